@@ -1,0 +1,1 @@
+"""Command line, settings, composition and process loops."""

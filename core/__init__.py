@@ -1,0 +1,1 @@
+"""The consortium itself: runs, members, arbiter, resilience, analysis. Imports neither bot nor adapters."""

@@ -1,0 +1,1 @@
+"""Redis, or an embedded Valkey: sessions, limits, breakers, events, jobs."""
