@@ -90,6 +90,4 @@ def user_text(error: BaseException, run_id: str | None = None) -> str:
     if isinstance(error, ConsortiumError):
         return str(error)
     where = f" The operator finds it in the log under `{run_id}`." if run_id else ""
-    return (
-        f"Something went wrong on our side.{where} Please try again; if it happens again, tell the operator."
-    )
+    return f"Something went wrong on our side.{where} Please try again; if it happens again, tell the operator."
