@@ -1,0 +1,147 @@
+"""How a run reaches whoever watches it: events are folded into a view, and shown at the surface's pace.
+
+A surface implements :class:`Presenter`; :func:`deliver` drives it. Progress is best effort (only the latest
+state is shown, never faster than the platform allows); the answer and the charts are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from core.errors import ConsortiumError, user_text
+from core.ports import Events, History
+from core.telemetry import get_logger
+from core.types import (
+    Answered,
+    ArbiterStarted,
+    Chart,
+    ChartsDrawn,
+    Member,
+    MemberEnded,
+    Outcome,
+    RoundEnded,
+    Run,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    RunStatus,
+    TextDelta,
+)
+
+log = get_logger(__name__)
+
+
+@dataclass
+class RunView:
+    """What a watcher knows of a run so far. ``outcomes`` holds who has answered or failed in this round."""
+
+    panel: tuple[Member, ...] = ()
+    round: int = 1
+    max_rounds: int = 1
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    judge: Member | None = None
+    text: str = ""
+    answered: Run | None = None
+
+    def apply(self, event: RunEvent) -> None:
+        """Take one event into account."""
+        match event:
+            case RunStarted():
+                self.panel, self.round, self.max_rounds = event.panel, event.round, event.max_rounds
+                self.outcomes, self.judge, self.text = {}, None, ""
+            case MemberEnded():
+                self.outcomes[event.outcome.member.id] = event.outcome
+            case ArbiterStarted():
+                self.judge, self.text = event.judge, ""
+            case TextDelta():
+                self.text += event.text
+            case RoundEnded():
+                self.text = event.verdict.synthesis
+            case Answered():
+                self.answered = event.run
+            case ChartsDrawn() | RunEnded():
+                pass
+
+
+class Presenter(Protocol):
+    """A surface that shows one run. ``pace`` is the least number of seconds between two calls of progress."""
+
+    pace: float
+
+    async def progress(self, view: RunView) -> None:
+        """Show how far the run is. Errors are logged and forgotten."""
+        ...
+
+    async def answer(self, run: Run) -> None:
+        """Post the final answer, once: a second call after an unknown outcome must not post it twice."""
+        ...
+
+    async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
+        """Post the charts, or the note that says why there are none."""
+        ...
+
+    async def failed(self, run: Run, text: str) -> None:
+        """The run gave no answer: tell the asker why."""
+        ...
+
+
+async def deliver(run: Run, presenter: Presenter, events: Events, history: History) -> None:
+    """Follow a run to its end and show it. The answer is marked as delivered once it stands."""
+    view = RunView(panel=run.panel)
+    pulse = asyncio.Event()
+    progress = asyncio.create_task(_show_progress(view, pulse, presenter))
+    try:
+        async for event in _follow(run, events, history):
+            view.apply(event)
+            match event:
+                case Answered():
+                    await _stop(progress)
+                    await presenter.answer(event.run)
+                    await history.mark_delivered(run.id)
+                case ChartsDrawn():
+                    charts = await history.charts(run.id) if event.kinds else ()
+                    await presenter.charts(view.answered or run, charts, event.note)
+                case RunEnded(status=RunStatus.FAILED | RunStatus.CANCELLED) if view.answered is None:
+                    await _stop(progress)
+                    await presenter.failed(run, event.error or user_text(ConsortiumError("The run ended early.")))
+                    await history.mark_delivered(run.id)
+                case _:
+                    pulse.set()
+    finally:
+        await _stop(progress)
+
+
+async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[RunEvent]:
+    """The run's events; those of a run that ended long ago (its events have expired) are told from history."""
+    stored = await history.run(run.id) if run.status is not RunStatus.PENDING else None
+    if stored is None or stored.status in (RunStatus.PENDING, RunStatus.RUNNING):
+        async for event in events.follow(run.id):
+            yield event
+        return
+    if stored.verdict is not None and stored.status is RunStatus.DONE:
+        yield Answered(run=stored, charts_follow=stored.ask.charts)
+        kinds = tuple(chart.kind for chart in await history.charts(run.id))
+        if kinds:
+            yield ChartsDrawn(analysis=stored.analysis, kinds=kinds)
+    yield RunEnded(status=stored.status, error=stored.error)
+
+
+async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Presenter) -> None:
+    while True:
+        await pulse.wait()
+        pulse.clear()
+        try:
+            await presenter.progress(view)
+        except Exception as error:  # noqa: BLE001 - a surface's hiccup must not cost the answer
+            log.warning("progress not shown", error=type(error).__name__, detail=str(error)[:200])
+        await asyncio.sleep(presenter.pace)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,201 @@
+"""The front door: whatever a person writes on any platform arrives here as a command and leaves as a reply.
+
+Asks are checked (duplicates, limits, names), stored as pending and handed to the job engine; whoever shows
+the run follows its events. Nothing here waits for a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from core.catalog import Catalog
+from core.commands import (
+    AskCommand,
+    AssignRole,
+    ClearRoles,
+    Command,
+    HelpCommand,
+    HistoryCommand,
+    ModelsCommand,
+    RolesCommand,
+    ShuffleRoles,
+    help_text,
+    split_roles,
+)
+from core.errors import BadInput, Duplicate, NotFound
+from core.ports import Breakers, Duplicates, History, Jobs, Limits, Sessions
+from core.present import history_text, models_text, roles_text
+from core.types import Ask, Member, Person, Run, ThreadRef, Value
+
+PAGE = 10
+"""Lines on a page of history."""
+
+MAX_QUESTION = 12_000
+"""Characters of a question: more is refused rather than cut."""
+
+
+class Inbound(Value):
+    """Who wrote, where, and the platform's ids of the event (for dropping what is delivered twice)."""
+
+    asker: Person
+    where: ThreadRef
+    event_ids: tuple[str, ...] = ()
+    prefix: str = "/consortium"
+
+
+class Reply(Value):
+    """A text in Markdown for the asker alone."""
+
+    text: str
+
+
+class Service:
+    """One per process; holds no state of any run."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        history: History,
+        sessions: Sessions,
+        limits: Limits,
+        duplicates: Duplicates,
+        breakers: Breakers,
+        jobs: Jobs,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        rng: random.Random,
+    ) -> None:
+        self.catalog = catalog
+        self._history, self._sessions, self._limits = history, sessions, limits
+        self._duplicates, self._breakers, self._jobs = duplicates, breakers, jobs
+        self._clock, self._new_id, self._rng = clock, new_id, rng
+
+    async def handle(self, command: Command, inbound: Inbound) -> Reply | Run:
+        """Carry out a command: a Run to be shown when it asks, else a Reply. Raises ConsortiumError."""
+        match command:
+            case AskCommand():
+                return await self.ask(command, inbound)
+            case HelpCommand():
+                return Reply(text=help_text(inbound.prefix))
+            case ModelsCommand():
+                return await self._models(inbound)
+            case HistoryCommand():
+                return await self._history_page(command.page, inbound)
+            case RolesCommand() | AssignRole() | ClearRoles() | ShuffleRoles():
+                return await self._roles(command, inbound)
+
+    async def ask(self, command: AskCommand, inbound: Inbound) -> Run:
+        """Store a run as pending and queue it. Raises Duplicate, RateLimited, BadInput or Unavailable."""
+        if inbound.event_ids and not await self._duplicates.first(*inbound.event_ids):
+            raise Duplicate("This event is being handled already.")
+        text = command.text.strip()
+        if not text:
+            raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
+        if len(text) > MAX_QUESTION:
+            raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
+        session = await self._sessions.load(inbound.asker, inbound.where)
+        consortium = self._known("consortium", command.consortium or session.consortium, self.catalog.consortia)
+        domain = self._known("domain", command.domain or session.domain, self.catalog.all_domains)
+        await self._limits.spend(inbound.asker, inbound.where)
+        ask = Ask(
+            id=self._new_id(),
+            text=text,
+            asker=inbound.asker,
+            where=inbound.where,
+            consortium=consortium or "default",
+            domain=domain,
+            roles=session.roles,
+            charts=command.charts,
+            event_ids=inbound.event_ids,
+        )
+        run = self.pending_run(ask)
+        await self._history.open_run(run)
+        await self._jobs.submit(ask)
+        return run
+
+    async def follow_up(self, text: str, inbound: Inbound) -> Run | None:
+        """A message in a thread: continues the run that lives there; None when the thread is not ours."""
+        if inbound.where.thread is None or not await self._history.thread_runs(inbound.where, limit=1):
+            return None
+        return await self.ask(AskCommand(text=text), inbound)
+
+    async def thread_opened(self, run: Run, thread: str) -> Run:
+        """The run's conversation now has a thread of its own: remember it, for follow-ups and after a restart."""
+        where = run.ask.where.model_copy(update={"thread": thread})
+        await self._history.set_thread(run.id, thread)
+        session = await self._sessions.load(run.ask.asker, where)
+        await self._sessions.save(run.ask.asker, where, session.model_copy(update={"active_thread": thread}))
+        return run.model_copy(update={"ask": run.ask.model_copy(update={"where": where})})
+
+    def pending_run(self, ask: Ask) -> Run:
+        """The run that an ask begins as."""
+        name = ask.consortium or "default"
+        return Run(
+            id=ask.id,
+            ask=ask,
+            consortium=name,
+            panel=self.catalog.panel(name, ask.roles),
+            created_at=self._clock(),
+        )
+
+    # --- commands that answer at once ---------------------------------------------------------------
+
+    async def _models(self, inbound: Inbound) -> Reply:
+        session = await self._sessions.load(inbound.asker, inbound.where)
+        states = {key: await self._breakers.state(key) for key in self.catalog.models}
+        return Reply(text=models_text(self.catalog, states, session.consortium or "default"))
+
+    async def _history_page(self, page: int, inbound: Inbound) -> Reply:
+        rows = await self._history.page(inbound.asker, inbound.where, PAGE + 1, (page - 1) * PAGE)
+        return Reply(text=history_text(rows[:PAGE], page, more=len(rows) > PAGE, prefix=inbound.prefix))
+
+    async def _roles(self, command: Command, inbound: Inbound) -> Reply:
+        session = await self._sessions.load(inbound.asker, inbound.where)
+        panel = self.catalog.panel(session.consortium or "default")
+        roles, note = session.roles, None
+        match command:
+            case AssignRole():
+                model = self._required("model", command.model, self.catalog.models)
+                roles = {**roles, model: self._role(command.role)}
+                if model not in {member.model for member in panel}:
+                    note = f"`{model}` is not on this panel: the role waits until it is asked."
+            case ClearRoles(model=None):
+                roles = {}
+            case ClearRoles(model=str(name)):
+                model = self._required("model", name, self.catalog.models)
+                if model not in roles:
+                    raise NotFound(f"`{model}` has no role here.")
+                roles = {key: role for key, role in roles.items() if key != model}
+            case ShuffleRoles():
+                roles, note = self._deal(command.roles, panel)
+        if roles != session.roles or isinstance(command, ShuffleRoles):
+            await self._sessions.save(inbound.asker, inbound.where, session.model_copy(update={"roles": roles}))
+        return Reply(text=roles_text(self.catalog.all_roles, roles, panel, note))
+
+    def _deal(self, text: str, panel: Iterable[Member]) -> tuple[dict[str, str], str | None]:
+        dealt = [self._role(name) for name in split_roles(text, self.catalog.all_roles)]
+        models = list(dict.fromkeys(member.model for member in panel))
+        self._rng.shuffle(models)
+        over = dealt[len(models) :]
+        note = f"The panel has {len(models)} models; not dealt: {', '.join(over)}." if over else None
+        return dict(zip(models, dealt, strict=False)), note
+
+    def _role(self, name: str) -> str:
+        """A known role by its proper name, whatever its case; anything else stands as free text."""
+        return next((known for known in self.catalog.all_roles if known.lower() == name.lower()), name)
+
+    def _known(self, what: str, name: str | None, names: Iterable[str]) -> str | None:
+        return None if name is None else self._required(what, name, names)
+
+    @staticmethod
+    def _required(what: str, name: str, names: Iterable[str]) -> str:
+        by_lower = {known.lower(): known for known in names}
+        if found := by_lower.get(name.strip("`").lower()):
+            return found
+        near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+        hint = f" Did you mean `{by_lower[near[0]]}`?" if near else f" There are: {', '.join(by_lower.values())}."
+        raise NotFound(f"There is no {what} `{name[:40].replace('`', '')}`.{hint}")
