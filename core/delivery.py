@@ -96,8 +96,11 @@ async def deliver(run: Run, presenter: Presenter, events: Events, history: Histo
     progress = asyncio.create_task(_show_progress(view, pulse, presenter))
     try:
         async for event in _follow(run, events, history):
+            again = isinstance(event, Answered) and view.answered is not None
             view.apply(event)
             match event:
+                case Answered() if again:
+                    pass  # a worker that took the run over says so once more
                 case Answered():
                     await _stop(progress)
                     await presenter.answer(event.run)

@@ -142,7 +142,10 @@ class FailureKind(StrEnum):
 
 
 class Response(Value):
-    """A member's answer. ``truncated`` tells that the model stopped at its token limit."""
+    """A member's answer. ``truncated`` tells that the model stopped at its token limit.
+
+    ``usage`` is that of the attempt that answered, ``failed_usage`` of those before it.
+    """
 
     type: Literal["response"] = "response"
     member: Member
@@ -150,6 +153,7 @@ class Response(Value):
     seconds: float
     attempts: int = 1
     usage: Usage = Usage()
+    failed_usage: tuple[Usage, ...] = ()
     truncated: bool = False
 
 

@@ -1,0 +1,194 @@
+"""What a worker does with an ask: run it, record and announce what happens, then analysis and charts.
+
+The :class:`Journal` takes a run's events in order, stores what must last before it announces it, and keeps
+all of that off the run's critical path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from core.engine import Engine
+from core.errors import ConsortiumError, user_text
+from core.ports import Analyst, Events, History
+from core.telemetry import bind_run, get_logger
+from core.types import (
+    Analysis,
+    Answered,
+    Ask,
+    Chart,
+    ChartsDrawn,
+    MemberEnded,
+    Response,
+    Round,
+    RoundEnded,
+    Run,
+    RunEnded,
+    RunEvent,
+    RunStatus,
+    TextDelta,
+    Turn,
+)
+
+log = get_logger(__name__)
+
+DELTA_PAUSE = 0.05
+"""Seconds for which text deltas are gathered before they are announced together."""
+
+
+class Journal:
+    """Records and announces one run's events, in order. Use as an async context manager.
+
+    Leaving the context waits until everything is stored and sent; an error of the store or of the event
+    channel is raised there (and by :meth:`flush`).
+    """
+
+    def __init__(self, run_id: str, history: History, events: Events) -> None:
+        self._run_id, self._history, self._events = run_id, history, events
+        self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+
+    def emit(self, event: RunEvent) -> None:
+        """Take an event; returns at once."""
+        self._queue.put_nowait(event)
+
+    async def __aenter__(self) -> Journal:
+        """Begin."""
+        self._pump = asyncio.create_task(self._work(), name=f"journal {self._run_id}")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish what was taken; when the run was cancelled or broke, drop what is left."""
+        if kind is not None:
+            self._pump.cancel()
+            await asyncio.gather(self._pump, return_exceptions=True)
+            return
+        self._queue.put_nowait(None)
+        await self._pump
+
+    async def _work(self) -> None:
+        ended = False
+        while not ended:
+            batch = [await self._queue.get()]
+            if isinstance(batch[0], TextDelta):
+                await asyncio.sleep(DELTA_PAUSE)
+            while not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            ended = None in batch
+            events = _joined([event for event in batch if event is not None])
+            await asyncio.gather(*(self._record(event) for event in events))
+            if events:
+                await self._events.publish(self._run_id, *events)
+
+    async def _record(self, event: RunEvent) -> None:
+        match event:
+            case MemberEnded():
+                await self._history.record_outcome(self._run_id, event.round, event.outcome)
+            case RoundEnded():
+                decided = Round(number=event.round, outcomes=(), verdict=event.verdict)
+                await self._history.record_round(self._run_id, decided)
+            case Answered():
+                await self._history.update_run(event.run)
+
+
+def _joined(events: Sequence[RunEvent]) -> list[RunEvent]:
+    """Neighbouring text deltas made one."""
+    out: list[RunEvent] = []
+    for event in events:
+        if isinstance(event, TextDelta) and out and isinstance(out[-1], TextDelta):
+            out[-1] = TextDelta(text=out[-1].text + event.text)
+        else:
+            out.append(event)
+    return out
+
+
+class Runner:
+    """Carries asks from the queue to their end. Holds no state of any run."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        analyst: Analyst,
+        history: History,
+        events: Events,
+        pending: Callable[[Ask], Run],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._engine, self._analyst, self._history, self._events = engine, analyst, history, events
+        self._pending, self._now = pending, now
+
+    async def __call__(self, ask: Ask) -> None:
+        """Run an ask. Called again after a crash, it goes on from what is stored; once done, it does nothing."""
+        bind_run(ask.id)
+        stored = await self._history.run(ask.id)
+        if stored and stored.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+            return
+        run = (stored or self._pending(ask)).model_copy(update={"status": RunStatus.RUNNING})
+        try:
+            await self._carry(run)
+        except asyncio.CancelledError:
+            raise  # handed over: another worker goes on with what is stored
+        except Exception as error:
+            log.exception("run broke")
+            await self._break(run, user_text(error, run.id))
+
+    async def _carry(self, run: Run) -> None:
+        async with Journal(run.id, self._history, self._events) as journal:
+            if run.answered_at is None:
+                run = await self._engine.run(run, await self._conversation(run), journal.emit)
+            if run.status is RunStatus.FAILED:
+                log.warning("nobody answered")
+            else:
+                journal.emit(Answered(run=run, charts_follow=run.ask.charts))
+        if run.answered_at is not None:
+            await self._analyse(run)
+            run = run.model_copy(update={"status": RunStatus.DONE})
+        await self._end(run)
+
+    async def _analyse(self, run: Run) -> None:
+        """Analysis and charts. They are an extra: without them the answer stands all the same."""
+        answers = next(r.responses for r in reversed(run.rounds) if r.verdict)
+        try:
+            analysis, charts, note = await self._draw(answers, charts=run.ask.charts)
+            await self._history.record_analysis(run.id, analysis, charts)
+        except ConsortiumError as error:
+            log.warning("no analysis", error=str(error))
+            await self._events.publish(run.id, ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {error}"))
+            return
+        kinds = tuple(chart.kind for chart in charts)
+        await self._events.publish(run.id, ChartsDrawn(analysis=analysis, kinds=kinds, note=note))
+
+    async def _draw(
+        self, answers: Sequence[Response], *, charts: bool
+    ) -> tuple[Analysis, tuple[Chart, ...], str | None]:
+        if not charts:
+            return await self._analyst.analyse(answers), (), None
+        if len(answers) == 1:
+            name = answers[0].member.label
+            return await self._analyst.analyse(answers), (), f"Only {name} answered: there is nothing to compare."
+        return *(await self._analyst.analyse_and_draw(answers)), None
+
+    async def _end(self, run: Run) -> None:
+        ended = run.model_copy(update={"ended_at": self._now()})
+        await self._history.update_run(ended)
+        await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
+        log.info("run ended", status=ended.status, seconds=ended.seconds)
+
+    async def _break(self, run: Run, text: str) -> None:
+        """The run broke on our side: say so, if even that can still be said."""
+        try:
+            await self._end(run.model_copy(update={"status": RunStatus.FAILED, "error": text}))
+        except ConsortiumError as error:
+            log.error("the end of the run was not recorded", error=str(error))
+
+    async def _conversation(self, run: Run) -> list[Turn]:
+        """The thread before this run, oldest first."""
+        if run.ask.where.thread is None:
+            return []
+        earlier = await self._history.thread_runs(run.ask.where)
+        return [
+            Turn(question=r.question, answer=r.answer)
+            for r in earlier
+            if r.id != run.id and r.answer is not None and r.created_at <= run.created_at
+        ]
