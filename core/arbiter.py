@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import ConsortiumError
 from core.parsing import FieldStream, Unreadable, read_confidence, read_verdict
-from core.ports import Analyst, ChatModel, Message, Prompt
+from core.ports import Analyst, Message, Models, Prompt
 from core.prompts import arbiter_prompt
 from core.resilience import Caller, Deadline
 from core.telemetry import get_logger
@@ -87,7 +87,7 @@ class Arbiter:
     def __init__(
         self,
         caller: Caller,
-        models: Mapping[str, ChatModel],
+        models: Models,
         timeouts: Mapping[str, float],
         analyst: Analyst,
         nonce: Callable[[], str],

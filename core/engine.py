@@ -15,7 +15,7 @@ from datetime import datetime
 
 from core.arbiter import Arbiter, Case, Watcher
 from core.catalog import Catalog, ConsortiumSpec
-from core.ports import ChatModel
+from core.ports import Models
 from core.prompts import member_prompt, within_budget
 from core.resilience import Caller, Clock, Deadline
 from core.types import (
@@ -69,7 +69,7 @@ class Engine:
     def __init__(
         self,
         catalog: Catalog,
-        models: Mapping[str, ChatModel],
+        models: Models,
         caller: Caller,
         arbiter: Arbiter,
         clock: Clock,

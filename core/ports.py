@@ -67,6 +67,14 @@ class ChatModel(Protocol):
         ...
 
 
+class Models(Protocol):
+    """The configured models by key."""
+
+    def __getitem__(self, key: str) -> ChatModel:
+        """The model of that key. Raises KeyError."""
+        ...
+
+
 class BreakerState(Value):
     """What a breaker shows: closed, open or half_open, its window, and in how many seconds it probes."""
 
@@ -137,10 +145,6 @@ class History(Protocol):
 
     async def run(self, run_id: str) -> Run | None:
         """The whole run as stored."""
-        ...
-
-    async def outcomes(self, run_id: str) -> dict[int, list[Outcome]]:
-        """What members gave so far, by round."""
         ...
 
     async def charts(self, run_id: str) -> tuple[Chart, ...]:

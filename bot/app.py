@@ -1,0 +1,90 @@
+"""The composition root: the one place where adapters meet the core. Tests build the product with it too."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adapters.history.store import SqlHistory
+from adapters.models import ModelPool
+from adapters.state.jobs import DocketJobs
+from adapters.state.state import State, connect
+from adapters.state.valkey import embedded_valkey
+from bot.settings import Settings, provider_keys
+from core.arbiter import Arbiter
+from core.catalog import Catalog
+from core.engine import Engine
+from core.ports import Events, History
+from core.resilience import Caller, SystemClock
+from core.runner import Runner
+from core.service import Service
+from core.studio import Studio
+
+QUEUE = "runs"
+"""The queue that ``serve`` and ``worker`` share."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """The running core, as surfaces need it."""
+
+    settings: Settings
+    catalog: Catalog
+    service: Service
+    events: Events
+    history: History
+    state: State
+    studio: Studio | None
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings, catalog: Catalog, *, queue: str = QUEUE, work: bool = True, pace: float = 1.0
+) -> AsyncIterator[Core]:
+    """Open state, history and queue, and carry out runs here too when ``work``.
+
+    ``pace`` stretches the delays of simulated models. On leaving, runs in flight get the grace time to finish;
+    what is left is handed over to other workers. Raises ConfigError or Unavailable.
+    """
+    async with AsyncExitStack() as stack:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
+        state = await stack.enter_async_context(connect(url))
+        history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
+        jobs = await stack.enter_async_context(DocketJobs(url, queue))
+        breakers = state.breakers()
+        service = Service(
+            catalog,
+            history=history,
+            sessions=state.sessions,
+            limits=state.limits(catalog.limits),
+            duplicates=state.duplicates,
+            breakers=breakers,
+            jobs=jobs,
+            clock=utc_now,
+            new_id=lambda: secrets.token_hex(6),
+            rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
+        )
+        studio: Studio | None = None
+        if work:
+            models = await stack.enter_async_context(ModelPool(catalog, provider_keys(catalog), pace=pace))
+            studio = await stack.enter_async_context(Studio())
+            clock = SystemClock()
+            caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
+            timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
+            arbiter = Arbiter(caller, models, timeouts, studio, lambda: secrets.token_hex(8))
+            engine = Engine(catalog, models, caller, arbiter, clock, utc_now)
+            runner = Runner(engine, studio, history, state.events, service.pending_run, utc_now)
+            await stack.enter_async_context(
+                jobs.worker(runner, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
+            )
+        yield Core(settings, catalog, service, state.events, history, state, studio)

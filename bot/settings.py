@@ -1,0 +1,122 @@
+"""Settings: the only place that reads the environment (and ``.env``).
+
+Every field is one variable of the same name in capitals; ``.env.example`` documents them all. What is wrong
+ends the start with one line per field that says what to write.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.catalog import Catalog
+from core.errors import ConfigError
+
+ENV_FILE = ".env"
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if value and not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"does not begin with {' or '.join(f'{s}://' for s in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+HttpUrl = Annotated[str, _url("https", "http")]
+SocketUrl = Annotated[str, _url("wss", "ws")]
+RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
+
+
+class Settings(BaseSettings):
+    """What the operator sets. Empty values count as not set."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    slack_bot_token: SecretStr | None = None
+    slack_app_token: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    slack_api_url: HttpUrl = "https://slack.com/api/"
+    discord_bot_token: SecretStr | None = None
+    discord_api_url: HttpUrl = "https://discord.com/api/v10"
+    discord_gateway_url: SocketUrl = "wss://gateway.discord.gg/"
+    redis_url: RedisUrl = ""
+    database_url: str = ""
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    consortium_config: Path | None = None
+    openrouter_api_key: SecretStr | None = None
+    run_concurrency: int = Field(default=64, ge=1, le=1000)
+    shutdown_grace: float = Field(default=20, ge=0, le=600)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_json: bool = False
+
+    @field_validator("slack_bot_token", "slack_app_token")
+    @classmethod
+    def _slack_prefix(cls, token: SecretStr | None, info: object) -> SecretStr | None:
+        prefix = {"slack_bot_token": "xoxb-", "slack_app_token": "xapp-"}[getattr(info, "field_name", "")]
+        if token and not token.get_secret_value().startswith(prefix):
+            raise ValueError(f"does not begin with {prefix}")
+        return token
+
+    @model_validator(mode="after")
+    def _slack_is_complete(self) -> Self:
+        if self.slack_bot_token and not (self.slack_app_token or self.slack_signing_secret):
+            raise ValueError("SLACK_APP_TOKEN: missing, and so is SLACK_SIGNING_SECRET")
+        if self.slack_app_token and not self.slack_bot_token:
+            raise ValueError("SLACK_BOT_TOKEN: missing, though SLACK_APP_TOKEN is set")
+        return self
+
+    @property
+    def history_url(self) -> str:
+        """Where history lives: DATABASE_URL, or an SQLite file in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'consortium.db'}"
+
+
+WRITE = {
+    "SLACK_BOT_TOKEN": "the Bot User OAuth Token of your Slack app, SLACK_BOT_TOKEN=xoxb-…",
+    "SLACK_APP_TOKEN": "SLACK_APP_TOKEN=xapp-… for Socket Mode, or SLACK_SIGNING_SECRET=… for HTTP events",
+    "SLACK_API_URL": "SLACK_API_URL=https://slack.com/api/, or leave it out",
+    "DISCORD_API_URL": "DISCORD_API_URL=https://discord.com/api/v10, or leave it out",
+    "DISCORD_GATEWAY_URL": "DISCORD_GATEWAY_URL=wss://gateway.discord.gg/, or leave it out",
+    "REDIS_URL": "REDIS_URL=redis://127.0.0.1:6379/0, or leave it out for an embedded server",
+    "PORT": "PORT=8080, any number from 0 (any free port) to 65535",
+    "RUN_CONCURRENCY": "RUN_CONCURRENCY=64, a number from 1 to 1000",
+    "SHUTDOWN_GRACE": "SHUTDOWN_GRACE=20, seconds from 0 to 600",
+    "LOG_LEVEL": "LOG_LEVEL=INFO, one of DEBUG, INFO, WARNING, ERROR",
+    "LOG_JSON": "LOG_JSON=true or LOG_JSON=false",
+}
+"""What to write, by variable; part of every complaint."""
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises ConfigError with a line for each wrong field."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(e["loc"], e["msg"]) for e in error.errors())) from None
+
+
+def _complaint(loc: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    name = str(loc[0]).upper() if loc else text.partition(":")[0]
+    if loc:
+        text = f"{name}: {text[0].lower() + text[1:]}"
+    return f"{text}; write {WRITE[name]}" if name in WRITE else text
+
+
+def provider_keys(catalog: Catalog) -> dict[str, SecretStr]:
+    """The keys of the providers in the catalogue, by the name of their variable; only those that are set."""
+    file = dotenv_values(ENV_FILE)
+    names = {p.api_key_env for p in catalog.providers.values() if p.api_key_env}
+    found = {name: os.environ.get(name) or file.get(name) for name in names}
+    return {name: SecretStr(value) for name, value in found.items() if value}
