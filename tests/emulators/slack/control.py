@@ -1,0 +1,46 @@
+"""Control plane: the injectors over HTTP, for an app under test in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from .emulator import SlackEmulator
+
+
+def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
+    """`POST /_ctl/<injector>` with the injector's arguments as JSON, and `GET /_ctl/state`."""
+
+    async def inject(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        arguments = await request.json() if request.can_read_body else {}
+        try:
+            if name == "fault":
+                slack.fault(**arguments)
+                return web.json_response({"ok": True})
+            injectors: dict[str, Callable[..., Awaitable[Any]]] = {
+                "say": slack.say,
+                "command": slack.command,
+                "event": slack.event,
+                "click": slack.click,
+                "disconnect": slack.disconnect,
+            }
+            if name not in injectors:
+                return web.json_response({"ok": False, "error": f"no injector {name}"}, status=404)
+            result = await injectors[name](**arguments)
+        except (TypeError, LookupError, ValueError) as error:
+            return web.json_response({"ok": False, "error": str(error)}, status=400)
+        shown = result if isinstance(result, str | None) else asdict(result)
+        return web.json_response({"ok": True, "result": shown})
+
+    async def state(request: web.Request) -> web.Response:
+        channels = slack.workspace.channels
+        messages = [message.to_json(channels, metadata=True) for message in slack.messages()]
+        shown = [asdict(ephemeral) for ephemeral in slack.ephemerals]
+        return web.json_response(slack.journal.dump() | {"messages": messages, "ephemerals": shown})
+
+    return [web.post("/_ctl/{name}", inject), web.get("/_ctl/state", state)]

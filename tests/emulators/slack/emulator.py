@@ -1,0 +1,405 @@
+"""The emulator itself: one object, one workspace, one loopback port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from aiohttp import web
+
+from . import limits
+from .chat import ChatMethods
+from .clicks import Click, find_action
+from .control import control_routes
+from .delivery import COMMANDS, EVENTS, INTERACTIVE, Dispatcher, Endpoints, HttpTransport
+from .faults import Fault
+from .files import FileMethods
+from .journal import JSON, Ack, Call, Clock, Delivery, Journal, Violation
+from .methods import OtherMethods
+from .rates import RateLimiter
+from .response_urls import ResponseUrls
+from .sockets import SocketMode
+from .web_api import WebApi
+from .workspace import ALICE, APP, BOB, BOT, BOT_USER, TEAM, Ephemeral, Message, Workspace
+
+Found = TypeVar("Found")
+
+POLL = 0.01  # seconds between two looks at a condition
+UPLOAD_BYTES = 32 * 2**20
+
+
+class SlackEmulator:
+    """A strict Slack workspace on 127.0.0.1, to be used as `async with SlackEmulator() as slack`.
+
+    Every call, acknowledgement, delivery and violation is recorded. A test passes only if `violations` is
+    empty, or is what the test expects: see `assert_clean`.
+
+    Args:
+        speed: multiplies the waits between retries (0, 60, 300 s) and the life of a stream.
+        ack_deadline: seconds the app has to acknowledge; also the life of a trigger_id.
+        socket_mode: deliver through Socket Mode; otherwise through signed HTTP, see `deliver_to`.
+        rates: whether calls over the rate limits are refused with 429.
+        rate_scale: multiplies the windows of the rate limits.
+        max_sockets: Socket Mode connections allowed at once.
+        echo: whether the app hears of its own messages, as it does in Slack.
+        scopes: what the bot token may do.
+        stream_life: seconds a stream lives, instead of 300 times `speed`.
+        clock: wall clock in seconds.
+        port: 0 takes a free one.
+    """
+
+    team_id, app_id, bot_user_id, bot_id = TEAM, APP, BOT_USER, BOT
+    user, other_user = ALICE, BOB
+    channel, outside_channel = "C0GENERAL1", "C0OUTSIDE1"
+    private_channel, hidden_channel = "C0PRIVATE1", "C0HIDDEN01"
+    dm = "D0ALICE001"
+    bot_token = "xoxb-emulated-bot-token"
+    app_token = "xapp-1-emulated-app-token"
+    signing_secret = "emulated-signing-secret"
+
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        ack_deadline: float = limits.ACK_DEADLINE,
+        socket_mode: bool = True,
+        rates: bool = True,
+        rate_scale: float = 1.0,
+        max_sockets: int = limits.MAX_SOCKETS,
+        echo: bool = True,
+        scopes: tuple[str, ...] = limits.DEFAULT_SCOPES,
+        stream_life: float | None = None,
+        clock: Clock = time.time,
+        port: int = 0,
+    ) -> None:
+        self.journal = Journal(clock)
+        self.workspace = Workspace(self.journal, clock, scopes)
+        self.sockets = SocketMode(self.journal, enabled=socket_mode, ack_deadline=ack_deadline, max_sockets=max_sockets)
+        self._http = HttpTransport(self.journal, self.signing_secret, ack_deadline)
+        self._dispatcher = Dispatcher(self.sockets if socket_mode else self._http, self.journal, speed)
+        self._files = FileMethods(self.workspace)
+        self._others = OtherMethods(self.workspace, ack_deadline)
+        self._responses = ResponseUrls(self.workspace)
+        chat = ChatMethods(self.workspace, limits.STREAM_LIFE * speed if stream_life is None else stream_life)
+        own = {"apps.connections.open": self.sockets.open}
+        self._api = WebApi(
+            self.workspace,
+            self.journal,
+            own | chat.table() | self._files.table() | self._others.table(),
+            {"xoxb": self.bot_token, "xapp": self.app_token},
+            RateLimiter(clock, rate_scale) if rates else None,
+        )
+        if echo:
+            self.workspace.publish = self._echo
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self.base_url = ""
+
+    async def __aenter__(self) -> Self:
+        """Start to listen."""
+        app = web.Application(client_max_size=UPLOAD_BYTES)
+        app.router.add_route("*", "/api/{method}", self._api.handle)
+        app.router.add_get("/link/", self.sockets.handle)
+        app.router.add_post("/upload/v1/{ticket}", self._upload)
+        app.router.add_post("/response/{key}", self._respond)
+        app.add_routes(control_routes(self))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._files.base_url = self._responses.base_url = self.sockets.base_url = self.base_url
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop every connection; what is under way ends without a violation."""
+        await self._dispatcher.close()
+        await self.sockets.close()
+        await self._http.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        return await self._files.receive(request, self._api)
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        return await self._responses.receive(request, self._api)
+
+    # What can be looked at.
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the Web API, with its slash at the end."""
+        return f"{self.base_url}/api/"
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call, upload and post to a response URL, oldest first."""
+        return self.journal.calls
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Every event, command and interaction handed to the app; each repeat counts."""
+        return self.journal.deliveries
+
+    @property
+    def acks(self) -> list[Ack]:
+        """Every acknowledgement with its latency in seconds."""
+        return self.journal.acks
+
+    @property
+    def violations(self) -> list[Violation]:
+        """Everything a correct app would not have done."""
+        return self.journal.violations
+
+    @property
+    def ephemerals(self) -> list[Ephemeral]:
+        """Messages shown to one person only, oldest first."""
+        return self.workspace.ephemerals
+
+    @property
+    def views(self) -> list[JSON]:
+        """Modals opened."""
+        return self._others.views
+
+    @property
+    def statuses(self) -> dict[tuple[str, str], str]:
+        """Agent or assistant status of each thread, by (channel, thread_ts)."""
+        return self.workspace.statuses
+
+    def calls_to(self, method: str) -> list[Call]:
+        """The calls of one method, refused ones included."""
+        return [call for call in self.calls if call.method == method]
+
+    def thread(self, channel: str, ts: str) -> list[Message]:
+        """The root and its replies, oldest first, with files and their bytes."""
+        return self.workspace.thread(channel, ts)
+
+    def messages(self, channel: str | None = None, *, by_bot: bool = False) -> list[Message]:
+        """Messages of one channel or of all, oldest first."""
+        found = [m for m in self.workspace.messages.values() if channel in (None, m.channel)]
+        return sorted((m for m in found if m.user == BOT_USER or not by_bot), key=lambda m: m.ts)
+
+    def assert_clean(self, *expected: str) -> None:
+        """Raise AssertionError unless exactly the expected kinds of violation were recorded, in any order."""
+        if sorted(v.kind for v in self.violations) != sorted(expected):
+            listing = "\n".join(f"{v.kind}: {v.detail}" for v in self.violations) or "none"
+            raise AssertionError(f"violations expected: {list(expected)}; recorded:\n{listing}")
+
+    async def wait_for(self, condition: Callable[[], Found], timeout: float = 10.0) -> Found:
+        """Wait until the condition is true of something, and return that.
+
+        Raises:
+            AssertionError: it was not within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not (found := condition()):
+            if time.monotonic() > deadline:
+                last = [(call.method, call.error) for call in self.calls[-10:]]
+                raise AssertionError(f"not within {timeout} s; last calls {last}; {self.violations}")
+            await asyncio.sleep(POLL)
+        return found
+
+    async def connected(self, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait for so many open sockets."""
+        await self.wait_for(lambda: len(self.sockets.sockets) >= count, timeout)
+
+    async def settled(self, timeout: float = 10.0) -> None:
+        """Wait until no delivery is under way or waiting for a retry.
+
+        Raises:
+            TimeoutError: one still is after `timeout` seconds.
+        """
+        async with asyncio.timeout(timeout):
+            await self._dispatcher.settle()
+
+    # What people and Slack do.
+
+    async def deliver_to(
+        self, events_url: str, *, commands_url: str | None = None, interactive_url: str | None = None
+    ) -> None:
+        """Deliver over HTTP to these URLs, once the first answered Slack's challenge.
+
+        Raises:
+            ConnectionError: it did not.
+            ValueError: the emulator is in socket mode.
+        """
+        if self._dispatcher.transport is not self._http:
+            raise ValueError("HTTP delivery is off while Socket Mode is on")
+        await self._http.connect(Endpoints(events_url, commands_url or events_url, interactive_url or events_url))
+
+    async def say(
+        self,
+        text: str,
+        *,
+        channel: str | None = None,
+        user: str = ALICE,
+        thread_ts: str | None = None,
+        mention: bool = False,
+        repeat: int = 1,
+        channel_type: str = "channel",
+    ) -> str:
+        """A person says something; returns the message's ts at once, events are delivered meanwhile.
+
+        A mention in a channel yields a message event and an app_mention event. Nothing is delivered from a
+        channel the bot is not in.
+
+        Args:
+            mention: put a mention of the bot in front.
+            repeat: deliver each event so many times under one event_id.
+            channel_type: channel, group or im: picks the channel where none is named.
+        """
+        defaults = {"channel": self.channel, "group": self.private_channel, "im": self.dm}
+        place = self.workspace.channels[channel or defaults[channel_type]]
+        if thread_ts and (place.id, thread_ts) not in self.workspace.messages:
+            raise LookupError(f"no message {thread_ts} to reply to")
+        address = f"<@{BOT_USER}>"
+        said = f"{address} {text}" if mention and address not in text else text
+        message = Message(place.id, self.workspace.next_ts(), user, said, thread_ts=thread_ts)
+        self.workspace.store(message)
+        if BOT_USER not in place.members:
+            return message.ts
+        event = self.workspace.message_event(message) | {"client_msg_id": str(uuid.uuid4())}
+        scopes = self.workspace.scopes
+        if f"{place.scope_family}:history" in scopes:
+            await self.event(event, repeat=repeat)
+        if address in said and place.type != "im" and "app_mentions:read" in scopes:
+            mentioned = {name: value for name, value in event.items() if name != "channel_type"}
+            await self.event(mentioned | {"type": "app_mention"}, repeat=repeat)
+        return message.ts
+
+    async def event(self, event: JSON, *, repeat: int = 1) -> str:
+        """Deliver any event, given its inner object; returns its event_id at once."""
+        payload = self._envelop(event)
+        for _ in range(repeat):
+            self._dispatcher.start(EVENTS, payload)
+        return str(payload["event_id"])
+
+    def _envelop(self, event: JSON) -> JSON:
+        bot = {"enterprise_id": None, "team_id": TEAM, "user_id": BOT_USER, "is_bot": True}
+        return {
+            "token": "verification",
+            "team_id": TEAM,
+            "api_app_id": APP,
+            "type": "event_callback",
+            "event_id": f"Ev{uuid.uuid4().hex[:10].upper()}",
+            "event_time": int(self.journal.clock()),
+            "event_context": f"4-{uuid.uuid4().hex}",
+            "is_ext_shared_channel": False,
+            "context_team_id": TEAM,
+            "context_enterprise_id": None,
+            "authorizations": [bot | {"is_enterprise_install": False}],
+            "event": event,
+        }
+
+    def _echo(self, event: JSON) -> None:
+        """Tell the app of a message of its own."""
+        channel = self.workspace.channels[event["channel"]]
+        heard = f"{channel.scope_family}:history" in self.workspace.scopes and BOT_USER in channel.members
+        if heard and self._dispatcher.transport.reachable():
+            self._dispatcher.start(EVENTS, self._envelop(event))
+
+    async def command(self, line: str, *, channel: str | None = None, user: str = ALICE) -> Delivery:
+        """A person runs a slash command, as typed; returns when it was acknowledged or lost."""
+        place = self.workspace.channels[channel or self.channel]
+        name, _, text = line.partition(" ")
+        response_url = self._responses.issue(place.id, user)
+        payload = {
+            "token": "verification",
+            "team_id": TEAM,
+            "team_domain": "acme",
+            "channel_id": place.id,
+            "channel_name": place.name or "directmessage",
+            "user_id": user,
+            "user_name": self.workspace.users[user].name,
+            "command": name,
+            "text": text,
+            "response_url": response_url,
+            "trigger_id": self._others.issue_trigger(),
+            "api_app_id": APP,
+            "is_enterprise_install": "false",
+        }
+        delivery = await self._dispatcher.start(COMMANDS, payload)
+        if delivery.response:
+            self._responses.acknowledge(response_url, delivery.response)
+        return delivery
+
+    async def click(
+        self, channel: str, ts: str, action_id: str, *, user: str = ALICE, value: str | None = None
+    ) -> Delivery:
+        """A person clicks on an element of a message; returns when it was acknowledged or lost.
+
+        Args:
+            value: which option of a menu, or which of two feedback buttons.
+
+        Raises:
+            LookupError: the message or the element is not there.
+        """
+        everything: list[Message | Ephemeral] = [*self.messages(), *self.ephemerals]
+        shown = [message for message in everything if (message.channel, message.ts) == (channel, ts)]
+        if not shown:
+            raise LookupError(f"no message {ts} in {channel}")
+        message = shown[0]
+        action = find_action(message.blocks, action_id, value, ts)
+        body = message.to_json(self.workspace.channels) if isinstance(message, Message) else {}
+        click = Click(
+            self.workspace.users[user],
+            self.workspace.channels[channel],
+            message,
+            body,
+            self._others.issue_trigger(),
+            self._responses.issue(channel, user, ts),
+        )
+        return await self.interact(click.payload(action))
+
+    async def interact(self, payload: JSON) -> Delivery:
+        """Deliver any interaction payload; returns when it was acknowledged or lost."""
+        return await self._dispatcher.start(INTERACTIVE, payload)
+
+    async def stop_stream(self, channel: str, ts: str, *, user: str = ALICE) -> None:
+        """A person presses stop on a streamed message: later appends fail, and the app gets the event."""
+        message = self.workspace.messages[channel, ts]
+        message.stopped_by_user = True
+        stopped = {"channel": channel, "thread_ts": message.thread_ts, "streaming_message_ts": [ts], "user": user}
+        await self.event({"type": "agent_session_stopped", "event_ts": self.workspace.next_ts(), **stopped})
+
+    # What goes wrong.
+
+    def fault(
+        self,
+        method: str = "*",
+        *,
+        times: int = 1,
+        status: int | None = None,
+        retry_after: int | None = None,
+        error: str | None = None,
+        delay: float = 0.0,
+        drop: bool = False,
+        after: bool = False,
+    ) -> None:
+        """Trouble for the next calls of a method; "*" is any, "upload" and "response_url" go by name.
+
+        With nothing else said it is a 429 with Retry-After 1. See `Fault` for the arguments.
+        """
+        if status is None and error is None and not drop and not delay:
+            status = 429
+        if status == 429 and retry_after is None:
+            retry_after = 1
+        self._api.faults.add(Fault(method, times, status, retry_after, error, delay, drop, after))
+
+    def clear_faults(self) -> None:
+        """Forget the faults that have not struck."""
+        self._api.faults.clear()
+
+    async def disconnect(self, reason: str | None = "warning", close_after: float | None = 0.0) -> None:
+        """Send every socket away; see `SocketMode.disconnect`. `reason` None resets the connections."""
+        await self.sockets.disconnect(reason, close_after)
+
+    def freeze(self) -> None:
+        """Turn every socket into a half-open connection."""
+        self.sockets.freeze()

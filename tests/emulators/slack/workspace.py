@@ -1,0 +1,319 @@
+"""The people, channels, messages and files of one emulated workspace."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import limits
+from .journal import JSON, ApiError, Clock, Journal
+
+TEAM = "T0ACME0001"
+APP = "A0ACME0001"
+BOT_USER = "U0BOT00001"
+BOT = "B0BOT00001"
+ALICE = "U0ALICE001"
+BOB = "U0BOBBY001"
+
+CHANNEL_TYPES = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
+
+
+@dataclass
+class User:
+    id: str
+    name: str
+    real_name: str
+    is_bot: bool = False
+
+    def to_json(self) -> JSON:
+        profile = {"real_name": self.real_name, "display_name": self.name}
+        flags = {"is_bot": self.is_bot, "deleted": False, "is_restricted": False, "is_admin": False}
+        return {
+            "id": self.id,
+            "team_id": TEAM,
+            "name": self.name,
+            "real_name": self.real_name,
+            "tz": "Etc/UTC",
+            "profile": profile,
+            **flags,
+        }
+
+
+@dataclass
+class Channel:
+    """A conversation. `type` is as in message events: channel, group (private) or im."""
+
+    id: str
+    name: str
+    type: str
+    members: set[str]
+    archived: bool = False
+
+    @property
+    def scope_family(self) -> str:
+        return CHANNEL_TYPES[self.type]
+
+    def to_json(self) -> JSON:
+        kinds = {"is_channel": self.type == "channel", "is_group": False, "is_im": self.type == "im"}
+        common: JSON = {
+            "id": self.id,
+            **kinds,
+            "is_private": self.type != "channel",
+            "is_archived": self.archived,
+        }
+        if self.type == "im":
+            return common | {"user": next(iter(self.members - {BOT_USER}))}
+        return common | {"name": self.name, "is_member": BOT_USER in self.members}
+
+
+@dataclass
+class File:
+    """An uploaded file. `content` is None until its bytes arrive; `shares` maps channel ids to message ts."""
+
+    id: str
+    name: str
+    length: int
+    alt_text: str
+    ticket: str
+    title: str = ""
+    content: bytes | None = None
+    completed: bool = False
+    shares: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mimetype(self) -> str:
+        head = (self.content or b"")[:8]
+        for magic, kind in ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif")):
+            if head.startswith(magic):
+                return f"image/{kind}"
+        return "text/plain" if self.name.endswith((".txt", ".md")) else "application/octet-stream"
+
+    def to_json(self, channels: dict[str, Channel]) -> JSON:
+        shares: dict[str, JSON] = {"public": {}, "private": {}}
+        for channel, ts in self.shares.items():
+            kind = "public" if channels[channel].type == "channel" else "private"
+            shares[kind][channel] = [{"ts": ts}]
+        return {
+            "id": self.id,
+            "name": self.name,
+            "title": self.title or self.name,
+            "alt_txt": self.alt_text,
+            "mimetype": self.mimetype,
+            "filetype": self.mimetype.rpartition("/")[2],
+            "size": self.length,
+            "user": BOT_USER,
+            "shares": {kind: where for kind, where in shares.items() if where},
+        }
+
+
+@dataclass
+class Message:
+    """A stored message. `edits` holds the texts it had before, oldest first."""
+
+    channel: str
+    ts: str
+    user: str
+    text: str
+    bot_id: str | None = None
+    thread_ts: str | None = None
+    blocks: list[JSON] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    metadata: JSON | None = None
+    markdown: bool = False
+    streaming: bool = False
+    stream_ends: float = 0.0
+    stopped_by_user: bool = False
+    edits: list[str] = field(default_factory=list)
+
+    def to_json(self, channels: dict[str, Channel], *, metadata: bool = False) -> JSON:
+        body: JSON = {
+            "type": "message",
+            "user": self.user,
+            "text": self.text,
+            "ts": self.ts,
+            "team": TEAM,
+        }
+        if self.bot_id:
+            body |= {"bot_id": self.bot_id, "app_id": APP}
+        if self.thread_ts:
+            body["thread_ts"] = self.thread_ts
+        if self.blocks:
+            body["blocks"] = self.blocks
+        if self.files:
+            body["files"] = [file.to_json(channels) for file in self.files]
+        if self.edits:
+            body["edited"] = {"user": self.user, "ts": self.ts}
+        if metadata and self.metadata:
+            body["metadata"] = self.metadata
+        return body
+
+
+@dataclass(frozen=True)
+class Ephemeral:
+    """A message only one person saw: a postEphemeral, a command's reply or a response URL's."""
+
+    channel: str
+    user: str
+    text: str
+    blocks: list[JSON]
+    ts: str
+    thread_ts: str | None = None
+
+
+def default_channels() -> list[Channel]:
+    """A public channel with the bot, one without, a private one with, one without, and a DM."""
+    both = {ALICE, BOB}
+    return [
+        Channel("C0GENERAL1", "general", "channel", both | {BOT_USER}),
+        Channel("C0OUTSIDE1", "outside", "channel", set(both)),
+        Channel("C0PRIVATE1", "private", "group", both | {BOT_USER}),
+        Channel("C0HIDDEN01", "hidden", "group", set(both)),
+        Channel("D0ALICE001", "", "im", {ALICE, BOT_USER}),
+    ]
+
+
+class Workspace:
+    """State of the workspace and the rules of who may write where.
+
+    `publish` receives the event that Slack would send for each change the app itself makes. `statuses` holds
+    the last status of each thread by (channel, thread_ts), "" once cleared.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, scopes: tuple[str, ...]) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.scopes = scopes
+        self.users = {
+            user.id: user
+            for user in (
+                User(ALICE, "alice", "Alice Archer"),
+                User(BOB, "bob", "Bob Baker"),
+                User(BOT_USER, "consortium", "Consortium", is_bot=True),
+            )
+        }
+        self.channels = {channel.id: channel for channel in default_channels()}
+        self.messages: dict[tuple[str, str], Message] = {}
+        self.files: dict[str, File] = {}
+        self.ephemerals: list[Ephemeral] = []
+        self.statuses: dict[tuple[str, str], str] = {}
+        self.publish: Callable[[JSON], None] = lambda event: None
+        self._last_tick = 0
+
+    def next_ts(self) -> str:
+        """A message timestamp later than every one before."""
+        self._last_tick = max(int(self.clock() * 1_000_000), self._last_tick + 1)
+        seconds, micros = divmod(self._last_tick, 1_000_000)
+        return f"{seconds}.{micros:06d}"
+
+    def require_scope(self, scope: str) -> None:
+        if scope not in self.scopes:
+            raise ApiError("missing_scope", needed=scope, provided=",".join(self.scopes))
+
+    def visible(self, channel_id: str) -> Channel:
+        """The channel, unless it is unknown or private and the bot is not in it."""
+        channel = self.channels.get(channel_id)
+        if channel is None or (channel.type != "channel" and BOT_USER not in channel.members):
+            raise ApiError("channel_not_found")
+        return channel
+
+    def joined(self, channel_id: str) -> Channel:
+        """The channel, if the bot is a member of it."""
+        channel = self.visible(channel_id)
+        if BOT_USER not in channel.members:
+            raise ApiError("not_in_channel")
+        return channel
+
+    def writable(self, channel_id: str) -> Channel:
+        """The channel the bot may post to. A user's id stands for the DM with that user."""
+        if channel_id in self.users:
+            return self.open_dm(channel_id)[0]
+        channel = self.visible(channel_id)
+        if BOT_USER not in channel.members and "chat:write.public" not in self.scopes:
+            raise ApiError("not_in_channel")
+        if channel.archived:
+            raise ApiError("is_archived")
+        return channel
+
+    def open_dm(self, user_id: str) -> tuple[Channel, bool]:
+        """The DM with a user and whether it was open already."""
+        if user_id not in self.users or user_id == BOT_USER:
+            raise ApiError("user_not_found")
+        for channel in self.channels.values():
+            if channel.type == "im" and user_id in channel.members:
+                return channel, True
+        channel = Channel(f"D{uuid.uuid4().hex[:9].upper()}", "", "im", {user_id, BOT_USER})
+        self.channels[channel.id] = channel
+        return channel, False
+
+    def message(self, channel_id: str, ts: str, missing: str = "message_not_found") -> Message:
+        found = self.messages.get((channel_id, ts))
+        if found is None:
+            raise ApiError(missing)
+        return found
+
+    def parent_ts(self, channel: Channel, thread_ts: str | None) -> str | None:
+        """Where a reply really lands. Slack forgives a wrong thread_ts silently; the journal does not."""
+        if not thread_ts:
+            return None
+        parent = self.messages.get((channel.id, thread_ts))
+        if parent is None:
+            self.journal.violation("unknown_thread", f"{channel.id} has no message {thread_ts}")
+            return None
+        if parent.thread_ts and parent.thread_ts != parent.ts:
+            self.journal.violation("thread_ts_of_reply", f"{thread_ts} is a reply in {parent.thread_ts}")
+            return parent.thread_ts
+        return parent.ts
+
+    def store(self, message: Message, subtype: str | None = None) -> Message:
+        """Keep a message; one of the bot's own is published as Slack would publish it."""
+        for index, block in enumerate(message.blocks):
+            block.setdefault("block_id", f"b{index}{uuid.uuid4().hex[:4]}")
+        self.messages[message.channel, message.ts] = message
+        if message.user == BOT_USER:
+            self.publish_message(message, subtype)
+        return message
+
+    def publish_message(self, message: Message, subtype: str | None = None) -> None:
+        self.publish(self.message_event(message) | ({"subtype": subtype} if subtype else {}))
+
+    def publish_change(self, message: Message, before: JSON) -> None:
+        changed = {"message": message.to_json(self.channels), "previous_message": before}
+        self._publish_hidden(message.channel, {"subtype": "message_changed", **changed})
+
+    def publish_deletion(self, message: Message) -> None:
+        before = message.to_json(self.channels)
+        deleted = {"subtype": "message_deleted", "deleted_ts": message.ts, "previous_message": before}
+        self._publish_hidden(message.channel, deleted)
+
+    def _publish_hidden(self, channel_id: str, body: JSON) -> None:
+        ts = self.next_ts()
+        kind = self.channels[channel_id].type
+        where = {"channel": channel_id, "channel_type": kind, "hidden": True, "ts": ts, "event_ts": ts}
+        self.publish({"type": "message", **where, **body})
+
+    def message_event(self, message: Message) -> JSON:
+        """The inner event that announces a message."""
+        kind = self.channels[message.channel].type
+        where = {"channel": message.channel, "channel_type": kind, "event_ts": message.ts}
+        return message.to_json(self.channels) | where
+
+    def thread(self, channel_id: str, ts: str) -> list[Message]:
+        """The root (where it exists) and its replies, in order."""
+        found = [
+            message
+            for message in self.messages.values()
+            if message.channel == channel_id and ts in (message.ts, message.thread_ts)
+        ]
+        return sorted(found, key=lambda message: message.ts)
+
+    def file_or_error(self, file_id: str) -> File:
+        file = self.files.get(file_id)
+        if file is None:
+            raise ApiError("file_not_found")
+        return file
+
+    def usable_image(self, file_id: str) -> bool:
+        """Whether an image block may show this file: shared already, and an image."""
+        file = self.files.get(file_id)
+        return file is not None and bool(file.shares) and file.mimetype in limits.IMAGE_TYPES
