@@ -243,7 +243,7 @@ async def test_v2_flag_stays(emu: DiscordEmulator, call: Caller) -> None:
 async def test_nonce(emu: DiscordEmulator, call: Caller) -> None:
     body = {"content": "once", "nonce": "7", "enforce_nonce": True, "allowed_mentions": NO_PINGS}
     first, second = await call.send(body), await call.send(body)
-    assert first == second
+    assert first == second == await call.send(body, channel_id=emu.add_channel("elsewhere"))
     assert len(emu.messages(emu.channel_id)) == 1
     emu.clock.advance(301)
     await call.send(body)

@@ -32,13 +32,13 @@ class Poster:
         self._recorder = recorder
         self._publish = publish
         self._nonce_window = nonce_window
-        self._nonces: dict[tuple[int, str], tuple[float, Message]] = {}
+        self._nonces: dict[str, tuple[float, Message]] = {}
 
     def send(self, channel: Channel, sent: Submission) -> Message:
         """Post the bot's message to `channel`, with every check of POST /channels/{id}/messages."""
         self._check_may_send(channel, sent)
         nonce = sent.body.get("nonce")
-        key = (channel.id, str(nonce))
+        key = str(nonce)
         now = self._world.clock.now()
         if nonce is not None and sent.body.get("enforce_nonce") and key in self._nonces:
             at, first = self._nonces[key]
