@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from core.studio import Studio
+
 from adapters.history.store import SqlHistory
 from adapters.models import ModelPool
 from adapters.state.jobs import DocketJobs
@@ -22,7 +24,6 @@ from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
 from core.service import Service
-from core.studio import Studio
 
 QUEUE = "runs"
 """The queue that ``serve`` and ``worker`` share."""
