@@ -1,0 +1,45 @@
+# Two commands do everything: `make demo` and `make test`. Both make .venv first, from the lock.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test lint types unit bench serve lock clean help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP) ## ask one question with simulated members, then serve the page
+	@$(BIN)/consortium demo $(DEMO)
+
+test: lint types unit ## lint, types and all tests
+
+lint: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+unit: $(STAMP)
+	@$(BIN)/pytest -n auto --dist loadgroup
+
+bench: $(STAMP) ## measure speed, memory and pauses
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+serve: $(STAMP) ## what the Procfile runs, for development
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name it with PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 --output-file requirements.lock
+
+clean: ## remove what was built
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
