@@ -1,0 +1,7 @@
+"""Alembic's entry: migrates over the connection it is given, inside that connection's transaction."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()

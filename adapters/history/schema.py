@@ -1,0 +1,156 @@
+"""The tables of the history: columns for what is searched, JSON text for what is only read back.
+
+The tables are made by the migrations beside this module, never from here; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Utc(TypeDecorator[datetime]):
+    """A point in time: stored in UTC, given back aware. A time without a zone is taken as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """SQLite drops the zone when it stores, so the time has to be UTC by then."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """SQLite gives times without a zone, PostgreSQL in any."""
+        return self.process_bind_param(value, dialect)
+
+
+class Words(TypeDecorator[str]):
+    """Text from outside. PostgreSQL refuses NUL and nobody can store half a surrogate pair: both are mended."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Mend what cannot be stored."""
+        return (
+            value if value is None or (value.isascii() and "\0" not in value) else mend(value).replace("\0", "\ufffd")
+        )
+
+
+def mend(text: str) -> str:
+    """Join surrogate pairs that were cut apart and put U+FFFD for halves that have no partner."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("platform", Words, nullable=False),
+    Column("workspace", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("thread", Words, comment="where the conversation goes on; null until it has a thread"),
+    Column("private", Boolean, nullable=False),
+    Column("asker", Words, nullable=False, comment="the platform's id of the account"),
+    Column("question", Words, nullable=False),
+    Column("answer", Words),
+    Column("confidence", Float),
+    Column("consortium", Words, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("error", Words),
+    Column("created_at", Utc, nullable=False),
+    Column("answered_at", Utc),
+    Column("ended_at", Utc),
+    Column("delivered_at", Utc),
+    Column("ask", Text, nullable=False, comment="JSON"),
+    Column("panel", Text, nullable=False, comment="JSON"),
+    Column("bill", Text, nullable=False, comment="JSON"),
+    Column("notes", Text, nullable=False, comment="JSON"),
+)
+Index("ix_runs_asker", runs.c.platform, runs.c.workspace, runs.c.asker, runs.c.created_at)
+Index("ix_runs_thread", runs.c.platform, runs.c.workspace, runs.c.channel, runs.c.thread, runs.c.created_at)
+Index(
+    "ix_runs_undelivered",
+    runs.c.platform,
+    runs.c.created_at,
+    sqlite_where=runs.c.delivered_at.is_(None),
+    postgresql_where=runs.c.delivered_at.is_(None),
+)
+
+
+def _of_run() -> Column[str]:
+    return Column("run_id", Words, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+
+
+rounds = Table(
+    "rounds",
+    metadata,
+    _of_run(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("judge", Words, comment="the model that wrote the synthesis"),
+    Column("source", Words),
+    Column("confidence", Float),
+    Column("seconds", Float),
+    Column("recorded_at", Utc, nullable=False),
+    Column("members", Text, nullable=False, comment="JSON: ids in the order of the round's outcomes"),
+    Column("verdict", Text, comment="JSON"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    _of_run(),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("member", Words, primary_key=True),
+    Column("model", Words, nullable=False),
+    Column("kind", Words, nullable=False, comment="response, or the kind of failure"),
+    Column("seconds", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("prompt_tokens", BigInteger, comment="null: unknown"),
+    Column("completion_tokens", BigInteger, comment="null: unknown"),
+    Column("cost", Float, comment="dollars; null: unknown"),
+    Column("recorded_at", Utc, nullable=False),
+    Column("body", Text, nullable=False, comment="JSON"),
+)
+
+analyses = Table(
+    "analyses",
+    metadata,
+    _of_run(),
+    Column("mean_similarity", Float),
+    Column("embedder", Words, nullable=False),
+    Column("body", Text, nullable=False, comment="JSON"),
+)
+
+charts = Table(
+    "charts",
+    metadata,
+    _of_run(),
+    Column("kind", Words, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("png", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False, comment="bytes"),
+    Column("alt", Words, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+)

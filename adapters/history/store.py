@@ -1,0 +1,221 @@
+"""The history of runs in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, MappingResult, RowMapping, Select, and_, or_, select, true
+
+from adapters.history import migrations
+from adapters.history.database import connect, parse
+from adapters.history.rows import (
+    analysis_row,
+    chart_of,
+    chart_row,
+    outcome_row,
+    outcomes_of,
+    round_row,
+    run_of,
+    run_row,
+    summary_of,
+)
+from adapters.history.schema import analyses, charts, outcomes, rounds, runs
+from adapters.history.statements import Statements
+from adapters.history.writer import Writer
+from core.types import Analysis, Chart, Outcome, Person, Platform, Round, Run, RunStatus, RunSummary, ThreadRef
+
+_SUMMARY = (
+    *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.confidence, runs.c.consortium),
+    *(runs.c.platform, runs.c.workspace, runs.c.channel, runs.c.thread, runs.c.private, runs.c.created_at),
+)
+_AT_ONCE = 500
+"""Runs whose parts are read with one query; databases bound the number of parameters."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqlHistory:
+    """:class:`core.ports.History` in SQL. Use as an async context manager: entering creates or updates the tables.
+
+    ``url`` is ``sqlite:///path`` (any number of processes of one machine) or ``postgresql://...``. ``clock``
+    gives the time for what is stamped here. Every method, and entering, raises
+    :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is a
+    :class:`core.errors.ConfigError`, as is a database that a newer version has written.
+
+    Writing for a run that was never opened raises :class:`core.errors.NotFound`, except that
+    :meth:`update_run` then stores the run whole, and that :meth:`set_thread` and :meth:`mark_delivered` change
+    nothing. All writes can be repeated.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+        self._url = parse(url)
+        self._clock = clock
+
+    async def __aenter__(self) -> SqlHistory:
+        self._database = connect(self._url)
+        try:
+            await self._database.write(migrations.migrate)
+        except BaseException:
+            await self._database.close()
+            raise
+        self._do = Statements.of(self._database.backend)
+        self._writer = Writer(self._database)
+        self._writer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._writer.close()
+        finally:
+            await self._database.close()
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    async def open_run(self, run: Run) -> None:
+        """Store a new run; one with the same id stays as it is."""
+        await self._writer.write(run.id, (self._do.open_run, run_row(run)))
+
+    async def set_thread(self, run_id: str, thread: str) -> None:
+        """The run's conversation got a thread of its own."""
+        await self._writer.write(run_id, (self._do.set_thread, {"id_": run_id, "thread": thread}))
+
+    async def record_outcome(self, run_id: str, round_number: int, outcome: Outcome) -> None:
+        """A member answered or failed; replaces what that member gave in that round before."""
+        row = outcome_row(run_id, round_number, outcome, self._clock())
+        await self._writer.write(run_id, (self._do.record_outcome, row))
+
+    async def record_round(self, run_id: str, round_: Round) -> None:
+        """A round ended. Only the order of its outcomes is stored here: they have been recorded one by one."""
+        await self._writer.write(run_id, (self._do.record_round, round_row(run_id, round_, self._clock())))
+
+    async def record_analysis(self, run_id: str, analysis: Analysis, charts: Sequence[Chart]) -> None:
+        """Analysis and pictures, in place of earlier ones."""
+        await self._writer.write(
+            run_id,
+            (self._do.record_analysis, analysis_row(run_id, analysis)),
+            (self._do.drop_charts, {"id_": run_id}),
+            *((self._do.record_chart, chart_row(run_id, i, chart)) for i, chart in enumerate(charts)),
+        )
+
+    async def update_run(self, run: Run) -> None:
+        """Status, panel, answer, bill, notes, error and times. A thread that is set stays set."""
+        await self._writer.write(run.id, (self._do.update_run, run_row(run)))
+
+    async def mark_delivered(self, run_id: str) -> None:
+        """The answer stands in its thread."""
+        await self._writer.write(run_id, (self._do.mark_delivered, {"id_": run_id, "now": self._clock()}))
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    async def run(self, run_id: str) -> Run | None:
+        """The whole run as stored; of a round that has not ended, the outcomes so far."""
+        found = await self._runs(runs.c.id == run_id)
+        return found[0] if found else None
+
+    async def outcomes(self, run_id: str) -> dict[int, list[Outcome]]:
+        """What members gave so far, by round, oldest first."""
+        return outcomes_of(await self._rows(_outcomes_where(outcomes.c.run_id == run_id)))
+
+    async def charts(self, run_id: str) -> tuple[Chart, ...]:
+        """The run's pictures in the order they were given."""
+        query = select(charts).where(charts.c.run_id == run_id).order_by(charts.c.position)
+        return tuple(chart_of(row) for row in await self._rows(query))
+
+    async def thread_runs(self, where: ThreadRef, limit: int = 20) -> list[RunSummary]:
+        """The latest runs of exactly that thread, oldest first, those that wait to be started left out.
+
+        A place without a thread has none: runs that merely share a channel are not one conversation.
+        """
+        if where.thread is None:
+            return []
+        query = (
+            select(*_SUMMARY)
+            .where(_in_workspace(where), runs.c.channel == where.channel, runs.c.thread == where.thread)
+            .where(runs.c.status != RunStatus.PENDING.value)
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+            .limit(limit)
+        )
+        return [summary_of(row) for row in reversed(await self._rows(query))]
+
+    async def page(self, asker: Person, where: ThreadRef, limit: int, offset: int) -> list[RunSummary]:
+        """The person's own runs in this workspace, newest first; private ones only where they were asked."""
+        query = (
+            select(*_SUMMARY)
+            .where(_in_workspace(where), runs.c.asker == asker.id, _visible(where))
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        return [summary_of(row) for row in await self._rows(query)]
+
+    async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
+        """Runs created since then that are not marked as delivered, in any status, oldest first."""
+        return await self._runs(
+            and_(runs.c.platform == platform.value, runs.c.created_at >= since, runs.c.delivered_at.is_(None))
+        )
+
+    async def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
+        return await self._database.read(partial(_fetch, query))
+
+    async def _runs(self, condition: ColumnElement[bool]) -> list[Run]:
+        """Whole runs, oldest first."""
+        return await self._database.read(partial(_whole_runs, condition))
+
+
+def _whole_runs(condition: ColumnElement[bool], connection: Connection) -> list[Run]:
+    """A run's row is read before its parts: when it says done, they are there."""
+    found = _fetch(select(runs).where(condition).order_by(runs.c.created_at, runs.c.id), connection)
+    whole: list[Run] = []
+    for start in range(0, len(found), _AT_ONCE):
+        whole += _completed(found[start : start + _AT_ONCE], connection)
+    return whole
+
+
+def _completed(found: Sequence[RowMapping], connection: Connection) -> list[Run]:
+    ids = [row["id"] for row in found]
+    round_rows = _by_run(_fetch(select(rounds).where(rounds.c.run_id.in_(ids)), connection))
+    outcome_rows = _by_run(_fetch(_outcomes_where(outcomes.c.run_id.in_(ids)), connection))
+    analysis_rows = _fetch(select(analyses).where(analyses.c.run_id.in_(ids)), connection)
+    analysed = {row["run_id"]: row["body"] for row in analysis_rows}
+    return [
+        run_of(row, round_rows[row["id"]], outcomes_of(outcome_rows[row["id"]]), analysed.get(row["id"]))
+        for row in found
+    ]
+
+
+def _fetch(query: Select[Any], connection: Connection) -> Sequence[RowMapping]:
+    rows: MappingResult = connection.execute(query).mappings()
+    return rows.all()
+
+
+def _outcomes_where(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(outcomes).where(condition).order_by(outcomes.c.round, outcomes.c.recorded_at, outcomes.c.member)
+
+
+def _in_workspace(where: ThreadRef) -> ColumnElement[bool]:
+    return and_(runs.c.platform == where.platform.value, runs.c.workspace == where.workspace)
+
+
+def _visible(where: ThreadRef) -> ColumnElement[bool]:
+    """Which of a person's own runs may be shown to them in that place, where others may look on."""
+    if where.platform in (Platform.WEB, Platform.CLI):
+        return true()
+    if where.private:
+        return or_(runs.c.private.is_(False), runs.c.channel == where.channel)
+    return runs.c.private.is_(False)
+
+
+def _by_run(rows: Sequence[RowMapping]) -> defaultdict[str, list[RowMapping]]:
+    grouped: defaultdict[str, list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        grouped[row["run_id"]].append(row)
+    return grouped

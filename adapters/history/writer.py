@@ -1,0 +1,145 @@
+"""One writer for all runs of a process: many callers' statements go into one transaction (group commit).
+
+A commit costs far more than a row, and SQLite lets in one writer at a time anyway. So callers queue their
+statements and wait; the one writer takes what has queued up, brings equal statements together into batches,
+commits, and lets the callers go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Executable
+
+from adapters.history.database import Database, is_outage
+from core.errors import Unavailable
+
+Statement = tuple[Executable, dict[str, Any]]
+"""What to execute, with its parameters. Equal statements must be the same object to be batched."""
+
+Batches = list[tuple[Executable, list[dict[str, Any]]]]
+
+_CLOSED = "The history is closed: this was not stored."
+
+
+class Write:
+    """Statements of one caller, carried out together or not at all."""
+
+    __slots__ = ("done", "run_id", "statements")
+
+    def __init__(self, run_id: str, statements: Sequence[Statement], done: asyncio.Future[None]) -> None:
+        self.run_id, self.statements, self.done = run_id, statements, done
+
+
+class Writer:
+    """Carries out writes in the order they are made for each run. Must be started and closed.
+
+    ``waiting`` bounds the writes in flight, later callers wait for room; ``batch`` bounds one transaction.
+    Up to ``burst`` transactions go at once; under steady load no more than ``rate`` of them a second, so that
+    each takes many writes along.
+    """
+
+    def __init__(
+        self, database: Database, *, waiting: int = 512, batch: int = 256, burst: int = 20, rate: float = 60
+    ) -> None:
+        self._database = database
+        self._room = asyncio.Semaphore(waiting)
+        self._batch = batch
+        self._pause, self._burst = 1 / rate, burst / rate
+        self._due = 0.0
+        self._queue: deque[Write] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to take writes."""
+        self._task = asyncio.create_task(self._work(), name="history-writer")
+
+    async def close(self) -> None:
+        """Carry out what was handed in, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task:
+            await self._task
+
+    async def write(self, run_id: str, *statements: Statement) -> None:
+        """Return when the statements are committed. A caller that is cancelled has them carried out still.
+
+        Raises :class:`core.errors.Unavailable` when the database does not work, and whatever is wrong with the
+        statements themselves.
+        """
+        async with self._room:
+            if self._closing or self._task is None or self._task.done():
+                raise Unavailable(_CLOSED)
+            write = Write(run_id, statements, asyncio.get_running_loop().create_future())
+            self._queue.append(write)
+            self._wake.set()
+            await write.done
+
+    async def _work(self) -> None:
+        taken: list[Write] = []
+        try:
+            while self._queue or not self._closing:
+                if not self._queue:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                await self._keep_pace()
+                taken = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                await self._commit(taken)
+        finally:
+            _settle([*taken, *self._queue], Unavailable(_CLOSED))  # only there when this task was cancelled
+
+    async def _keep_pace(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._due = max(self._due, now - self._burst) + self._pause
+        if self._due > now and not self._closing:
+            await asyncio.sleep(self._due - now)
+
+    async def _commit(self, writes: Sequence[Write]) -> None:
+        """Commit the writes together; when that fails because of one of them, each alone."""
+        try:
+            await self._database.write(partial(_execute, batched(writes)))
+        except Exception as error:  # noqa: BLE001 - the writer must outlive whatever a caller handed in
+            if len(writes) == 1 or is_outage(error):
+                _settle(writes, error)
+            else:
+                for write in writes:
+                    await self._commit([write])
+        else:
+            _settle(writes, None)
+
+
+def batched(writes: Iterable[Write]) -> Batches:
+    """Bring equal statements of all writes together, keeping the order within each run."""
+    batches: Batches = []
+    earliest: dict[str, int] = {}
+    for write in writes:
+        for statement, row in write.statements:
+            start = earliest.get(write.run_id, 0)
+            at = next((i for i in range(start, len(batches)) if batches[i][0] is statement), len(batches))
+            if at == len(batches):
+                batches.append((statement, []))
+            batches[at][1].append(row)
+            earliest[write.run_id] = at
+    return batches
+
+
+def _execute(batches: Batches, connection: Connection) -> None:
+    for statement, rows in batches:
+        connection.execute(statement, rows)
+
+
+def _settle(writes: Iterable[Write], error: Exception | None) -> None:
+    for write in writes:
+        if write.done.done():
+            continue
+        if error:
+            write.done.set_exception(error)
+        else:
+            write.done.set_result(None)
