@@ -10,6 +10,7 @@ from core.types import (
     Analysis,
     Ask,
     Chart,
+    Member,
     Outcome,
     Person,
     Platform,
@@ -107,8 +108,10 @@ class Analyst(Protocol):
         """Similarity, sentiment and emotions of one or more answers."""
         ...
 
-    async def analyse_and_draw(self, responses: Sequence[Response]) -> tuple[Analysis, tuple[Chart, ...]]:
-        """The analysis and its charts; with a single answer no charts."""
+    async def analyse_and_draw(
+        self, responses: Sequence[Response], panel: Sequence[Member] = ()
+    ) -> tuple[Analysis, tuple[Chart, ...]]:
+        """The analysis and its charts; with a single answer no charts. Colours go by the place in ``panel``."""
         ...
 
 

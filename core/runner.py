@@ -150,7 +150,7 @@ class Runner:
         """Analysis and charts. They are an extra: without them the answer stands all the same."""
         answers = next(r.responses for r in reversed(run.rounds) if r.verdict)
         try:
-            analysis, charts, note = await self._draw(answers, charts=run.ask.charts)
+            analysis, charts, note = await self._draw(run, answers)
             await self._history.record_analysis(run.id, analysis, charts)
         except ConsortiumError as error:
             log.warning("no analysis", error=str(error))
@@ -159,15 +159,13 @@ class Runner:
         kinds = tuple(chart.kind for chart in charts)
         await self._events.publish(run.id, ChartsDrawn(analysis=analysis, kinds=kinds, note=note))
 
-    async def _draw(
-        self, answers: Sequence[Response], *, charts: bool
-    ) -> tuple[Analysis, tuple[Chart, ...], str | None]:
-        if not charts:
+    async def _draw(self, run: Run, answers: Sequence[Response]) -> tuple[Analysis, tuple[Chart, ...], str | None]:
+        if not run.ask.charts:
             return await self._analyst.analyse(answers), (), None
         if len(answers) == 1:
             name = answers[0].member.label
             return await self._analyst.analyse(answers), (), f"Only {name} answered: there is nothing to compare."
-        return *(await self._analyst.analyse_and_draw(answers)), None
+        return *(await self._analyst.analyse_and_draw(answers, run.panel)), None
 
     async def _end(self, run: Run) -> None:
         ended = run.model_copy(update={"ended_at": self._now()})

@@ -27,7 +27,9 @@ def configure(*, json: bool, level: str = "INFO") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    render: Any = structlog.processors.JSONRenderer()
+    if not json:  # plain tracebacks: the pretty ones print local variables, and with them what people wrote
+        render = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
