@@ -26,6 +26,7 @@ MAX_REPLY: Final = 2_000_000
 
 _MAX_REFUSAL: Final = 65_536
 _CONNECT_SECONDS: Final = 10.0
+_MAX_JSON_TOKENS: Final = 4000  # forced JSON may never end by itself
 _DONE: Final = b"[DONE]"
 _BROKEN: Final = (aiohttp.ClientError, OSError)  # TimeoutError is an OSError
 
@@ -116,7 +117,7 @@ class OpenAIModel:
             while streamed and not reply.done:
                 piece = await response.content.readany()
                 reply.weigh(len(piece), decoder.pending)
-                if text := "".join(map(reply.take, decoder.feed(piece) if piece else decoder.flush())):
+                if text := reply.take_all(decoder.feed(piece) if piece else decoder.flush()):
                     yield text
                 if not piece:
                     break
@@ -192,6 +193,7 @@ class OpenAIModel:
             body["seed"] = prompt.seed
         if response_format:
             body["response_format"] = response_format
+            body.setdefault("max_tokens", _MAX_JSON_TOKENS)
         if streaming:
             body["stream"] = True
             body["stream_options"] = {"include_usage": True}
@@ -201,15 +203,24 @@ class OpenAIModel:
 class _Reply:
     """A reply as it comes together, from one document or from the events of a stream."""
 
-    __slots__ = ("_raw", "_refusals", "_size", "_texts", "_usage", "done", "finish")
+    __slots__ = ("_held", "_raw", "_refusals", "_size", "_texts", "_usage", "done", "finish")
 
     def __init__(self, refusals: Refusals) -> None:
         self._refusals = refusals
         self._texts: list[str] = []
         self._raw = self._size = 0
+        self._held = ""
         self._usage = Usage()
         self.done = False
         self.finish: str | None = None
+
+    def take_all(self, events: list[bytes]) -> str:
+        """Read events; returns the text in them, fit to be passed on. Raises ModelError."""
+        text = self._held + "".join(map(self.take, events))
+        self._held = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":  # half a character: the rest comes with the next piece
+            text, self._held = text[:-1], text[-1]
+        return _clean(text)
 
     def take(self, data: bytes) -> str:
         """Read a document or the data of an event; returns the text in it. Raises ModelError."""
@@ -217,7 +228,7 @@ class _Reply:
             self.done = True
             return ""
         try:
-            document = json.loads(data)
+            document = json.loads(data.decode())
             if error := document.get("error"):
                 raise self._refusals.of_body(error, self._usage)
             if usage := document.get("usage"):

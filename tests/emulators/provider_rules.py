@@ -1,0 +1,86 @@
+"""What the model provider takes and what it refuses: each check returns (status, kind of violation, detail)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+JSON = dict[str, Any]
+Refusal = tuple[int, str, str]
+
+
+def check_headers(headers: Mapping[str, str], key: str) -> Refusal | None:
+    """Key, content type, and no attribution to a server that did not ask for it."""
+    if headers.get("Authorization") != f"Bearer {key}":
+        return 401, "bad_key", "No auth credentials found"
+    if headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+        return 415, "bad_content_type", f"Content-Type is {headers.get('Content-Type')!r}"
+    stray = [name for name in headers if name.lower() in {"http-referer", "x-openrouter-title", "x-title", "cookie"}]
+    if stray:
+        return 400, "stray_header", f"{', '.join(stray)} is not for this server"
+    return None
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_message, value)) and value[-1]["role"] == "user"
+
+
+def _is_message(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"role", "content"}
+        and value["role"] in {"system", "user", "assistant"}
+        and isinstance(value["content"], str)
+        and bool(value["content"].strip())
+    )
+
+
+def _is_format(value: Any) -> bool:
+    if value == {"type": "json_object"}:
+        return True
+    if not isinstance(value, dict) or set(value) != {"type", "json_schema"} or value["type"] != "json_schema":
+        return False
+    inner = value["json_schema"]
+    return (
+        isinstance(inner, dict)
+        and set(inner) == {"name", "strict", "schema"}
+        and isinstance(inner["name"], str)
+        and inner["strict"] is True
+        and isinstance(inner["schema"], dict)
+        and inner["schema"].get("type") == "object"
+    )
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "model": lambda v: isinstance(v, str) and bool(v),
+    "messages": _is_messages,
+    "temperature": lambda v: isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 2,
+    "max_tokens": lambda v: _is_int(v) and v >= 1,
+    "seed": _is_int,
+    "stream": lambda v: isinstance(v, bool),
+    "stream_options": lambda v: isinstance(v, dict) and set(v) == {"include_usage"} and v["include_usage"] is True,
+    "response_format": _is_format,
+}
+
+
+def check_body(body: Any) -> Refusal | None:
+    """The request's fields: none unknown, each of its shape, and those that need one another together."""
+    if not isinstance(body, dict):
+        return 400, "bad_json", "the body is not an object"
+    if unknown := sorted(set(body) - set(_FIELDS)):
+        return 400, "unknown_field", ", ".join(unknown)
+    for name in ("model", "messages"):
+        if name not in body:
+            return 400, "missing_field", name
+    for name, value in body.items():
+        if not _FIELDS[name](value):
+            return 400, f"bad_{name}", repr(value)[:200]
+    if "stream_options" in body and not body.get("stream"):
+        return 400, "bad_stream_options", "stream_options without stream"
+    if body.get("response_format") and "max_tokens" not in body:
+        return 400, "unbounded_json", "response_format without max_tokens may never end"
+    return None
