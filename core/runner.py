@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from core.engine import Engine
@@ -71,8 +72,10 @@ class Journal:
         ended = False
         while not ended:
             batch = [await self._queue.get()]
-            if isinstance(batch[0], TextDelta):
-                await asyncio.sleep(DELTA_PAUSE)
+            with suppress(TimeoutError):  # text alone can wait for more of it, anything else goes out at once
+                async with asyncio.timeout(DELTA_PAUSE):
+                    while isinstance(batch[-1], TextDelta):
+                        batch.append(await self._queue.get())
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             ended = None in batch
