@@ -1,0 +1,116 @@
+"""From Discord's events to the core's values: who wrote, where, what; and what the bot may do there."""
+
+from __future__ import annotations
+
+from adapters.discord.commands import Interaction
+from adapters.discord.library import discord
+from core.commands import AskCommand, Command, HelpCommand, ModelsCommand
+from core.errors import Refused
+from core.service import Inbound
+from core.types import Person, Platform, ThreadRef
+
+SLASH = "/consortium"
+
+DIRECT = "dm"
+"""The workspace of direct messages."""
+
+
+def place(channel: object, channel_id: int, guild_id: int | None) -> ThreadRef:
+    """Where something happened. A direct channel is one private thread; a thread belongs to its parent channel."""
+    if guild_id is None:
+        here = str(channel_id)
+        return ThreadRef(platform=Platform.DISCORD, workspace=DIRECT, channel=here, thread=here, private=True)
+    if isinstance(channel, discord.Thread):
+        return ThreadRef(
+            platform=Platform.DISCORD,
+            workspace=str(guild_id),
+            channel=str(channel.parent_id),
+            thread=str(channel.id),
+            private=channel.is_private(),
+        )
+    return ThreadRef(platform=Platform.DISCORD, workspace=str(guild_id), channel=str(channel_id))
+
+
+def from_interaction(interaction: Interaction) -> Inbound:
+    """A slash command. Raises Refused where Discord does not say in which channel it was used."""
+    if interaction.channel_id is None:
+        raise Refused("Discord does not say where this was written. Please try in a channel.")
+    return Inbound(
+        asker=Person(id=str(interaction.user.id), name=interaction.user.display_name),
+        where=place(interaction.channel, interaction.channel_id, interaction.guild_id),
+        event_ids=(str(interaction.id),),
+        prefix=SLASH,
+    )
+
+
+def from_message(message: discord.Message, channel: object) -> Inbound:
+    """A message; ``channel`` is its channel as far as it could be found out."""
+    return Inbound(
+        asker=Person(id=str(message.author.id), name=message.author.display_name),
+        where=place(channel, message.channel.id, message.guild.id if message.guild else None),
+        event_ids=(str(message.id),),
+        prefix=SLASH if message.guild else "",
+    )
+
+
+def is_for_us_to_read(message: discord.Message) -> bool:
+    """Whether a person wrote it: no bot (we neither), no webhook, no system notice."""
+    written = message.type in (discord.MessageType.default, discord.MessageType.reply)
+    return written and not message.author.bot and message.webhook_id is None
+
+
+def mentions(message: discord.Message, user_id: int) -> bool:
+    """Whether the text itself names the user; a mere reply notifies too, but says nothing to us."""
+    return user_id in message.raw_mentions
+
+
+def words_of(message: discord.Message, me: int) -> str:
+    """The text without our mention, and with the names of the others."""
+    text = message.content
+    for user in message.mentions:
+        name = "" if user.id == me else f"@{user.display_name}"
+        text = text.replace(f"<@{user.id}>", name).replace(f"<@!{user.id}>", name)
+    return text.replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
+
+
+def may_thread(permissions: discord.Permissions) -> bool:
+    """Whether a thread can be opened and written in."""
+    return permissions.create_public_threads and permissions.send_messages_in_threads
+
+
+def check_may_answer(permissions: discord.Permissions, where: ThreadRef) -> None:
+    """Make sure that an answer can be posted before anything is spent. Raises Refused, naming the permission."""
+    if where.private and where.workspace == DIRECT:
+        return
+    missing = None
+    if not permissions.view_channel:
+        missing = "View Channel"
+    elif where.thread is not None:
+        missing = None if permissions.send_messages_in_threads else "Send Messages in Threads"
+    elif not (permissions.send_messages or may_thread(permissions)):
+        missing = "Send Messages"
+    if missing:
+        raise Refused(cannot_write(missing))
+
+
+def permissions_at(message: discord.Message) -> discord.Permissions | None:
+    """What we may do where a message stands; None where it cannot be told."""
+    me = message.guild.me if message.guild else None
+    if me is None or isinstance(message.channel, discord.PartialMessageable):
+        return None
+    return message.channel.permissions_for(me)
+
+
+def check_not_personal(command: Command, inbound: Inbound) -> None:
+    """A reply to a message is seen by the whole channel, so what is the asker's alone is refused there."""
+    if inbound.where.workspace == DIRECT or isinstance(command, (AskCommand, HelpCommand, ModelsCommand)):
+        return
+    raise Refused(f"That is for you alone: write it as a slash command, `{SLASH}`, and only you will see it.")
+
+
+def cannot_write(permission: str) -> str:
+    """What the asker is told when no answer can be posted."""
+    return (
+        f"The bot cannot answer here: it lacks the permission {permission} in this channel. "
+        "Ask somebody who manages the server to give it, or ask in another channel."
+    )

@@ -1,0 +1,49 @@
+"""What Discord allows: lengths, counts and paces. Lengths count UTF-16 units, which is never too generous."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MESSAGE = 2000
+THREAD_NAME = 100
+ALT_TEXT = 1024
+QUESTION = 6000
+"""The longest string option that a slash command takes."""
+ROLE = 500
+CHOICES = 25
+CHOICE = 100
+DESCRIPTION = 100
+NONCE_BYTES = 12
+"""A nonce has at most 25 characters; so many bytes make 24 in hexadecimal."""
+EDITABLE_FOR = 55 * 60
+"""Seconds. Editing a message that is more than an hour old is refused after a few edits."""
+ARCHIVE_AFTER: Final = 1440
+"""Minutes without a message after which a thread is archived; writing in it opens it again."""
+SCAN = 100
+"""Messages that one look into a channel returns at most."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Paces and patiences in seconds; tests shorten them.
+
+    ``pace`` lies between two edits of a progress message. ``thread`` is how long a thread may take to open: when
+    Discord limits new threads it says so with waits of minutes. ``call`` bounds any other request, with the waits
+    of the client's own rate limiting in it. ``retries`` are the pauses before a post whose fate is unknown is tried
+    again, ``redeliver`` those before a whole delivery is. ``reconnect`` bounds the pause between two connections.
+    ``backfill`` is how far back messages count that came while nobody was connected.
+    """
+
+    pace: float = 1.5
+    thread: float = 8.0
+    call: float = 60.0
+    retries: tuple[float, ...] = (0.5, 2.0, 5.0)
+    redeliver: tuple[float, ...] = (5.0, 30.0, 120.0)
+    reconnect: tuple[float, float] = (1.0, 60.0)
+    backfill: float = 600.0
+
+
+def size(text: str) -> int:
+    """The length of a text as Discord counts it, or more."""
+    return len(text) + sum(char > "\uffff" for char in text)
