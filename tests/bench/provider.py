@@ -10,10 +10,13 @@ from typing import Any
 
 from tests.emulators.provider import Behaviour, ProviderEmulator
 
-_WORDS = (
-    "remote work office team people time focus trust money health travel family city rent energy meeting manager culture office mentor junior senior "
-    "fair risk cost benefit evidence survey hybrid choice default policy quality speed noise quiet lonely happy worried glad doubt hope fear angry calm"
-).split(" ")
+_TEXT = (
+    "remote work office team people time focus trust money health travel family city rent energy "
+    "meeting manager culture office mentor junior senior fair risk cost benefit evidence survey "
+    "hybrid choice default policy quality speed noise quiet lonely happy worried glad doubt hope "
+    "fear angry calm"
+)
+_WORDS = _TEXT.split()
 
 
 class WordyProvider(ProviderEmulator):
