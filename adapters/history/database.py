@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from core.errors import ConfigError, NotFound, Unavailable
 
@@ -100,14 +99,19 @@ class Postgres(Database):
     """A PostgreSQL database."""
 
     def __init__(self, url: URL) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine  # not needed on SQLite
+
         super().__init__(url)
-        driver: dict[str, Any] = {"timeout": _PATIENCE, "command_timeout": 60}
-        self._writing = create_async_engine(
-            url, pool_size=1, max_overflow=0, pool_reset_on_return=None, pool_pre_ping=True, connect_args=driver
-        )
-        self._reading = create_async_engine(
-            url, pool_size=4, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=driver
-        )
+        options: dict[str, Any] = {"async_creator": self._connect, "pool_pre_ping": True}
+        self._writing = create_async_engine(url, pool_size=1, max_overflow=0, pool_reset_on_return=None, **options)
+        self._reading = create_async_engine(url, pool_size=4, isolation_level="AUTOCOMMIT", **options)
+
+    async def _connect(self) -> Any:
+        """The driver reads the address itself: it knows ``sslmode`` and the like, SQLAlchemy does not."""
+        import asyncpg  # type: ignore[import-untyped]  # not needed on SQLite
+
+        address = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return await asyncpg.connect(address, timeout=_PATIENCE, command_timeout=60)
 
     async def write(self, work: Work[T]) -> T:
         """Do the work on the writing connection."""
@@ -135,8 +139,7 @@ def parse(url: str) -> URL:
         raise ConfigError(f"DATABASE_URL is not the address of a database: {_HOW_TO_WRITE}.") from None
     backend = parsed.drivername.partition("+")[0]
     if backend in ("postgres", "postgresql"):
-        query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
-        return parsed.set(drivername="postgresql+asyncpg", query=query)
+        return parsed.set(drivername="postgresql+asyncpg")
     if backend != "sqlite":
         raise ConfigError(f"DATABASE_URL names a kind of database that we do not know: {_HOW_TO_WRITE}.")
     if parsed.database in (None, "", ":memory:"):
@@ -176,7 +179,7 @@ def _unavailable(url: URL, error: BaseException) -> Unavailable:
     reason = lines[0].rstrip(".")
     if url.password:
         reason = reason.replace(url.password, "***")
-    shown = url.set(drivername=url.get_backend_name(), username=None, password=None, query={})
+    shown = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
     return Unavailable(f"The database at {shown} (DATABASE_URL) does not work: {reason}.")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, delete, func, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 
@@ -33,14 +33,15 @@ class Statements:
     @classmethod
     def of(cls, backend: str) -> Statements:
         """The statements for "sqlite" or "postgresql", which share the words ON CONFLICT."""
-        insert = postgresql.insert if backend == "postgresql" else sqlite.insert
+        insert = _insert(backend)
         id_: BindParameter[str] = bindparam("id_")
 
         def replace(table: Table) -> Executable:
             statement = insert(table)
             keys = table.primary_key.columns
             changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-            return statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+            replacing: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+            return replacing
 
         opened = insert(runs)
         changes: dict[str, ColumnElement[Any]] = {name: opened.excluded[name] for name in _CHANGES_WITH_A_RUN}
@@ -58,3 +59,14 @@ class Statements:
             record_chart=replace(charts),
             drop_charts=delete(charts).where(charts.c.run_id == id_),
         )
+
+
+def _insert(backend: str) -> Callable[[Table], Any]:
+    """INSERT with the dialect's ON CONFLICT; the other dialect is not worth its time to import."""
+    if backend == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_into_postgres
+
+        return insert_into_postgres
+    from sqlalchemy.dialects.sqlite import insert as insert_into_sqlite
+
+    return insert_into_sqlite

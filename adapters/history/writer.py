@@ -39,12 +39,12 @@ class Writer:
     """Carries out writes in the order they are made for each run. Must be started and closed.
 
     ``waiting`` bounds the writes in flight, later callers wait for room; ``batch`` bounds one transaction.
-    Up to ``burst`` transactions go at once; under steady load no more than ``rate`` of them a second, so that
-    each takes many writes along.
+    ``burst`` transactions may follow each other at once; when many callers write all the time there are no more
+    than ``rate`` a second, so that each takes many writes along.
     """
 
     def __init__(
-        self, database: Database, *, waiting: int = 512, batch: int = 256, burst: int = 20, rate: float = 60
+        self, database: Database, *, waiting: int = 512, batch: int = 256, burst: int = 20, rate: float = 50
     ) -> None:
         self._database = database
         self._room = asyncio.Semaphore(waiting)
@@ -89,17 +89,22 @@ class Writer:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                await self._keep_pace()
+                paused = await self._keep_pace()
                 taken = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
+                if paused and len(taken) == 1:
+                    self._due = 0.0  # nobody else is writing, so there is nothing to wait for
                 await self._commit(taken)
         finally:
             _settle([*taken, *self._queue], Unavailable(_CLOSED))  # only there when this task was cancelled
 
-    async def _keep_pace(self) -> None:
+    async def _keep_pace(self) -> bool:
+        """Wait until another transaction is due; whether that took any time."""
         now = asyncio.get_running_loop().time()
         self._due = max(self._due, now - self._burst) + self._pause
-        if self._due > now and not self._closing:
-            await asyncio.sleep(self._due - now)
+        if self._due <= now or self._closing:
+            return False
+        await asyncio.sleep(self._due - now)
+        return True
 
     async def _commit(self, writes: Sequence[Write]) -> None:
         """Commit the writes together; when that fails because of one of them, each alone."""
