@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 WORDS = {"very low": 0.1, "low": 0.3, "medium": 0.5, "moderate": 0.5, "high": 0.8, "very high": 0.95}
 """What a confidence in words counts as."""
+
+_MOST_OBJECTS = 200
+"""In how many places of a reply an object is looked for, and at how many its cut end: replies may be hostile."""
 
 
 class Unreadable(ValueError):
@@ -33,13 +37,9 @@ def read_verdict(text: str) -> dict[str, Any]:
 
 
 def _from_json(text: str) -> dict[str, Any] | None:
-    decoder = json.JSONDecoder(strict=False)
-    for match in re.finditer(r"\{", text):
-        try:
-            value, _ = decoder.raw_decode(text, match.start())
-        except ValueError:
-            continue
-        if isinstance(value, dict) and "synthesis" in value:
+    for match in islice(re.finditer(r'\{(?=\s*")', text), _MOST_OBJECTS):
+        value = _decoded(text, match.start())
+        if value is not None and "synthesis" in value:
             return value
     return _from_cut_json(text)
 
@@ -49,17 +49,35 @@ def _from_cut_json(text: str) -> dict[str, Any] | None:
     start = re.search(r'\{\s*"synthesis"\s*:', text)
     if not start:
         return None
-    body = text[start.start() :]
-    decoder = json.JSONDecoder(strict=False)
-    for cut in [m.start() for m in re.finditer(r"[,}\]]", body)][::-1][:200]:
+    body = text[start.start() :].rstrip()
+    cuts = [m.start() for m in re.finditer(r"[,}\]]", body)][: -_MOST_OBJECTS - 1 : -1]
+    if body.endswith(('"', "}", "]")):  # else the last word, or the last digits of a number, may be missing
+        cuts.insert(0, len(body))
+    for cut in cuts:
         for closing in ("}", "]}", "}]}"):
-            try:
-                value, _ = decoder.raw_decode(body[:cut] + closing)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
+            value = _decoded(body[:cut] + closing)
+            if value is not None:
                 return value
     return None
+
+
+def _decoded(text: str, start: int = 0) -> dict[str, Any] | None:
+    try:
+        value, _ = json.JSONDecoder(strict=False, object_hook=_mended).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _mended(fields: dict[str, Any]) -> dict[str, Any]:
+    """An object's texts without what JSON's escapes can spell and no text may hold: half characters and NUL."""
+    return {k: [_whole(i) for i in v] if isinstance(v, list) else _whole(v) for k, v in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "")
 
 
 def _from_tags(text: str) -> dict[str, Any] | None:
@@ -81,7 +99,7 @@ def read_confidence(value: Any) -> float | None:
     if isinstance(value, bool):
         raise Unreadable(f"{value!r} is no confidence")
     if isinstance(value, int | float):
-        return _from_number(float(value), whole=isinstance(value, int))
+        return _from_number(_within(value, value, top=100), whole=isinstance(value, int))
     text = str(value).strip().lower().rstrip(".")
     if text in WORDS:
         return WORDS[text]
@@ -102,13 +120,14 @@ def _from_number(figure: float, *, whole: bool) -> float:
     return _within(share, figure)
 
 
-def _within(share: float, said: Any) -> float:
-    if not 0 <= share <= 1:
-        raise Unreadable(f"{said!r} is no confidence")
+def _within(share: float, said: Any, top: int = 1) -> float:
+    if not 0 <= share <= top:
+        raise Unreadable(f"{str(said)[:40]!r} is no confidence")
     return round(share, 4)
 
 
 _OPENING = re.compile(r'"synthesis"\s*:\s*"|<synthesis>', re.IGNORECASE)
+_CLOSING = re.compile("</synthesis>", re.IGNORECASE)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
 
 
@@ -164,11 +183,9 @@ class FieldStream:
         return "".join(out)
 
     def _from_tag(self) -> str:
-        end = self._buffer.lower().find("</synthesis>")
-        if end >= 0:
+        if end := _CLOSING.search(self._buffer):
             self._done = True
-            text, self._buffer = self._buffer[:end], ""
-            return text
+            return self._buffer[: end.start()]
         # What may be the start of the closing tag is held back.
         held = self._buffer.rfind("<")
         keep = len(self._buffer) if held < 0 or len(self._buffer) - held > len("</synthesis>") else held

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.parsing import FieldStream, Unreadable, read_confidence, read_verdict
+
+WHOLE = {
+    "synthesis": 'Yes, "mostly": see {a}, [b] and\n```\ncode, }\n```',
+    "confidence": 85,
+    "members": [{"letter": "A", "stance": "agree", "point": "It helps, a lot."}],
+    "refine": ["costs"],
+}
+JSON = json.dumps(WHOLE)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        JSON,
+        json.dumps(WHOLE, indent=2),
+        f"```json\n{JSON}\n```",
+        f"```\n{JSON}```\nThat is my verdict.",
+        f"Let me weigh {{A}} against {{B}} first.\n\n{JSON}\n\nI hope that helps {{you}}.",
+        f'{{"thought": "hm", "verdict": {JSON}}}',
+        f'{{"example": {{"synthesis_of": 1}}}} {JSON}',
+    ],
+    ids=["plain", "indented", "fenced", "fence and prose", "prose with braces", "nested", "second object"],
+)
+def test_a_verdict_is_found_wherever_it_stands(reply: str) -> None:
+    assert read_verdict(reply) == WHOLE
+
+
+@given(cut=st.integers(0, len(JSON)))
+def test_a_cut_verdict_is_read_when_its_synthesis_is_whole_and_never_gets_other_values(cut: int) -> None:
+    begun = JSON.index('"confidence"')
+    try:
+        found = read_verdict(JSON[:cut])
+    except Unreadable:
+        assert cut < begun
+        return
+    assert found["synthesis"] == WHOLE["synthesis"]
+    assert found.get("confidence", 85) == 85
+    for member in found.get("members", []):
+        assert member.items() <= WHOLE["members"][0].items()  # type: ignore[index]
+
+
+def test_the_whole_synthesis_is_enough() -> None:
+    assert read_verdict('{"synthesis": "Yes, it is."') == {"synthesis": "Yes, it is."}
+    assert read_verdict('{"synthesis": "Yes", "confidence": 8') == {"synthesis": "Yes"}, "85 may have been meant"
+
+
+def test_tags_are_read_too() -> None:
+    reply = "<Synthesis>\nYes.\n</Synthesis>\nand <confidence>85%</confidence>"
+    assert read_verdict(reply) == {"synthesis": "Yes.", "confidence": "85%"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "I would rather talk about the weather.",
+        "{}",
+        "[1, 2]",
+        '{"confidence": 90}',
+        '{"synthesis": ""}',
+        '{"synthesis": "  \\n "}',
+        '{"synthesis": 42}',
+        '{"synthesis": ["a"]}',
+        '{"synthesis": "cut in the mid',
+        "<synthesis>never closed",
+        '{"a":' * 50_000,
+        "{" * 50_000,
+        '{"synthesis": ' * 5_000,
+        '{"synthesis": "' + ",}" * 20_000,
+    ],
+    ids=lambda reply: reply[:24] or "empty",
+)
+def test_anything_else_is_unreadable(reply: str) -> None:
+    with pytest.raises(Unreadable):
+        read_verdict(reply)
+
+
+def test_half_characters_and_nul_do_not_come_through() -> None:
+    found = read_verdict(r'{"synthesis": "a\ud83d b\u0000c \ud83d\ude00", "refine": ["\udc00"], "x": {"y": "\ud800"}}')
+    assert found == {"synthesis": "a\ufffd bc 😀", "refine": ["\ufffd"], "x": {"y": "\ufffd"}}
+
+
+@pytest.mark.parametrize(
+    ("stated", "read"),
+    [
+        (85, 0.85),
+        (85.0, 0.85),
+        (0, 0.0),
+        (100, 1.0),
+        (1, 0.01),  # whole numbers are percent, as asked for
+        (0.85, 0.85),
+        (1.0, 1.0),
+        (99.5, 0.995),
+        ("85", 0.85),
+        ("85%", 0.85),
+        ("85 %", 0.85),
+        ("85 percent", 0.85),
+        ("0.85", 0.85),
+        ("0,85", 0.85),
+        ("0.9%", 0.009),
+        ("9/10", 0.9),
+        ("8,5 / 10", 0.85),
+        ("9 out of 10", 0.9),
+        ("85/100", 0.85),
+        ("high", 0.8),
+        (" Very High. ", 0.95),
+        ("low", 0.3),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_confidence(stated: Any, read: float | None) -> None:
+    assert read_confidence(stated) == read
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *(-1, 101, 250.5, -0.2, 10**400, float("nan"), float("inf"), True, [85], {"value": 85}),
+        *("-5", "101", "150%", "11/10", "9/0", "quite", "85 or 90", "eighty", "0x55", "%", "1e2"),
+    ],
+    ids=repr,
+)
+def test_nonsense_is_no_confidence(stated: Any) -> None:
+    with pytest.raises(Unreadable):
+        read_confidence(stated)
+
+
+# --- the stream -----------------------------------------------------------------------------------------
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
+    st.sampled_from('"\\<>/{}nu synthesis:\U0001f600é'), max_size=60
+)
+
+
+def pieces_of(data: st.DataObject, reply: str) -> list[str]:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(reply)), max_size=20)))
+    return [reply[a:b] for a, b in zip([0, *cuts], [*cuts, len(reply)], strict=True)]
+
+
+@given(text=texts, ascii_only=st.booleans(), tight=st.booleans(), data=st.data())
+def test_the_stream_gives_exactly_the_text_however_the_reply_is_cut(
+    text: str, ascii_only: bool, tight: bool, data: st.DataObject
+) -> None:
+    document = {"synthesis": text, "confidence": 85, "members": [{"point": '"synthesis": "other"'}]}
+    separators = (",", ":") if tight else None
+    reply = f"Here:\n```json\n{json.dumps(document, ensure_ascii=ascii_only, separators=separators)}\n```"
+    stream = FieldStream()
+    assert "".join(stream.feed(piece) for piece in pieces_of(data, reply)) == text
+
+
+@given(text=texts.filter(lambda t: "</synthesis>" not in t.lower()), data=st.data())
+def test_the_stream_reads_tags(text: str, data: st.DataObject) -> None:
+    reply = f"<Synthesis>{text}</SYNTHESIS><confidence>85</confidence>"
+    stream = FieldStream()
+    assert "".join(stream.feed(piece) for piece in pieces_of(data, reply)) == text
+
+
+def test_letters_that_grow_in_lower_case_do_not_shift_the_end_of_a_tag() -> None:
+    assert FieldStream().feed("<synthesis>İİ yes</synthesis> more") == "İİ yes"
+
+
+def test_the_stream_comes_while_it_is_written() -> None:
+    stream = FieldStream()
+    assert [stream.feed(p) for p in ('{"synth', 'esis": "Ye', "s\\", "n\\u00", 'e9."', ', "x": "y"}')] == [
+        *("", "Ye", "s", "\n", "é.", "")
+    ]
+
+
+def test_a_reset_begins_with_a_new_reply() -> None:
+    stream = FieldStream()
+    stream.feed('{"synthesis": "first')
+    stream.reset()
+    assert stream.feed('{"synthesis": "second"}') == "second"
+
+
+@given(st.text(max_size=200))
+def test_any_reply_is_survived(reply: str) -> None:
+    stream = FieldStream()
+    for char in reply:
+        stream.feed(char)
+    try:
+        read_verdict(reply)
+        read_confidence(reply)
+    except Unreadable:
+        pass
