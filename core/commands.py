@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from core.errors import BadInput, UnknownCommand
@@ -113,51 +114,58 @@ def parse(text: str) -> Command:
     text = text.strip()
     if not text:
         return HelpCommand()
-    first, _, rest = text.partition(" ") if " " in text else (text.split()[0], "", text[len(text.split()[0]) :])
-    first, rest = first.lower(), rest.strip()
+    first, rest = _first_word(text)
+    first = first.lower()
     if first in COMMANDS:
         return _PARSERS[first](rest)
     near = difflib.get_close_matches(first, COMMANDS, n=1, cutoff=0.7)
     if near:
-        raise UnknownCommand(f"There is no command `{first}`. Did you mean `{near[0]}`?")
+        raise UnknownCommand(f"There is no command `{_short(first)}`. Did you mean `{near[0]}`?")
     if len(text.split()) >= 3:
         return _ask(text)
-    raise UnknownCommand(f"There is no command `{first}`. Write `help` to see what there is, or `ask` and a question.")
+    raise UnknownCommand(
+        f"There is no command `{_short(first)}`. Write `help` to see what there is, or `ask` and a question."
+    )
 
 
 def parse_message(text: str) -> Command:
     """Read a mention or a direct message: a command when the whole of it is one, else a question."""
-    try:
-        words = text.split(maxsplit=1)
-        if not words or words[0].lower() in COMMANDS:
+    first, rest = _first_word(text)
+    name = first.lower()
+    if not first or (name in COMMANDS and not (name == "help" and rest)):
+        with suppress(BadInput):
             return parse(text)
-    except BadInput:
-        pass
     return AskCommand(text=text.strip())
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The first word and what stands behind it, whatever white space there is between them."""
+    word, rest = [*text.split(maxsplit=1), "", ""][:2]
+    return word, rest.strip()
 
 
 def _ask(rest: str) -> Command:
     options: dict[str, str | bool] = {}
     while rest:
-        word, _, after = rest.partition(" ")
+        word, after = _first_word(rest)
         match = _OPTION.match(_DASHES.sub("--", word))
         if not match or not _DASHES.sub("--", word).startswith("--"):
             break
         name = match["name"].lower()
         if name == "no-charts":
-            options["charts"], rest = False, after.strip()
+            options["charts"], rest = False, after
         elif name in ("consortium", "domain"):
-            value, _, after = (match["value"], "", after) if match["value"] else after.strip().partition(" ")
+            value, after = (match["value"], after) if match["value"] else _first_word(after)
             if not value:
                 raise BadInput(f"`--{name}` needs a name behind it, e.g. `ask --{name} default Why is the sky blue?`")
-            options[name], rest = value, after.strip()
+            options[name], rest = value, after
         else:
             raise BadInput(
                 f"`ask` has no option `--{name}`; it has `--consortium name`, `--domain name` and `--no-charts`."
             )
     text = rest.strip()
-    if len(text) > 1 and text[0] in '"“”' and text[-1] in '"“”':
-        text = text[1:-1].strip()
+    if quoted := re.fullmatch('["“”]([^"“”]*)["“”]', text):
+        text = quoted[1].strip()
     if not text:
         raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
     return AskCommand.model_validate({"text": text, **options})
@@ -172,14 +180,13 @@ def _history(rest: str) -> Command:
 
 
 def _roles(rest: str) -> Command:
-    verb, _, rest = rest.partition(" ")
-    rest = rest.strip()
+    verb, rest = _first_word(rest)
     match verb.lower():
         case "" | "list":
             return RolesCommand()
         case "assign":
-            model, _, role = rest.partition(" ")
-            role = role.strip().strip('"“”').strip()
+            model, role = _first_word(rest)
+            role = role.strip('"“”').strip()
             if not model or not role:
                 raise BadInput("Write `roles assign model role`, e.g. `roles assign llama Utilitarian`.")
             if len(role) > 500:
@@ -220,5 +227,5 @@ def split_roles(text: str, known: dict[str, str]) -> tuple[str, ...]:
     if "," in text:
         return tuple(part.strip().strip('"“”') for part in text.split(",") if part.strip())
     names = sorted(known, key=len, reverse=True)
-    pattern = "|".join([*(re.escape(n) for n in names), r"\"[^\"]+\"", r"\S+"])
-    return tuple(m.strip('"') for m in re.findall(pattern, text, flags=re.IGNORECASE))
+    pattern = "|".join([*(rf"{re.escape(n)}(?!\S)" for n in names), '["“”][^"“”]+["“”]', r"\S+"])
+    return tuple(m.strip('"“”') for m in re.findall(pattern, text, flags=re.IGNORECASE))
