@@ -215,6 +215,21 @@ async def test_threads_forgive_and_the_journal_does_not(slack: SlackEmulator, cl
     slack.assert_clean("thread_ts_of_reply", "unknown_thread")
 
 
+async def test_history_shows_roots_alone_newest_first(slack: SlackEmulator, client: AsyncWebClient) -> None:
+    mark = {"event_type": "run", "event_payload": {"id": "r1"}}
+    root = (await client.chat_postMessage(channel=slack.channel, text="root", metadata=mark))["ts"]
+    await client.chat_postMessage(channel=slack.channel, text="reply", thread_ts=root)
+    later = (await client.chat_postMessage(channel=slack.channel, text="later"))["ts"]
+    full = await client.conversations_history(channel=slack.channel, include_all_metadata=True)
+    assert [message["ts"] for message in full["messages"]] == [later, root]
+    assert full["messages"][1]["metadata"] == mark
+    page = await client.conversations_history(channel=slack.channel, limit=1)
+    assert page["has_more"]
+    assert "metadata" not in page["messages"][0]
+    since = await client.conversations_history(channel=slack.channel, oldest=root)
+    assert [message["ts"] for message in since["messages"]] == [later]
+
+
 async def test_replies_with_metadata_in_pages(slack: SlackEmulator, client: AsyncWebClient) -> None:
     root = await slack.say("question")
     metadata = {"event_type": "answer", "event_payload": {"id": "7"}}

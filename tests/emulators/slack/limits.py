@@ -119,6 +119,7 @@ METHODS: Final = {
     "chat.stopStream": MethodRule(2, "chat:write", ("channel", "ts")),
     "chat.update": MethodRule(3, "chat:write", ("channel", "ts")),
     # The scope of the conversations methods depends on the kind of channel; the methods check it.
+    "conversations.history": MethodRule(3, required=("channel",)),
     "conversations.info": MethodRule(3, required=("channel",)),
     "conversations.open": MethodRule(3, "im:write"),
     "conversations.replies": MethodRule(3, required=("channel", "ts")),

@@ -10,7 +10,7 @@ from . import limits
 from .blocks import check_blocks, parse_blocks
 from .journal import JSON, ApiError, Malformed
 from .web_api import Handler, flag
-from .workspace import APP, BOT, BOT_USER, TEAM, Channel, Workspace
+from .workspace import APP, BOT, BOT_USER, TEAM, Channel, Message, Workspace
 
 
 @dataclass
@@ -44,6 +44,7 @@ class OtherMethods:
             "auth.test": self.auth_test,
             "conversations.info": self.conversation,
             "conversations.open": self.open_conversation,
+            "conversations.history": self.history,
             "conversations.replies": self.replies,
             "users.info": self.user,
             "views.open": self.open_view,
@@ -83,20 +84,36 @@ class OtherMethods:
         body = channel.to_json() if flag(args, "return_im") else {"id": channel.id}
         return {"channel": body, "no_op": already, "already_open": already}
 
+    def history(self, args: JSON) -> JSON:
+        channel = self._space.joined(str(args["channel"]))
+        self._space.require_scope(f"{channel.scope_family}:history")
+        found = [
+            message
+            for message in self._space.messages.values()
+            if message.channel == channel.id
+            and message.thread_ts in (None, message.ts)
+            and self._within(message.ts, args)
+        ]
+        return self._page(sorted(found, key=lambda message: message.ts, reverse=True), args)
+
     def replies(self, args: JSON) -> JSON:
         channel = self._space.joined(str(args["channel"]))
         self._space.require_scope(f"{channel.scope_family}:history")
         asked = self._space.message(channel.id, str(args["ts"]), "thread_not_found")
         root_ts = asked.thread_ts or asked.ts
         messages = [message for message in self._space.thread(channel.id, root_ts) if self._within(message.ts, args)]
-        start = int(args.get("cursor") or 0)
-        limit = min(int(args.get("limit") or 1000), 1000)
-        page = messages[start : start + limit]
-        more = start + limit < len(messages)
-        metadata = flag(args, "include_all_metadata")
-        bodies = [message.to_json(self._space.channels, metadata=metadata) for message in page]
+        reply = self._page(messages, args)
+        bodies = reply["messages"]
         if bodies and bodies[0]["ts"] == root_ts and len(messages) > 1:
             bodies[0] |= {"thread_ts": root_ts, "reply_count": len(messages) - 1}
+        return reply
+
+    def _page(self, messages: list[Message], args: JSON) -> JSON:
+        start = int(args.get("cursor") or 0)
+        limit = min(int(args.get("limit") or 1000), 1000)
+        metadata = flag(args, "include_all_metadata")
+        bodies = [m.to_json(self._space.channels, metadata=metadata) for m in messages[start : start + limit]]
+        more = start + limit < len(messages)
         cursor = {"next_cursor": str(start + limit) if more else ""}
         return {"messages": bodies, "has_more": more, "response_metadata": cursor}
 
