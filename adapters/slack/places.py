@@ -1,0 +1,55 @@
+"""What kind of place a channel is, asked once in a while."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+
+from adapters.slack.api import Api, error_code, sure
+from core.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_KEPT = 600.0  # seconds
+_MOST = 2_000  # channels
+
+
+@dataclass(frozen=True)
+class Place:
+    """A channel. ``joined`` tells whether the bot is a member; None when Slack would not say."""
+
+    private: bool
+    joined: bool | None
+
+
+class Places:
+    """Channels by id. Absence is never remembered: an invitation counts at once."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._known: dict[str, tuple[float, Place]] = {}
+
+    async def look(self, channel: str) -> Place:
+        """The channel as it is now, or was minutes ago. What Slack does not tell is taken to be private."""
+        now = asyncio.get_running_loop().time()
+        until, place = self._known.get(channel, (0.0, None))
+        if place is not None and now < until:
+            return place
+        try:
+            reply = await sure(lambda: self._api.client.conversations_info(channel=channel))
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            if error_code(error) == "channel_not_found":
+                return Place(private=True, joined=False)
+            log.warning("channel not looked up", error=error_code(error) or type(error).__name__)
+            return Place(private=True, joined=None)
+        found = reply["channel"]
+        direct = bool(found.get("is_im") or found.get("is_mpim"))
+        place = Place(private=direct or bool(found.get("is_private")), joined=direct or bool(found.get("is_member")))
+        if place.joined:
+            if len(self._known) >= _MOST:
+                self._known.pop(next(iter(self._known)))
+            self._known[channel] = (now + _KEPT, place)
+        return place

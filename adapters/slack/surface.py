@@ -1,0 +1,190 @@
+"""The Slack app as a whole: logging in, listening by Socket Mode or HTTP, and ending."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from pydantic import SecretStr
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack import limits
+from adapters.slack.api import TIMEOUT, Api, error_code, retry_handlers, sdk_log, sure, unsure
+from adapters.slack.conversation import Conversation
+from adapters.slack.inbound import Identity, read_command, read_event
+from adapters.slack.socketmode import SocketMode
+from core.errors import ConfigError, Unavailable
+from core.ports import Events, History
+from core.service import Service
+
+_CONNECT_TIMEOUT = 30.0  # seconds
+_WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
+_WRITE_APP = (
+    "write an app-level token (xapp-…) with the scope connections:write from the app's page Basic Information, "
+    "and switch Socket Mode on"
+)
+
+
+@dataclass(frozen=True)
+class SlackConfig:
+    """Tokens and addresses. With ``app_token`` events come by Socket Mode, else by signed HTTP requests."""
+
+    bot_token: SecretStr
+    app_token: SecretStr | None = None
+    signing_secret: SecretStr | None = None
+    api_url: str = "https://slack.com/api/"
+
+
+class SlackSurface:
+    """The Slack app: ``start`` it, hand it HTTP events, ``resume`` what an earlier process left, ``close`` it.
+
+    ``pace`` is seconds between edits of a progress message, ``ping_interval`` seconds between two signs of life
+    on the socket.
+    """
+
+    def __init__(
+        self,
+        config: SlackConfig,
+        service: Service,
+        events: Events,
+        history: History,
+        *,
+        pace: float = limits.PACE,
+        ping_interval: float = 10.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config, self._service, self._events, self._history = config, service, events, history
+        self._pace, self._ping_interval, self._clock = pace, ping_interval, clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: SocketMode | None = None
+        self._app: AsyncApp | None = None
+        self._conversation: Conversation | None = None
+
+    async def start(self) -> None:
+        """Log in and begin to listen. Raises ConfigError for tokens Slack refuses, Unavailable if it is down."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        try:
+            await self._connect(self._session)
+        except BaseException:
+            await self._disconnect()
+            raise
+
+    async def _connect(self, session: aiohttp.ClientSession) -> None:
+        config = self._config
+        options: dict[str, Any] = {
+            "base_url": config.api_url,
+            "session": session,
+            "logger": sdk_log,
+            "retry_handlers": retry_handlers(),
+        }
+        client = AsyncWebClient(token=config.bot_token.get_secret_value(), **options)
+        login = await self._login("SLACK_BOT_TOKEN", _WRITE_BOT, client.auth_test)
+        team = None if login.get("is_enterprise_install") else str(login["team_id"])
+        me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
+        core = (self._service, self._events, self._history)
+        self._conversation = Conversation(me, Api(client, session, me.bot), session, core, self._spawn, self._pace)
+        self._app = self._listen(me, AsyncWebClient(**options), self._conversation)
+        if config.app_token:
+            token = config.app_token.get_secret_value()
+            ticket = await self._login(
+                "SLACK_APP_TOKEN", _WRITE_APP, lambda: client.apps_connections_open(app_token=token)
+            )
+            self._socket = SocketMode(self._app, client, token, self._ping_interval)
+            try:
+                await self._socket.open(str(ticket["url"]), _CONNECT_TIMEOUT)
+            except TimeoutError:
+                raise Unavailable(f"Slack's Socket Mode did not connect within {_CONNECT_TIMEOUT:.0f} s.") from None
+
+    async def _login(self, setting: str, fix: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await sure(call)
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            if unsure(error) or not error_code(error):
+                raise Unavailable(
+                    f"Slack does not answer at {self._config.api_url} ({type(error).__name__})."
+                ) from error
+            raise ConfigError(f"{setting}: Slack refuses it ({error_code(error)}); {fix}") from None
+
+    def _listen(self, me: Identity, client: AsyncWebClient, conversation: Conversation) -> AsyncApp:
+        """The Bolt app. It is told who it is, so that it asks Slack nothing before it acknowledges."""
+        token = self._config.bot_token.get_secret_value()
+        secret = self._config.signing_secret.get_secret_value() if self._config.signing_secret else ""
+
+        async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+            return AuthorizeResult(
+                enterprise_id=enterprise_id, team_id=team_id, bot_user_id=me.user, bot_id=me.bot, bot_token=token
+            )
+
+        app = AsyncApp(name="consortium", client=client, authorize=authorize, signing_secret=secret)
+
+        async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
+            await ack()
+            self._spawn(conversation.on_command(read_command(body, me), str(body["response_url"])))
+
+        async def on_event(body: dict[str, Any]) -> None:
+            said = read_event(body, me)
+            if said is not None:
+                self._spawn(conversation.on_message(said))
+
+        app.command(re.compile(".*"))(on_command)
+        app.event(re.compile(".*"))(on_event)  # all kinds: what is not acknowledged comes again
+        return app
+
+    async def handle_http(self, request: web.Request) -> web.Response:
+        """Answer a POST to /slack/events: events, commands and interactions, signed by Slack."""
+        if self._app is None or not self._config.signing_secret:
+            return web.json_response({"error": "HTTP events are off"}, status=503)
+        stamp = request.headers.get("X-Slack-Request-Timestamp", "")
+        if stamp and not (stamp.isascii() and stamp.isdigit()):  # Bolt would fail on it
+            return web.json_response({"error": "invalid request"}, status=401)
+        return await to_aiohttp_response(await self._app.async_dispatch(await to_bolt_request(request)))
+
+    async def resume(self) -> None:
+        """Show what was asked within the last hour and never got its answer posted."""
+        if self._conversation is not None:
+            await self._conversation.resume(self._clock())
+
+    async def idle(self) -> None:
+        """Wait until nothing is being carried out or shown."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stop listening; let what is being shown end within ``grace`` seconds. ``resume`` finds the rest."""
+        if self._socket is not None:
+            await self._socket.close()
+            self._socket = None
+        self._app = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self.idle()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
+        self._app = self._socket = self._session = None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
