@@ -67,7 +67,7 @@ async def test_many_that_start_at_once(empty_url: str) -> None:
         async with SqlHistory(empty_url) as history:
             await history.open_run(new_run())
 
-    await asyncio.gather(*(start() for _ in range(6)))
+    await asyncio.gather(*(start() for _ in range(10)))
 
 
 async def test_a_database_of_a_newer_version(empty_url: str) -> None:
