@@ -16,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from adapters.state import valkey as module
 from adapters.state.state import connect
 from adapters.state.valkey import embedded_valkey, find_programs
 from core.errors import ConfigError, Unavailable
@@ -107,6 +108,21 @@ async def test_a_server_that_dies_is_started_anew(own_server: str) -> None:
             return False
 
     await eventually(back)
+
+
+async def test_a_server_that_does_not_answer_keeps_its_data(
+    own_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 0.1)
+    server = await pid(own_server)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable, match="does not answer"):
+            async with embedded_valkey(tmp_path / "data"):
+                pass
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert await pid(own_server) == server
 
 
 PARENT = """
