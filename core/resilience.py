@@ -165,7 +165,7 @@ class Caller:
                     break
                 wait = self._policy.wait(tally.attempts, error.retry_after, self._rng)
                 if wait >= deadline.remaining:
-                    tally.last = _no_time(error, wait)
+                    tally.last = error if error.retry_after is None else _no_time(error, wait)
                     break
                 await self._clock.sleep(wait)
                 continue
@@ -217,6 +217,10 @@ class Caller:
         except ModelError as error:
             ok = None if error.kind is FailureKind.RATE_LIMITED else error.kind not in _COUNTS_AGAINST_MODEL
             raise
+        except Exception as error:
+            log.exception("call broke", model=key)
+            detail = "the call to it broke on our side; the operator finds out why in the log"
+            raise ModelError(FailureKind.BAD_REPLY, detail, retryable=False) from error
         finally:
             if ticket:
                 await asyncio.shield(self._report(key, ticket, ok))

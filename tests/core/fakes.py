@@ -1,0 +1,242 @@
+"""In-memory implementations of the core's ports, and an event loop whose time costs nothing.
+
+They do what they are told and keep what they saw; they judge nothing. Where a real adapter is as easy, tests use
+that instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import selectors
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec
+
+from core.arbiter import Arbiter
+from core.catalog import Catalog
+from core.engine import Engine
+from core.errors import ModelError
+from core.ports import BreakerState, Completion, Message, Prompt
+from core.resilience import Caller, RetryPolicy, SystemClock
+from core.types import Analysis, Ask, Chart, FailureKind, Member, Person, Platform, Response, Run, ThreadRef, Usage
+
+P = ParamSpec("P")
+
+USED = Usage(prompt_tokens=10, completion_tokens=5, cost=0.01)
+"""What every call of a fake model uses if not told otherwise."""
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class _Selector(selectors.SelectSelector):
+    """Does not wait for a time to come: it makes the clock jump there."""
+
+    jumped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0 if timeout else timeout)
+        if not ready and timeout:
+            self.jumped += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop with a clock of its own, at 1000 s when it begins, that never waits."""
+
+    def __init__(self) -> None:
+        self._own_selector = _Selector()
+        super().__init__(self._own_selector)
+
+    def time(self) -> float:
+        return 1000 + self._own_selector.jumped
+
+
+def virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run an async test on a :class:`VirtualLoop`: hours pass at once, and take exactly as long each time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def main() -> None:
+            await test(*args, **kwargs)
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(main())
+
+    return run
+
+
+def now() -> datetime:
+    """The wall clock, in step with the loop's."""
+    return START + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass
+class Step:
+    """How a model behaves at one call: ``after`` seconds it says ``does`` (a text, or an error that is raised)."""
+
+    does: str | BaseException | Callable[[Prompt], str] = "Yes, because."
+    after: float = 0.0
+    usage: Usage = USED
+
+
+HANG = Step("never", after=1e9)
+
+
+@dataclass
+class FakeModel:
+    """A ChatModel that goes through its steps, the last one for good. A call's ``timeout`` is kept to."""
+
+    key: str
+    steps: Sequence[Step] = (Step(),)
+    simulated: bool = False
+    prompts: list[Prompt] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
+    cancelled: int = 0
+
+    async def complete(self, prompt: Prompt, *, timeout: float) -> Completion:
+        step = self._next(prompt, timeout)
+        try:
+            await asyncio.sleep(min(step.after, timeout))
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if step.after > timeout:
+            raise ModelError(FailureKind.TIMEOUT, f"no answer within {timeout:g} s")
+        if isinstance(step.does, BaseException):
+            raise step.does
+        return Completion(text=step.does(prompt) if callable(step.does) else step.does, usage=step.usage)
+
+    async def stream(self, prompt: Prompt, *, timeout: float) -> AsyncIterator[str | Completion]:
+        whole = await self.complete(prompt, timeout=timeout)
+        for start in range(0, len(whole.text), 7):
+            await asyncio.sleep(0)
+            yield whole.text[start : start + 7]
+        yield whole
+
+    def _next(self, prompt: Prompt, timeout: float) -> Step:
+        self.prompts.append(prompt)
+        self.timeouts.append(timeout)
+        return self.steps[min(len(self.prompts), len(self.steps)) - 1]
+
+
+@dataclass
+class FakeBreakers:
+    """Breakers that are open for the models in ``open``, and keep what they were told, by model."""
+
+    open: set[str] = field(default_factory=set)
+    reports: list[tuple[str, bool | None]] = field(default_factory=list)
+    out: set[str] = field(default_factory=set)
+    _tickets: int = 0
+
+    async def admit(self, key: str) -> str | None:
+        if key in self.open:
+            return None
+        self._tickets += 1
+        self.out.add(f"{key}/{self._tickets}")
+        return f"{key}/{self._tickets}"
+
+    async def report(self, key: str, ticket: str, ok: bool | None) -> None:
+        self.out.remove(ticket)
+        self.reports.append((key, ok))
+
+    async def state(self, key: str) -> BreakerState:
+        if key in self.open:
+            return BreakerState(state="open", failure_rate=1.0, calls=3, retry_in=12.4)
+        return BreakerState(state="closed", failure_rate=0.0, calls=0)
+
+
+@dataclass
+class FakeAnalyst:
+    """An Analyst without mathematics: the last answer is the central one. ``error`` is raised if given."""
+
+    error: Exception | None = None
+    drawn: int = 0
+
+    async def analyse(self, responses: Sequence[Response]) -> Analysis:
+        if self.error:
+            raise self.error
+        members = tuple(r.member for r in responses)
+        return Analysis(
+            members=members, similarity=None, mean_similarity=None, central=len(members) - 1, embedder="none"
+        )
+
+    async def analyse_and_draw(
+        self, responses: Sequence[Response], panel: Sequence[Member] = ()
+    ) -> tuple[Analysis, tuple[Chart, ...]]:
+        analysis = await self.analyse(responses)
+        self.drawn += 1
+        return analysis, (
+            Chart(kind="heatmap", png=b"png of " + responses[0].text.encode(), alt="", width=1, height=1),
+        )
+
+
+def catalog(models: Sequence[str] = ("a", "b", "c", "j", "k"), **consortium: Any) -> Catalog:
+    """Models of one provider; the default consortium has members a, b and c, arbiter j and stand-in k."""
+    spec = {"members": ["a", "b", "c"], "arbiter": "j", "arbiter_fallbacks": ["k"], "max_iterations": 1, **consortium}
+    return Catalog.model_validate(
+        {
+            "providers": {"here": {"base_url": "http://127.0.0.1:9/v1"}},
+            "models": {key: {"provider": "here", "name": key} for key in models},
+            "consortia": {"default": spec},
+        }
+    )
+
+
+def make_ask(text: str = "Is it so?", **fields: Any) -> Ask:
+    where = ThreadRef(platform=Platform.WEB, workspace="w", channel="c")
+    return Ask.model_validate({"id": "r1", "asker": Person(id="u1"), "where": where, **fields, "text": text})
+
+
+def make_run(catalog: Catalog, ask: Ask | None = None) -> Run:
+    ask = ask or make_ask()
+    name = ask.consortium or "default"
+    return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(name, ask.roles), created_at=START)
+
+
+def verdict(
+    synthesis: str = "Yes.", confidence: Any = 90, refine: Sequence[str] = (), stances: str = "agree"
+) -> Callable[[Prompt], str]:
+    """A judge's reply on however many candidates it is shown."""
+    import json
+
+    def reply(prompt: Prompt) -> str:
+        case = prompt.messages[-1].content
+        letters = [chr(ord("A") + i) for i in range(case.count("<<CANDIDATE "))]
+        members = [{"letter": letter, "stance": stances, "point": f"Point of {letter}."} for letter in letters]
+        return json.dumps(
+            {"synthesis": synthesis, "confidence": confidence, "members": members, "refine": list(refine)}
+        )
+
+    return reply
+
+
+def make_engine(
+    catalog: Catalog,
+    models: dict[str, FakeModel],
+    *,
+    breakers: FakeBreakers | None = None,
+    analyst: FakeAnalyst | None = None,
+    policy: RetryPolicy | None = None,
+    nonce: Callable[[], str] = lambda: "f00d",
+) -> Engine:
+    clock = SystemClock()
+    caller = Caller(breakers or FakeBreakers(), clock, random.Random(1), policy)
+    timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
+    arbiter = Arbiter(caller, models, timeouts, analyst or FakeAnalyst(), nonce)
+    return Engine(catalog, models, caller, arbiter, clock, now)
+
+
+def panel_models(**steps: Step | Sequence[Step]) -> dict[str, FakeModel]:
+    """Models a, b, c, j and k; those that are not given answer and judge at once."""
+    given: dict[str, Step | Sequence[Step]] = {"j": Step(verdict()), "k": Step(verdict("Stand-in's.")), **steps}
+    return {
+        key: FakeModel(key, [step] if isinstance(step, Step) else step)
+        for key, step in {**{k: Step(f"{k} says yes.") for k in "abc"}, **given}.items()
+    }
+
+
+def user_prompt(text: str = "Is it so?") -> Prompt:
+    return Prompt(messages=(Message(role="user", content=text),))
