@@ -105,9 +105,11 @@ class Arbiter:
         failures: list[Failure] = []
         usage: list[Usage] = []
         for index, judge in enumerate(judges):
+            # Nobody may use up the time that those who stand in for him need.
+            share = Deadline.after(deadline.remaining / (len(judges) - index), deadline.clock)
             failure: Failure | None = None
             for _ in range(2):  # an unreadable verdict is asked for once more
-                found = await self._judge(case, judge, deadline, watcher, usage, rng)
+                found = await self._judge(case, judge, share, watcher, usage, rng)
                 if isinstance(found, dict):
                     source = VerdictSource.STAND_IN if index else VerdictSource.ARBITER
                     return Verdict(
@@ -180,7 +182,9 @@ class Arbiter:
             return responses[(await self._analyst.analyse(responses)).central]
         except ConsortiumError as error:
             log.warning("no central answer", error=str(error))
-            return responses[0]
+        except Exception:
+            log.exception("no central answer")
+        return responses[0]
 
 
 def _restart(field: FieldStream, watcher: Watcher, judge: Member) -> None:
@@ -197,11 +201,11 @@ def _read(text: str, letters: Mapping[str, Member]) -> dict[str, Any]:
     """The verdict's fields with letters turned back into members. Raises Unreadable."""
     found = read_verdict(text)
     positions: dict[str, Position] = {}
-    for entry in found.get("members") or ():
+    for entry in _list(found.get("members")):
         position = _position(entry, letters)
         if position:
             positions.setdefault(position.member.id, position)
-    refine = [r.strip() for r in _list(found.get("refine")) if isinstance(r, str) and r.strip()]
+    refine = list(filter(None, map(_line, _list(found.get("refine")))))
     return {
         "synthesis": named(found["synthesis"].strip(), letters),
         "confidence": read_confidence(found.get("confidence")),
@@ -217,16 +221,19 @@ def _position(entry: Any, letters: Mapping[str, Member]) -> Position | None:
     """One member's stance, None when the entry makes no sense."""
     if not isinstance(entry, dict):
         return None
-    member = letters.get(str(entry.get("letter", "")).strip().upper().removeprefix("CANDIDATE").strip())
-    stance = _STANCES.get(str(entry.get("stance", "")).strip().lower())
+    member = letters.get(_line(entry.get("letter")).upper().removeprefix("CANDIDATE").strip())
+    stance = _STANCES.get(_line(entry.get("stance")).lower())
     if member is None or stance is None:
         return None
-    point = " ".join(str(entry.get("point") or "").split())
-    return Position(member=member, stance=stance, point=named(point, letters)[:400])
+    return Position(member=member, stance=stance, point=named(_line(entry.get("point")), letters)[:400])
 
 
 def _list(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
+
+
+def _line(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 def named(text: str, letters: Mapping[str, Member]) -> str:
