@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,7 +42,7 @@ Emit = Callable[[RunEvent], None]
 """Takes what happens in a run, in order; never blocks."""
 
 MEMBERS_SHARE = 0.75
-"""Of a run's deadline, how much the first round's members may take: the arbiter needs the rest."""
+"""Of the time that a run has left, how much a round's members may take: the arbiter needs the rest."""
 
 LEAST_PATIENCE = 1.0
 """Seconds that a straggler gets at the least once a quorum has answered."""
@@ -58,7 +57,6 @@ class _Plan:
     judges: tuple[Member, ...]
     turns: tuple[Turn, ...]
     deadline: Deadline
-    members_deadline: Deadline
     prior: Mapping[int, Round]
     emit: Emit
 
@@ -97,12 +95,11 @@ class Engine:
             judges=self._catalog.judges(run.consortium),
             turns=kept,
             deadline=Deadline.after(spec.deadline, self._clock),
-            members_deadline=Deadline.after(spec.deadline * MEMBERS_SHARE, self._clock),
             prior={r.number: r for r in run.rounds},
             emit=emit,
         )
         dropped = len(turns) - len(kept)
-        notes = (f"The thread's oldest {_questions(dropped)} no longer fit and were left out.",) if dropped else ()
+        notes = (f"Left out of the conversation, to keep it short: the thread's oldest {_questions(dropped)}.",)
         rounds = await self._rounds(plan)
         answered = any(r.verdict for r in rounds)
         return run.model_copy(
@@ -110,7 +107,7 @@ class Engine:
                 "status": RunStatus.RUNNING if answered else RunStatus.FAILED,
                 "rounds": tuple(rounds),
                 "bill": Bill.of(_usages(rounds)),
-                "notes": run.notes + notes,
+                "notes": run.notes + notes if dropped else run.notes,
                 "error": None if answered else _nobody_answered(rounds),
                 "answered_at": self._now() if answered else None,
             }
@@ -166,11 +163,12 @@ class Engine:
 
     async def _members(self, plan: _Plan, number: int, last: Round | None) -> tuple[Outcome, ...]:
         """Ask all members at once; come back when all have ended or the rest is too far behind."""
-        paid_for = {r.member.id: r for r in plan.prior[number].responses} if number in plan.prior else {}
+        paid_for = {o.member.id: o for o in _kept(plan.prior.get(number))}
         for known in paid_for.values():
             plan.emit(MemberEnded(round=number, outcome=known))
+        deadline = Deadline.after(plan.deadline.remaining * MEMBERS_SHARE, self._clock)
         tasks = {
-            asyncio.create_task(self._member(plan, member, number, last), name=f"member {member.id}"): member
+            asyncio.create_task(self._member(plan, member, number, last, deadline), name=f"member {member.id}"): member
             for member in plan.run.panel
             if member.id not in paid_for
         }
@@ -211,7 +209,9 @@ class Engine:
                 took = self._clock.monotonic() - started
                 patience = self._clock.monotonic() + max(LEAST_PATIENCE, took * (plan.spec.patience - 1))
 
-    async def _member(self, plan: _Plan, member: Member, number: int, last: Round | None) -> Outcome:
+    async def _member(
+        self, plan: _Plan, member: Member, number: int, last: Round | None, deadline: Deadline
+    ) -> Outcome:
         previous = None
         if last and last.verdict:
             own = next((r for r in last.responses if r.member.id == member.id), None)
@@ -219,7 +219,6 @@ class Engine:
         prompt = member_prompt(plan.run.ask, member, self._catalog, plan.turns, previous=previous, round_=number)
         model = self._models[member.model]
         timeout = self._catalog.models[member.model].timeout
-        deadline = plan.members_deadline if number == 1 else plan.deadline
         return await self._caller.ask(member, model, prompt, timeout, deadline)
 
     def _left_behind(
@@ -241,9 +240,14 @@ async def _cancel(tasks: Mapping[asyncio.Task[Outcome], Member]) -> None:
     """End what still runs and wait until it has, so that no call outlives its run."""
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError):
-            await task
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _kept(prior: Round | None) -> tuple[Outcome, ...]:
+    """What needs not be asked again of a round that was begun before: its answers; all, if it has its verdict."""
+    if prior is None:
+        return ()
+    return prior.outcomes if prior.verdict else prior.responses
 
 
 def _usages(rounds: Sequence[Round]) -> list[Usage]:
