@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import random
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -200,7 +201,6 @@ def verdict(
     synthesis: str = "Yes.", confidence: Any = 90, refine: Sequence[str] = (), stances: str = "agree"
 ) -> Callable[[Prompt], str]:
     """A judge's reply on however many candidates it is shown."""
-    import json
 
     def reply(prompt: Prompt) -> str:
         case = prompt.messages[-1].content
