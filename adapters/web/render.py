@@ -1,126 +1,136 @@
-"""Markdown to safe HTML, and a run's events to what the page understands."""
+"""A run as the page shows it. However far it is, it has one and the same shape, so that a page which is opened
+late, or finds its server again, only has to draw what it is told last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
+from adapters.web.markdown import html, inline_html
+from core.delivery import RunView
+from core.palette import seat_colour, text_on
+from core.present import FAILED_BECAUSE, answer_text, progress_text
+from core.types import Chart, Member, Outcome, Response, Run, RunStatus
 
-from core.present import FAILED_BECAUSE, answer_text
-from core.types import (
-    Answered,
-    ArbiterStarted,
-    Chart,
-    ChartsDrawn,
-    Member,
-    MemberEnded,
-    Outcome,
-    Response,
-    RoundEnded,
-    Run,
-    RunEnded,
-    RunEvent,
-    RunStarted,
-    TextDelta,
-)
+Json = dict[str, Any]
 
 
-def html(markdown: str) -> str:
-    """Safe HTML: no raw HTML, no images, links only to http(s) and mail, opened apart."""
-    return str(_parser().render(markdown))
+def run_json(run: Run, charts: Sequence[Chart] = (), note: str | None = None) -> Json:
+    """A run as it is stored. ``note`` says why there are no charts."""
+    if run.answered_at is not None and run.verdict is not None:
+        return _frame(run, **_answer(run), **_pictures(run, charts, note))
+    rounds = run.rounds[-1:]
+    view = RunView(panel=run.panel, outcomes={o.member.id: o for r in rounds for o in r.outcomes})
+    if run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+        return progress_json(run, view)
+    return _frame(run, **_failed(run, view))
 
 
-@cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
-    parser.disable("image")
-    parser.add_render_rule("link_open", _link_apart)
-    return parser
+def progress_json(run: Run, view: RunView) -> Json:
+    """A run that is under way."""
+    headline, _, _ = progress_text(view).partition("\n")
+    if view.judge:
+        headline = f"{view.judge.label} is weighing the answers"
+    return _frame(
+        run,
+        headline=inline_html(headline),
+        members=[_member(m, view.outcomes.get(m.id), seat) for seat, m in enumerate(view.panel)],
+        body=html.__wrapped__(view.text),  # changes all the time, not worth remembering
+    )
 
 
-def _link_apart(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: Any) -> str:
-    tokens[index].attrSet("target", "_blank")
-    tokens[index].attrSet("rel", "noopener noreferrer nofollow")
-    return renderer.renderToken(tokens, index, options, env)
+def panel_json(panel: Sequence[Member]) -> list[Json]:
+    """The members of a panel that has not been asked yet."""
+    return [{"id": m.id, "label": m.label, **_seat(seat)} for seat, m in enumerate(panel)]
 
 
-def member_json(member: Member) -> dict[str, Any]:
-    """A member as the page shows it."""
-    return {"id": member.id, "label": member.label, "role": member.role}
+def _frame(run: Run, **parts: Any) -> Json:
+    over = run.status not in (RunStatus.PENDING, RunStatus.RUNNING)
+    known = {"id": run.id, "thread": run.ask.where.thread, "question": run.ask.text, "status": run.status}
+    empty = {"body": "", "asides": [], "footer": "", "charts": [], "charts_follow": False, "note": None}
+    return {**known, "over": over, "answered": run.answered_at is not None, **empty, **parts}
 
 
-def event_json(event: RunEvent) -> dict[str, Any]:
-    """One event for the page."""
-    match event:
-        case RunStarted():
-            return {
-                "type": event.type,
-                "round": event.round,
-                "max_rounds": event.max_rounds,
-                "panel": [member_json(m) for m in event.panel],
-            }
-        case MemberEnded():
-            return {"type": event.type, **outcome_json(event.outcome)}
-        case ArbiterStarted():
-            return {"type": event.type, "judge": event.judge.label}
-        case TextDelta():
-            return {"type": event.type, "text": event.text}
-        case RoundEnded():
-            return {"type": event.type, "round": event.round}
-        case Answered():
-            return {"type": event.type, "charts_follow": event.charts_follow, **answer_json(event.run)}
-        case ChartsDrawn():
-            return {"type": event.type, "note": event.note, "kinds": list(event.kinds)}
-        case RunEnded():
-            return {"type": event.type, "status": event.status, "error": html(event.error) if event.error else None}
-
-
-def outcome_json(outcome: Outcome) -> dict[str, Any]:
-    """How a member ended."""
-    common = {"id": outcome.member.id, "label": outcome.member.label, "seconds": round(outcome.seconds, 1)}
-    if isinstance(outcome, Response):
-        return {**common, "ok": True, "html": html(outcome.text)}
-    return {**common, "ok": False, "why": FAILED_BECAUSE[outcome.kind], "detail": outcome.detail}
-
-
-def answer_json(run: Run) -> dict[str, Any]:
-    """An answer in its parts; ``members`` holds what each of the last round said."""
+def _answer(run: Run) -> Json:
+    """The answer, and behind each member what it holds."""
     text = answer_text(run)
     last = next(r for r in reversed(run.rounds) if r.verdict)
+    verdict = last.verdict
+    positions = verdict.positions if verdict else ()
+    lines = {p.member.id: (p.stance.value, line) for p, line in zip(positions, text.views, strict=True)}
+    missing = dict(zip((f.member.id for f in last.failures), text.failures, strict=False))
+    seats = {m.id: seat for seat, m in enumerate(run.panel)}
+    members = []
+    for outcome in last.outcomes:
+        member = outcome.member
+        shown = _member(member, outcome, seats.get(member.id, 0))
+        if member.id in lines:
+            stance, line = lines[member.id]
+            shown |= {"state": stance, "line": _line(member, line)}
+        elif member.id in missing:
+            shown |= {"line": _line(member, missing[member.id])}
+        members.append(shown)
     return {
-        "headline": html(text.headline),
+        "headline": inline_html(text.headline),
         "body": html(text.body),
-        "views": [html(v) for v in text.views],
-        "failures": [html(f) for f in text.failures],
+        "members": members,
+        "asides": [inline_html(line) for line in text.failures[len(last.failures) :]],
         "footer": html(text.footer),
-        "members": [outcome_json(o) for o in last.outcomes],
     }
 
 
-def chart_json(run_id: str, chart: Chart) -> dict[str, Any]:
-    """Where a chart's picture is, and what it says in words."""
+def _failed(run: Run, view: RunView) -> Json:
+    """A run without an answer: the first line says so, the rest says why unless the members' lines do."""
+    first, _, rest = (run.error or "There is no answer.").partition("\n")
+    members = [_member(m, view.outcomes.get(m.id), seat) for seat, m in enumerate(view.panel)]
+    for shown in members:
+        outcome = view.outcomes.get(shown["id"])
+        if outcome and not isinstance(outcome, Response):
+            shown["line"] = _line(outcome.member, f"{outcome.member.label}: {outcome.detail}")
     return {
-        "url": f"/api/runs/{run_id}/charts/{chart.filename}",
-        "title": chart.title,
-        "alt": chart.alt,
-        "width": chart.width,
-        "height": chart.height,
+        "headline": inline_html(first),
+        "members": members if view.outcomes else [],
+        "body": "" if view.outcomes else html(rest),
     }
 
 
-def run_json(run: Run, charts: Sequence[Chart]) -> dict[str, Any]:
-    """A stored run, whole, for a page that is opened again."""
+def _member(member: Member, outcome: Outcome | None, seat: int) -> Json:
+    """A member while its run goes on."""
+    state, meta, said = "thinking", "thinking …", None
+    if isinstance(outcome, Response):
+        state, meta, said = "answered", f"{outcome.seconds:.1f} s", html(outcome.text)
+    elif outcome is not None:
+        state, meta = "failed", FAILED_BECAUSE[outcome.kind]
+    line = _line(member, member.label)
+    return {"id": member.id, "state": state, "line": line, "role": member.role, "meta": meta, "html": said} | _seat(
+        seat
+    )
+
+
+def _line(member: Member, markdown: str) -> str:
+    """A line about a member that begins with its name, the name set off."""
+    rest = markdown.removeprefix(member.label)
+    space = " " if rest.startswith(" ") else ""
+    return f"<b>{inline_html(member.label)}</b>{space}{inline_html(rest)}"
+
+
+def _seat(seat: int) -> Json:
+    colour = seat_colour(seat)
+    return {"seat": seat + 1, "colour": colour, "ink": text_on(colour)}
+
+
+def _pictures(run: Run, charts: Sequence[Chart], note: str | None) -> Json:
     return {
-        "id": run.id,
-        "question": run.ask.text,
-        "panel": [member_json(m) for m in run.panel],
-        "status": run.status,
-        "answer": answer_json(run) if run.verdict and run.answered_at else None,
-        "error": html(run.error) if run.error else None,
-        "charts": [chart_json(run.id, chart) for chart in charts],
+        "charts": [
+            {
+                "url": f"/api/runs/{run.id}/charts/{chart.filename}",
+                "title": chart.title,
+                "alt": chart.alt,
+                "width": chart.width,
+                "height": chart.height,
+            }
+            for chart in charts
+        ],
+        "charts_follow": run.ask.charts and not charts and not note and run.status is RunStatus.RUNNING,
+        "note": note,
     }

@@ -1,29 +1,30 @@
-"""The local page and its small API. It has no log-in, so it answers this machine alone.
+"""The local page and its small API. It has no log-in, so it answers this machine alone (see :mod:`adapters.web.guard`).
 
-A browser is known by a random cookie; each has threads of its own. Requests with a foreign Host or Origin
-are refused, so that no web page elsewhere can use a visitor's browser to reach it.
+A browser is known by a random cookie and has threads of its own. It sends commands, and hears of its runs over one
+stream of server-sent events, each of which is a whole run as far as it is: whoever joins late has missed nothing.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 from aiohttp import web
 
-from adapters.web.render import chart_json, event_json, html, run_json
-from core.commands import parse
-from core.errors import ConsortiumError, NotFound, Refused, user_text
+from adapters.web.guard import is_browser_id, is_local, is_same_origin
+from adapters.web.markdown import html
+from adapters.web.render import panel_json, progress_json, run_json
+from core.commands import AskCommand, Command, parse, parse_message
+from core.delivery import RunView, deliver
+from core.errors import ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
 from core.ports import Events, History
 from core.service import Inbound, Reply, Service
 from core.telemetry import get_logger
-from core.types import ChartsDrawn, Person, Platform, Run, RunEvent, ThreadRef
+from core.types import Chart, Person, Platform, Run, ThreadRef
 
 log = get_logger(__name__)
 
@@ -36,12 +37,23 @@ RECENT = 20
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
 }
-_STATIC = {"": "page.html", "page.js": "page.js", "page.css": "page.css", "icon.svg": "icon.svg"}
-_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+_STATIC = {
+    "/": ("page.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_STATUS = {NotFound: 404, Duplicate: 409, RateLimited: 429, Refused: 400, Unavailable: 503}
+_HTTP_TEXT = {
+    404: "There is nothing at this address.",
+    405: "This address does not take such requests.",
+    413: f"That is too long: a message has at most {MAX_BODY // 1024} kB.",
+}
 
 _NEWCOMER = web.RequestKey("newcomer", str)
 
@@ -54,15 +66,19 @@ class WebSurface:
     def __init__(self, service: Service, events: Events, history: History, *, slack: HttpHandler | None = None) -> None:
         self._service, self._events, self._history = service, events, history
         self._runner: web.AppRunner | None = None
+        self._streams: set[asyncio.Task[Any]] = set()
+        folder = resources.files("adapters.web") / "static"
+        self._static = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _STATIC.items()}
         self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
+        self._app.on_shutdown.append(self._end_streams)
         self._app.add_routes(
             [
+                *(web.get(path, self._file) for path in _STATIC),
                 web.get("/healthz", self._health),
                 web.post("/api/commands", self._command),
                 web.get("/api/threads", self._threads),
-                web.get("/api/runs/{run}/events", self._follow),
+                web.get("/api/events", self._follow),
                 web.get("/api/runs/{run}/charts/{name}", self._chart),
-                *(web.get(f"/{path}", self._static) for path in _STATIC),
             ]
         )
         if slack:
@@ -85,42 +101,60 @@ class WebSurface:
         if self._runner:
             await self._runner.cleanup()
 
+    async def _end_streams(self, _: web.Application) -> None:
+        for stream in self._streams:
+            stream.cancel()
+
     # --- who may ------------------------------------------------------------------------------------
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         if request.path.startswith("/slack/") or request.path == "/healthz":
             return await handler(request)
-        if not _is_local(request):
-            raise web.HTTPForbidden(text="This page is for the machine it runs on.\n")
-        try:
-            response = await handler(request)
-        except ConsortiumError as error:
-            response = _problem(error)
-        except web.HTTPException:
-            raise
-        except Exception as error:
-            log.exception("request broke", path=request.path)
-            response = _problem(error)
+        response = await self._answer(request, handler)
         if not response.prepared:
             response.headers.update(_HEADERS)
+            response.headers.setdefault("Cache-Control", "no-store")
             if newcomer := request.get(_NEWCOMER):
                 response.set_cookie(COOKIE, newcomer, httponly=True, samesite="Strict", max_age=365 * 24 * 3600)
         return response
 
-    def _person(self, request: web.Request) -> Person:
-        """The browser's person; a new one gets its cookie with the reply."""
+    async def _answer(self, request: web.Request, handler: HttpHandler) -> web.StreamResponse:
+        """The handler's response, or the one that says why there is none."""
+        if not is_local(request.remote, request.scheme, request.headers):
+            return _problem(403, "This page is only for the machine it runs on.")
+        if request.path.startswith("/api/") and not is_same_origin(request.headers):
+            return _problem(403, "Other pages may not use this one.")
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _problem(error.status, _HTTP_TEXT.get(error.status, error.reason))
+        except ConsortiumError as error:
+            status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 503)
+            return _problem(status, user_text(error))
+        except Exception as error:
+            log.exception("request broke", path=request.path)
+            return _problem(500, user_text(error))
+
+    def _known(self, request: web.Request) -> Person | None:
+        """The browser's person, by its cookie."""
         value = request.cookies.get(COOKIE, "")
-        if not (len(value) == 32 and value.isalnum()):
-            value = request[_NEWCOMER] = secrets.token_hex(16)
-        return Person(id=value, name="you")
+        return Person(id=value, name="you") if is_browser_id(value) else None
 
-    def _where(self, person: Person, thread: str | None) -> ThreadRef:
-        return ThreadRef(platform=Platform.WEB, workspace="local", channel=person.id, thread=thread, private=True)
+    def _person(self, request: web.Request) -> Person:
+        """The browser's person; a new one gets its cookie with the reply.
 
-    async def _own_run(self, request: web.Request) -> Run:
-        run = await self._history.run(request.match_info["run"])
-        if run is None or run.ask.asker.id != self._person(request).id or run.ask.where.platform != Platform.WEB:
+        Only for what the page itself sends. A browser that follows a link hither does not show its cookie,
+        and a new one would take its threads from it.
+        """
+        if known := self._known(request):
+            return known
+        request[_NEWCOMER] = secrets.token_hex(16)
+        return Person(id=request[_NEWCOMER], name="you")
+
+    async def _own_run(self, request: web.Request, run_id: str) -> Run:
+        person, run = self._known(request), await self._history.run(run_id)
+        if person is None or run is None or run.ask.where.platform != Platform.WEB or run.ask.asker.id != person.id:
             raise NotFound("There is no such run.")
         return run
 
@@ -129,113 +163,150 @@ class WebSurface:
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _static(self, request: web.Request) -> web.Response:
-        self._person(request)
-        name = _STATIC[request.path.lstrip("/")]
-        body = (resources.files("adapters.web") / "static" / name).read_bytes()
-        return web.Response(body=body, content_type=_TYPES[name.rsplit(".", 1)[1]], charset="utf-8")
+    async def _file(self, request: web.Request) -> web.Response:
+        body, kind = self._static[request.path]
+        return web.Response(body=body, content_type=kind, charset="utf-8")
 
     async def _command(self, request: web.Request) -> web.Response:
-        text, thread = await _read_command(request)
+        text, thread, event_id = await _read_command(request)
         person = self._person(request)
-        inbound = Inbound(asker=person, where=self._where(person, thread), prefix=PREFIX)
+        inbound = Inbound(
+            asker=person,
+            where=_where(person, thread),
+            event_ids=(f"web:{person.id}:{event_id}",) if event_id else (),
+            prefix=PREFIX,
+        )
         result = await self._carry_out(text, inbound)
         if isinstance(result, Reply):
             return web.json_response({"type": "reply", "html": html(result.text)})
-        return web.json_response({"type": "run", "thread": result.ask.where.thread, "run": run_json(result, ())})
+        return web.json_response({"type": "run", "run": run_json(result)})
 
     async def _carry_out(self, text: str, inbound: Inbound) -> Reply | Run:
-        if text == PREFIX or text.startswith(f"{PREFIX} "):
-            command = parse(text.removeprefix(PREFIX))
-        elif inbound.where.thread:
+        """A command, or as in any direct message a question; in a thread the question continues it."""
+        command = _command_of(text, in_thread=inbound.where.thread is not None)
+        if command is None:
             run = await self._service.follow_up(text, inbound)
             if run is None:
-                raise NotFound("There is no such thread.")
+                raise NotFound("There is no such thread, or its first answer is still to come.")
             return run
-        else:
-            raise Refused(f"Write `{PREFIX} ask` and a question, or `{PREFIX} help`.")
-        if inbound.where.thread is None:  # a new question opens a thread of its own
+        if isinstance(command, AskCommand) and inbound.where.thread is None:
             where = inbound.where.model_copy(update={"thread": secrets.token_hex(6)})
             inbound = inbound.model_copy(update={"where": where})
         return await self._service.handle(command, inbound)
 
     async def _threads(self, request: web.Request) -> web.Response:
-        """The browser's recent threads, oldest first, each with its runs."""
+        """The browser's recent runs, oldest first, and who is on the panel."""
         person = self._person(request)
-        rows = await self._history.page(person, self._where(person, None), RECENT, 0)
-        threads: dict[str, list[dict[str, Any]]] = {}
-        for row in reversed(rows):
-            run = await self._history.run(row.id)
-            if run and run.ask.where.thread:
-                charts = await self._history.charts(run.id)
-                threads.setdefault(run.ask.where.thread, []).append(run_json(run, charts))
-        return web.json_response({"threads": [{"thread": t, "runs": runs} for t, runs in threads.items()]})
+        rows = await self._history.page(person, _where(person, None), RECENT, 0)
+        runs = [run for row in reversed(rows) if (run := await self._history.run(row.id))]
+        panel = self._service.catalog.panel("default")
+        return web.json_response(
+            {
+                "runs": [run_json(run, await self._history.charts(run.id)) for run in runs if run.ask.where.thread],
+                "panel": panel_json(panel),
+                "simulated": all(member.simulated for member in panel),
+            }
+        )
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
-        """A run's events as server-sent events, from its first to its last."""
-        run = await self._own_run(request)
-        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream; charset=utf-8"})
+        """The runs named in ``runs`` as server-sent events, until the last of them is over.
+
+        One stream for all, because browsers open few connections to one server.
+        """
+        runs = [await self._own_run(request, run) for run in request.query.get("runs", "").split(",")[:RECENT]]
+        headers = {**_HEADERS, "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+        response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        async with aclosing(_generator(self._events.follow(run.id))) as events:
-            try:
-                async for event in events:
-                    await response.write(f"data: {json.dumps(await self._payload(run.id, event))}\n\n".encode())
-            except ConnectionError:
-                pass  # the page was closed
+        await response.write(b"retry: 1000\n\n")
+        self._streams.add(request.task)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for run in runs:
+                    group.create_task(self._tell(run, response))
+        except* (ConnectionError, Unavailable):
+            pass  # the page was closed, or will ask again in a second
+        finally:
+            self._streams.discard(request.task)
         return response
 
-    async def _payload(self, run_id: str, event: RunEvent) -> dict[str, Any]:
-        payload = event_json(event)
-        if isinstance(event, ChartsDrawn):
-            payload["charts"] = [chart_json(run_id, c) for c in await self._history.charts(run_id)]
-        return payload
+    async def _tell(self, run: Run, response: web.StreamResponse) -> None:
+        presenter = PagePresenter(run, response)
+        await deliver(run, presenter, self._events, self._history)
+        await presenter.end(await self._history.run(run.id) or run, await self._history.charts(run.id))
 
     async def _chart(self, request: web.Request) -> web.Response:
-        run = await self._own_run(request)
+        run = await self._own_run(request, request.match_info["run"])
         for chart in await self._history.charts(run.id):
             if chart.filename == request.match_info["name"]:
-                return web.Response(body=chart.png, content_type="image/png")
+                headers = {"Cache-Control": "private, max-age=3600, immutable"}
+                return web.Response(body=chart.png, content_type="image/png", headers=headers)
         raise NotFound("There is no such chart.")
 
 
-async def _read_command(request: web.Request) -> tuple[str, str | None]:
-    """The text and the thread of a request. Raises Refused."""
+class PagePresenter:
+    """Writes a run to a page's stream; see :class:`core.delivery.Presenter`."""
+
+    pace = 0.12
+
+    def __init__(self, run: Run, response: web.StreamResponse) -> None:
+        self._run, self._response = run, response
+        self._note: str | None = None
+
+    async def progress(self, view: RunView) -> None:
+        """Write how far the run is."""
+        await self._write(progress_json(self._run, view))
+
+    async def answer(self, run: Run) -> None:
+        """Write the answer."""
+        await self._write(run_json(run))
+
+    async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
+        """Write the answer with its charts."""
+        self._note = note
+        await self._write(run_json(run, charts, note))
+
+    async def failed(self, run: Run, text: str) -> None:
+        """Nothing yet: what is stored tells more, and follows at once."""
+
+    async def end(self, run: Run, charts: Sequence[Chart]) -> None:
+        """Write the run as it is stored for good."""
+        await self._write(run_json(run, charts, self._note))
+
+    async def _write(self, run: dict[str, Any]) -> None:
+        await self._response.write(f"data: {json.dumps(run)}\n\n".encode())
+
+
+def _where(person: Person, thread: str | None) -> ThreadRef:
+    return ThreadRef(platform=Platform.WEB, workspace="local", channel=person.id, thread=thread, private=True)
+
+
+def _command_of(text: str, *, in_thread: bool) -> Command | None:
+    """What was typed as a command; None for a message that continues a thread. Raises Refused."""
+    first = text.split(maxsplit=1)[0] if text else ""
+    if first.lower() == PREFIX:
+        return parse(text[len(PREFIX) :])
+    if first.startswith("/"):
+        raise Refused(f"There is no `{first[:40].replace('`', '')}`. Every command begins with `{PREFIX}`.")
+    if in_thread:
+        return None
+    return parse_message(text)
+
+
+async def _read_command(request: web.Request) -> tuple[str, str | None, str | None]:
+    """The text, the thread and the sender's id of a command. Raises Refused."""
     if request.content_type != "application/json":
         raise Refused("Send JSON.")
     try:
-        body = await request.json()
-        text, thread = body["text"], body.get("thread")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise Refused('Send {"text": "/consortium ask …", "thread": null}.') from None
-    if not isinstance(text, str) or not isinstance(thread, str | None):
-        raise Refused('"text" is a text, "thread" is a text or null.')
-    return text.strip(), thread or None
+        body = json.loads(await request.read())
+        text, thread, event_id = body["text"], body.get("thread"), body.get("id")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Refused('Send {"text": "/consortium ask …", "thread": null, "id": null}.') from None
+    if not isinstance(text, str) or not isinstance(thread, str | None) or not isinstance(event_id, str | None):
+        raise Refused('"text" is a text; "thread" and "id" are texts or null.')
+    if len(thread or "") > 64 or len(event_id or "") > 64:
+        raise Refused('"thread" and "id" have at most 64 characters.')
+    return text.encode("utf-8", "replace").decode().strip(), thread or None, event_id or None
 
 
-def _is_local(request: web.Request) -> bool:
-    """Whether the request comes from this machine, to a name of this machine, and not from a foreign page."""
-    origin = request.headers.get("Origin")
-    return (
-        _is_loopback(request.remote or "")
-        and _is_loopback(urlsplit(f"//{request.host}").hostname or "")
-        and (origin is None or origin == f"{request.scheme}://{request.host}")
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _problem(error: Exception) -> web.Response:
-    status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, Refused) else 503
-    return web.json_response({"type": "error", "html": html(user_text(error))}, status=status)
-
-
-def _generator(events: AsyncIterator[RunEvent]) -> Any:
-    """The events as the generator that they are, so that they are closed when the page goes away."""
-    return cast("Any", events)
+def _problem(status: int, text: str) -> web.Response:
+    return web.json_response({"type": "error", "html": html(text)}, status=status)

@@ -1,217 +1,285 @@
-// The local page: sends commands, follows runs, shows threads. HTML arrives sanitised from the server;
-// everything else is set as text.
+// The local page: sends commands, draws runs, keeps threads. A run arrives whole, however far it is, and is drawn
+// again each time; only what has changed is touched. HTML comes from the server, already made safe; all else is text.
 
-const feed = document.querySelector("#feed");
-const composer = document.querySelector("#composer");
-
-function fill(selector, parent, html) {
-  parent.querySelector(selector).innerHTML = html ?? "";
-}
+const $ = (selector, parent = document) => parent.querySelector(selector);
+const feed = $("#feed");
+const welcome = $("#welcome");
+const composer = $("#composer");
 
 function clone(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
 }
 
-function show(node) {
-  node.scrollIntoView({ behavior: "smooth", block: "nearest" });
+/** Puts HTML or text into an element, unless it is there already: selections and open details stay as they are. */
+function put(element, { html, text }) {
+  const value = html ?? text ?? "";
+  if (element.shown === value) return;
+  element.shown = value;
+  if (html === undefined) element.textContent = value;
+  else element.innerHTML = value;
+  element.hidden = !value;
 }
 
-async function send(text, thread) {
+/** Says something to those who listen to the page. */
+function announce(text) {
+  $("#status").textContent = text;
+}
+
+// --- runs ---------------------------------------------------------------------------------------
+
+const runs = new Map(); // id -> the run as it was drawn last
+let newest = null; // id of the run that is kept in view while it grows, until the reader scrolls
+
+function threadNode(id) {
+  let node = document.getElementById(`thread-${id}`);
+  if (!node) {
+    node = clone("thread");
+    node.id = `thread-${id}`;
+    handleForm($("form", node), id);
+    feed.append(node);
+  }
+  return node;
+}
+
+function runNode(run) {
+  let node = document.getElementById(`run-${run.id}`);
+  if (!node) {
+    node = clone("run");
+    node.id = `run-${run.id}`;
+    const question = $(".question", node);
+    question.id = `question-${run.id}`;
+    question.textContent = run.question;
+    node.setAttribute("aria-labelledby", question.id);
+    $(".replies", threadNode(run.thread)).append(node);
+  }
+  return node;
+}
+
+function draw(run) {
+  const before = runs.get(run.id);
+  runs.set(run.id, run);
+  const node = runNode(run);
+  node.dataset.state = run.over ? run.status : run.answered ? "answered" : "running";
+  $(".answer", node).setAttribute("aria-busy", String(!run.answered && !run.over));
+  put($(".headline", node), { html: run.headline });
+  put($(".body", node), { html: run.body });
+  put($(".small", node), { html: run.footer });
+  put($(".note", node), { text: run.note ?? (run.charts_follow ? "Drawing the charts …" : "") });
+  for (const member of run.members) drawMember($(".members", node), member);
+  put($(".asides", node), { html: run.asides.map((line) => `<li>${line}</li>`).join("") });
+  for (const chart of run.charts) drawChart($(".charts", node), chart);
+  drawReply(run);
+  tell(run, before);
+  if (run.id === newest) keepInView(node);
+}
+
+function drawMember(list, member) {
+  let item = $(`[data-id="${CSS.escape(member.id)}"]`, list);
+  if (!item) {
+    item = clone("member");
+    item.dataset.id = member.id;
+    list.append(item);
+    const seat = $(".seat", item);
+    seat.textContent = member.seat;
+    seat.style.setProperty("--seat", member.colour);
+    seat.style.setProperty("--ink-on-seat", member.ink);
+  }
+  item.dataset.state = member.state;
+  put($(".line", item), { html: member.line });
+  put($(".meta", item), { text: [member.role, member.meta].filter(Boolean).join(" · ") });
+  if (!member.html) return;
+  if (!$("details", item)) unfoldable(item);
+  put($(".said", item), { html: member.html });
+}
+
+/** Makes a member's line open onto its whole answer. */
+function unfoldable(item) {
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  const said = document.createElement("div");
+  const row = $(".row", item);
+  summary.className = "row";
+  said.className = "said prose";
+  summary.append(...row.childNodes);
+  details.append(summary, said);
+  row.replaceWith(details);
+}
+
+function drawChart(box, chart) {
+  if ($(`a[href="${CSS.escape(chart.url)}"]`, box)) return;
+  const figure = clone("chart");
+  Object.assign($("img", figure), { src: chart.url, alt: chart.alt, width: chart.width, height: chart.height });
+  Object.assign($("a", figure), { href: chart.url, title: `${chart.title} (open in full size)` });
+  box.append(figure);
+}
+
+/** A thread can go on once its last answer stands. */
+function drawReply(run) {
+  const form = $("form.reply", threadNode(run.thread));
+  form.hidden = [...runs.values()].some((r) => r.thread === run.thread && !r.answered && !r.over);
+}
+
+/** Announces what is new about a run that goes on here. */
+function tell(run, before) {
+  if (!before || run.headline === before.headline) return;
+  if (run.answered === before.answered && run.over === before.over && /\d done/.test(run.headline)) return;
+  announce($(`#run-${run.id} .headline`).textContent);
+}
+
+/** Scrolls down until all of a node is in view, or as much as there is room for. */
+function keepInView(node) {
+  const room = node.getBoundingClientRect();
+  const below = room.bottom - $("body > footer").getBoundingClientRect().top + 24;
+  if (below > 0 && room.top > 16) window.scrollBy(0, Math.min(below, room.top - 16));
+}
+
+for (const moved of ["wheel", "touchmove"]) {
+  window.addEventListener(moved, () => { newest = null; }, { passive: true });
+}
+
+// --- the server ---------------------------------------------------------------------------------
+
+let source = null;
+let watched = "";
+
+/** Follows all runs that are not over, over one connection; a connection that breaks is made anew. */
+function watch() {
+  const open = [...runs.values()].filter((run) => !run.over).map((run) => run.id).join(",");
+  if (open === watched) return;
+  source?.close();
+  watched = open;
+  source = open ? new EventSource(`/api/events?runs=${open}`) : null;
+  if (!source) return;
+  source.onmessage = (message) => {
+    draw(JSON.parse(message.data));
+    if (![...runs.values()].some((run) => !run.over)) watch();
+  };
+  source.onerror = ({ target }) => {
+    if (target.readyState !== EventSource.CLOSED || target !== source) return; // else the browser tries again itself
+    watched = "";
+    setTimeout(watch, 3000);
+  };
+}
+
+async function send(text, thread, id) {
   try {
     const response = await fetch("/api/commands", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text, thread }),
+      body: JSON.stringify({ text, thread, id }),
     });
-    return await response.json();
+    return { status: response.status, ...(await response.json()) };
   } catch {
-    return { type: "error", html: "<p>The server does not answer. Is it still running?</p>" };
+    return { type: "error", lost: true, html: "<p>The server does not answer. Is it still running?</p>" };
   }
 }
 
-function addNote(said, html, isError) {
-  const note = document.createElement("article");
-  note.className = isError ? "note error" : "note";
-  const quote = document.createElement("p");
-  quote.className = "said";
-  quote.textContent = said;
-  const body = document.createElement("div");
-  body.innerHTML = html;
-  note.append(quote, body);
-  feed.append(note);
-  show(note);
-}
-
-// --- threads and runs ---------------------------------------------------------------------------
-
-const threads = new Map();
-
-function threadNode(id) {
-  if (threads.has(id)) return threads.get(id);
-  const node = clone("thread");
-  const form = node.querySelector("form.reply");
-  form.hidden = false;
-  onSubmit(form, (text) => submit(text, id));
-  threads.set(id, node);
-  feed.append(node);
-  return node;
-}
-
-function memberLine(list, member) {
-  let line = list.querySelector(`li[data-id="${CSS.escape(member.id)}"]`);
-  if (!line) {
-    line = document.createElement("li");
-    line.dataset.id = member.id;
-    const name = document.createElement("span");
-    name.textContent = member.label + (member.role ? ` as ${member.role}` : "");
-    const state = document.createElement("span");
-    state.className = "state";
-    line.append(name, state);
-    list.append(line);
+/** Draws what the server remembers of this browser. */
+async function restore() {
+  const stored = await fetch("/api/threads").then((response) => (response.ok ? response.json() : null)).catch(() => null);
+  if (!stored) {
+    addNote(feed, "", "<p>The threads could not be loaded. Reload the page to try again.</p>", true);
+    return;
   }
-  return line;
-}
-
-function setMember(list, member, kind, state) {
-  const line = memberLine(list, member);
-  line.className = kind;
-  line.querySelector(".state").textContent = state;
-}
-
-function ended(list, outcome) {
-  const seconds = `${outcome.seconds.toFixed(1)} s`;
-  if (outcome.ok) setMember(list, outcome, "ok", `answered in ${seconds}`);
-  else setMember(list, outcome, "failed", outcome.why);
-}
-
-function showAnswer(node, answer) {
-  fill(".headline", node, answer.headline);
-  fill(".body", node, answer.body);
-  fill(".footer", node, answer.footer);
-  for (const part of ["views", "failures"]) {
-    const list = node.querySelector(`.${part}`);
-    list.replaceChildren(...answer[part].map((html) => {
-      const item = document.createElement("li");
-      item.innerHTML = html;
-      return item;
-    }));
+  stored.runs.forEach(draw);
+  if (!welcome.isConnected) return watch();
+  for (const member of stored.panel) {
+    drawMember($(".panel"), { ...member, state: "ready", line: "", meta: "" });
+    put($(`.panel [data-id="${CSS.escape(member.id)}"] .line`), { text: member.label });
   }
-  const list = node.querySelector(".members");
-  for (const outcome of answer.members) ended(list, outcome);
-  const all = node.querySelector("details.all");
-  all.hidden = false;
-  all.querySelector("div").replaceChildren(...answer.members.filter((m) => m.ok).flatMap((m) => {
-    const name = document.createElement("h3");
-    name.textContent = m.label;
-    const text = document.createElement("div");
-    text.innerHTML = m.html;
-    return [name, text];
-  }));
-  node.querySelector(".writing").hidden = true;
+  $(".simulated").hidden = !stored.simulated;
+  welcome.hidden = runs.size > 0;
+  window.scrollTo(0, runs.size ? document.body.scrollHeight : 0);
+  watch();
 }
 
-function showCharts(node, charts, note) {
-  node.querySelector(".charts").replaceChildren(...charts.map((chart) => {
-    const figure = document.createElement("figure");
-    const image = document.createElement("img");
-    Object.assign(image, { src: chart.url, alt: chart.alt, width: chart.width, height: chart.height });
-    const caption = document.createElement("figcaption");
-    caption.textContent = chart.title;
-    figure.append(image, caption);
-    return figure;
-  }));
-  if (note) node.querySelector(".charts").textContent = note;
-}
+// --- what the reader does -----------------------------------------------------------------------
 
-function addRun(thread, run) {
-  const node = clone("run");
-  node.dataset.run = run.id;
-  node.querySelector(".question").textContent = run.question;
-  const list = node.querySelector(".members");
-  for (const member of run.panel) setMember(list, member, "thinking", "waiting");
-  threadNode(thread).querySelector(".replies").append(node);
-  if (run.answer) {
-    showAnswer(node, run.answer);
-    showCharts(node, run.charts);
+/** Sends a text; tells whether it was taken. ``id`` lets the server know a text that it has been sent before. */
+async function submit(text, thread, id) {
+  const result = await send(text, thread, id);
+  welcome.remove();
+  if (result.status === 409) {
+    await restore();
+    return result;
   }
-  if (run.error) fill(".headline", node, run.error);
-  if (run.status === "pending" || run.status === "running") follow(node, run.id);
-  return node;
+  if (result.type === "run") {
+    newest = result.run.id;
+    draw(result.run);
+    watch();
+    announce("The panel is being asked.");
+  } else {
+    const place = thread ? $(".replies", threadNode(thread)) : feed;
+    addNote(place, text, result.html, result.type === "error");
+  }
+  return result;
 }
 
-function follow(node, id) {
-  const list = node.querySelector(".members");
-  const writing = node.querySelector(".writing");
-  const source = new EventSource(`/api/runs/${id}/events`);
-  const handlers = {
-    run_started(event) {
-      for (const member of event.panel) setMember(list, member, "thinking", "thinking …");
-      node.querySelector(".headline").textContent =
-        event.round > 1 ? `Round ${event.round} of at most ${event.max_rounds}` : "Asking the panel";
-    },
-    member_ended(event) { ended(list, event); },
-    arbiter_started(event) {
-      node.querySelector(".headline").textContent = `${event.judge} is weighing the answers`;
-      writing.textContent = "";
-      writing.hidden = false;
-    },
-    text_delta(event) { writing.textContent += event.text; },
-    round_ended() {},
-    answered(event) { showAnswer(node, event); show(node); },
-    charts_drawn(event) { showCharts(node, event.charts, event.note); show(node); },
-    run_ended(event) {
-      source.close();
-      if (event.error) fill(".headline", node, event.error);
-      for (const line of list.querySelectorAll(".thinking")) line.className = "";
-    },
-  };
-  source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
-    handlers[event.type](event);
-  };
+function addNote(place, said, html, isError) {
+  const note = clone("note");
+  note.classList.toggle("error", isError);
+  if (isError) $(".body", note).setAttribute("role", "alert");
+  put($(".quote", note), { text: said });
+  place.append(note);
+  put($(".body", note), { html });
+  for (const code of note.querySelectorAll("code")) {
+    if (runs.has(code.textContent)) linkToRun(code);
+  }
+  newest = null;
+  keepInView(note);
+  if (!isError) announce($(".body", note).textContent.slice(0, 300));
 }
 
-// --- sending ------------------------------------------------------------------------------------
-
-async function submit(text, thread) {
-  document.querySelector("#welcome")?.remove();
-  const result = await send(text, thread);
-  if (result.type === "run") show(addRun(result.thread, result.run));
-  else addNote(text, result.html, result.type === "error");
+function linkToRun(code) {
+  const link = document.createElement("a");
+  link.href = `#run-${code.textContent}`;
+  code.replaceWith(link);
+  link.append(code);
 }
 
-function onSubmit(form, action) {
-  const field = form.querySelector("textarea");
-  const button = form.querySelector("button");
-  const grow = () => {
+function handleForm(form, thread) {
+  const field = $("textarea", form);
+  const button = $("button", form);
+  let id = null;
+  const fit = () => {
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight + 2}px`;
   };
-  field.addEventListener("input", grow);
+  field.addEventListener("input", () => {
+    id = null;
+    fit();
+  });
   field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      form.requestSubmit();
-    }
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
   });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = field.value.trim();
-    if (!text || button.disabled) return;
-    button.disabled = true;
+    if (!text || form.classList.contains("busy")) return;
+    form.classList.add("busy");
+    button.setAttribute("aria-disabled", "true");
+    id ??= Array.from(crypto.getRandomValues(new Uint32Array(3)), (part) => part.toString(16)).join("-");
     field.value = "";
-    grow();
-    await action(text);
-    button.disabled = false;
-    field.focus();
+    fit();
+    const result = await submit(text, thread, id);
+    if (!result.lost) id = null;
+    if (result.type === "error" && result.status !== 409 && !field.value) {
+      field.value = text; // to be put right, or sent again
+      fit();
+    }
+    form.classList.remove("busy");
+    button.removeAttribute("aria-disabled");
+    if (!form.hidden) field.focus({ preventScroll: true });
   });
 }
 
-onSubmit(composer, (text) => submit(text, null));
-for (const example of document.querySelectorAll(".examples button")) {
-  example.addEventListener("click", () => submit(example.textContent, null));
+handleForm(composer, null);
+for (const button of document.querySelectorAll(".examples button, .shortcuts button")) {
+  button.addEventListener("click", () => {
+    $("textarea", composer).value = button.dataset.command ?? button.textContent;
+    composer.requestSubmit();
+  });
 }
-
-const stored = await fetch("/api/threads").then((r) => r.json()).catch(() => ({ threads: [] }));
-if (stored.threads?.length) document.querySelector("#welcome")?.remove();
-for (const { thread, runs } of stored.threads ?? []) for (const run of runs) addRun(thread, run);
+await restore();
