@@ -29,11 +29,6 @@ log = get_logger(__name__)
 EVENT_TYPE = "consortium_run"
 """The metadata's event type that marks our messages; its payload has the run's id and the message's part."""
 
-TIMEOUT = 30.0
-"""Seconds for one call."""
-
-_WAITS = (0.3, 1.0, 3.0)  # seconds before another attempt: a message whose reply was lost needs time to appear
-
 BLOCKS_REFUSED = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "invalid_attachments", "msg_blocks_too_long", "msg_blocks_too_many"}
 )
@@ -94,9 +89,9 @@ def unsure(error: BaseException) -> bool:
     return isinstance(error, (aiohttp.ClientError, TimeoutError))
 
 
-async def sure(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a call that may be made twice without harm, again while its outcome is unknown."""
-    for wait in _WAITS:
+async def sure(call: Callable[[], Awaitable[T]], waits: Sequence[float]) -> T:
+    """Make a call that may be made twice without harm; after each of ``waits`` again while its outcome is unknown."""
+    for wait in waits:
         try:
             return await call()
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
@@ -138,13 +133,23 @@ class Upload:
 class Api:
     """Slack's methods as this adapter uses them. ``bot`` is the bot's id; all raise SlackApiError."""
 
-    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, bot: str) -> None:
-        self.client, self._session, self._bot = client, session, bot
+    def __init__(
+        self, client: AsyncWebClient, session: aiohttp.ClientSession, bot: str, repeats: tuple[float, ...]
+    ) -> None:
+        self.client, self._session, self._bot, self._repeats = client, session, bot, repeats
         self._updates: deque[float] = deque()
+
+    async def channel(self, channel: str) -> dict[str, Any]:
+        """What Slack tells of a channel."""
+        reply = await self._sure(lambda: self.client.conversations_info(channel=channel))
+        return dict(reply["channel"])
+
+    async def _sure(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await sure(call, self._repeats)
 
     async def post_once(self, spot: Spot, part: str, content: Content) -> str:
         """Post one part of a run and return its ts. When the reply is lost, the message is looked for first."""
-        for wait in (*_WAITS, None):
+        for wait in (*self._repeats, None):
             try:
                 reply = await self.client.chat_postMessage(
                     channel=spot.channel,
@@ -167,7 +172,7 @@ class Api:
     async def update(self, channel: str, ts: str, content: Content) -> None:
         """Replace what one of our messages shows."""
         self._updates.append(asyncio.get_running_loop().time())
-        await sure(lambda: self.client.chat_update(channel=channel, ts=ts, **content))
+        await self._sure(lambda: self.client.chat_update(channel=channel, ts=ts, **content))
 
     def may_update(self) -> bool:
         """Whether an edit can be spared for progress: answers go first."""
@@ -219,9 +224,11 @@ class Api:
             window["cursor"] = cursor
         if spot.thread:
             thread = spot.thread
-            reply = await sure(lambda: self.client.conversations_replies(channel=spot.channel, ts=thread, **window))
+            reply = await self._sure(
+                lambda: self.client.conversations_replies(channel=spot.channel, ts=thread, **window)
+            )
         else:
-            reply = await sure(lambda: self.client.conversations_history(channel=spot.channel, **window))
+            reply = await self._sure(lambda: self.client.conversations_history(channel=spot.channel, **window))
         return dict(reply.data) if isinstance(reply.data, dict) else {}
 
     async def upload_once(self, spot: Spot, uploads: Sequence[Upload], comment: str | None) -> None:
@@ -234,7 +241,7 @@ class Api:
         ]
         names = {upload.name for upload in uploads}
         lost = False
-        for wait in (*_WAITS, None):
+        for wait in (*self._repeats, None):
             try:
                 await self.client.files_completeUploadExternal(
                     files=files, channel_id=spot.channel, thread_ts=spot.thread, initial_comment=comment
@@ -264,10 +271,10 @@ class Api:
                 response.raise_for_status()
             return str(place["file_id"])
 
-        return await sure(send)
+        return await self._sure(send)
 
     async def _shared(self, file_id: str) -> bool:
-        reply = await sure(lambda: self.client.files_info(file=file_id))
+        reply = await self._sure(lambda: self.client.files_info(file=file_id))
         shares: dict[str, Any] = (reply.get("file") or {}).get("shares") or {}
         return any(shares.values())
 

@@ -18,6 +18,7 @@ from structlog.contextvars import get_contextvars
 
 from adapters.slack.api import BLOCKS_REFUSED, Api, Responder, Spot, error_code, unsure
 from adapters.slack.inbound import Identity, Said, is_direct
+from adapters.slack.limits import Timing
 from adapters.slack.places import Places
 from adapters.slack.presenter import ResponsePresenter, Spawn, ThreadPresenter
 from adapters.slack.render import cannot_post, in_text, question
@@ -40,7 +41,6 @@ ROOT = "root"
 RESUME_WINDOW = timedelta(hours=1)
 """How old a run may be whose answer is still posted after a restart."""
 
-_REDELIVER = (5.0, 30.0, 120.0)  # seconds before another attempt to show an answer while Slack is not well
 _SKEW = 300.0  # seconds by which Slack's clock may be behind ours
 _CLOSED = frozenset({"not_in_channel", "channel_not_found", "is_archived", "cannot_reply_to_message"})
 
@@ -55,9 +55,9 @@ class Conversation:
         session: aiohttp.ClientSession,
         core: tuple[Service, Events, History],
         spawn: Spawn,
-        pace: float,
+        timing: Timing,
     ) -> None:
-        self._me, self._api, self._session, self._spawn, self._pace = me, api, session, spawn, pace
+        self._me, self._api, self._session, self._spawn, self._timing = me, api, session, spawn, timing
         self._service, self._events, self._history = core
         self._places = Places(api)
         self._shown: set[str] = set()
@@ -142,8 +142,8 @@ class Conversation:
     async def _show(self, run: Run, tell: Tell, *, resumed: bool = False) -> None:
         """Follow a run in its thread to its end, through times when Slack is not well."""
         bind_run(run.id)
-        presenter = ThreadPresenter(self._api, _spot(run), self._spawn, tell, pace=self._pace, resumed=resumed)
-        for wait in (*_REDELIVER, None):
+        presenter = ThreadPresenter(self._api, _spot(run), self._spawn, tell, pace=self._timing.pace, resumed=resumed)
+        for wait in (*self._timing.redeliver, None):
             try:
                 await deliver(run, presenter, self._events, self._history)
                 return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from adapters.slack.api import Api, error_code, sure
+from adapters.slack.api import Api, error_code
 from core.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -39,13 +39,12 @@ class Places:
         if place is not None and now < until:
             return place
         try:
-            reply = await sure(lambda: self._api.client.conversations_info(channel=channel))
+            found = await self._api.channel(channel)
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             if error_code(error) == "channel_not_found":
                 return Place(private=True, joined=False)
             log.warning("channel not looked up", error=error_code(error) or type(error).__name__)
             return Place(private=True, joined=None)
-        found = reply["channel"]
         direct = bool(found.get("is_im") or found.get("is_mpim"))
         place = Place(private=direct or bool(found.get("is_private")), joined=direct or bool(found.get("is_member")))
         if place.joined:

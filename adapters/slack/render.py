@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from adapters.slack import limits
-from adapters.slack.splitting import LONGEST_FENCE, Fences, close_fence, open_fence, split
+from adapters.slack.splitting import LONGEST_FENCE, Fences, close_fence, split
 
 Content = dict[str, Any]
 """The arguments of a posting method that carry what is shown: text and blocks."""
 
+_LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")  # control and direction marks
 _LONG_FENCE = re.compile(rf"(`{{{LONGEST_FENCE}}})`+|(~{{{LONGEST_FENCE}}})~+")
 _INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTALL)
@@ -34,7 +35,7 @@ _ADDRESS = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
-    """Slack's three characters, so that nothing in the text is a mention or a link."""
+    """Write Slack's three special characters so that nothing in the text is a mention or a link."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -44,23 +45,27 @@ def safe(markdown: str) -> str:
     A link whose label reads as another address than its target loses the link and shows both; one with a
     target that is no web or mail address becomes text.
     """
-    text = _INVISIBLE.sub("", markdown.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _clean(markdown)
     text = close_fence(_LONG_FENCE.sub(r"\1\2", text))
-    return "".join(escape(piece) if code else _prose(piece) for code, piece in _pieces(text))
+    return "".join(_prose(piece) if kind == "prose" else escape(piece) for kind, piece in _pieces(text))
 
 
-def _pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """The text in order as (is it code, piece)."""
+def _clean(text: str) -> str:
+    return _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
+
+
+def _pieces(text: str) -> Iterator[tuple[Literal["prose", "code", "fence"], str]]:
+    """The text in order as (what it is, piece)."""
     for fenced, block in _blocks(text):
         if fenced:
-            yield True, block
+            yield "fence", block
             continue
         end = 0
         for found in _INLINE_CODE.finditer(block):
-            yield False, block[end : found.start()]
-            yield True, found.group()
+            yield "prose", block[end : found.start()]
+            yield "code", found.group()
             end = found.end()
-        yield False, block[end:]
+        yield "prose", block[end:]
 
 
 def _blocks(text: str) -> Iterator[tuple[bool, str]]:
@@ -148,11 +153,11 @@ _TABLE = re.compile(r"(?:^ {0,3}\|.*(?:\n|\Z)){2,}", re.MULTILINE)
 def to_mrkdwn(markdown: str) -> str:
     """What :func:`safe` gave, in Slack's own markup. Tables become code, which keeps their columns."""
     out: list[str] = []
-    for code, piece in _pieces(_TABLE.sub(_as_code, markdown)):
-        if code and open_fence(piece.partition("\n")[0]) is not None:
+    for kind, piece in _pieces(_TABLE.sub(_as_code, markdown)):
+        if kind == "fence":
             body = piece.rstrip("\n").split("\n")[1:-1]
             out.append("\n".join(["```", *(re.sub("`{3,}", _quotes, line) for line in body), "```"]) + "\n")
-        elif code:
+        elif kind == "code":
             out.append(re.sub("`{3,}", _quotes, piece))
         else:
             text = re.sub("`{3,}", _quotes, piece)
@@ -195,8 +200,9 @@ def in_text(text: str) -> Content:
 
 def question(asker: str, text: str) -> Content:
     """The message that opens a thread: who asks what. ``asker`` is a user's id."""
-    flat = _INVISIBLE.sub("", text)
-    quoted = flat if len(flat) <= limits.QUOTE else flat[: limits.QUOTE - 1] + "…"
+    quoted = _clean(text)
+    if len(quoted) > limits.QUOTE:
+        quoted = quoted[: limits.QUOTE - 1] + "…"
     head = {"type": "rich_text_section", "elements": [{"type": "user", "user_id": asker}, _literal(" asks:")]}
     body = {"type": "rich_text_quote", "elements": [_literal(quoted)]}
     lines = re.sub("`{3,}", _quotes, _plain(quoted)).split("\n")

@@ -20,16 +20,16 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import limits
-from adapters.slack.api import TIMEOUT, Api, error_code, retry_handlers, sdk_log, sure, unsure
+from adapters.slack.api import Api, error_code, retry_handlers, sdk_log, sure, unsure
 from adapters.slack.conversation import Conversation
 from adapters.slack.inbound import Identity, read_command, read_event
+from adapters.slack.limits import Timing
 from adapters.slack.socketmode import SocketMode
 from core.errors import ConfigError, Unavailable
 from core.ports import Events, History
 from core.service import Service
 
-_CONNECT_TIMEOUT = 30.0  # seconds
+DEFAULT_TIMING = Timing()
 _WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
 _WRITE_APP = (
     "write an app-level token (xapp-…) with the scope connections:write from the app's page Basic Information, "
@@ -50,8 +50,7 @@ class SlackConfig:
 class SlackSurface:
     """The Slack app: ``start`` it, hand it HTTP events, ``resume`` what an earlier process left, ``close`` it.
 
-    ``pace`` is seconds between edits of a progress message, ``ping_interval`` seconds between two signs of life
-    on the socket.
+    ``service``, ``events`` and ``history`` are the core's; ``clock`` gives the time in UTC.
     """
 
     def __init__(
@@ -60,13 +59,12 @@ class SlackSurface:
         service: Service,
         events: Events,
         history: History,
+        timing: Timing = DEFAULT_TIMING,
         *,
-        pace: float = limits.PACE,
-        ping_interval: float = 10.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config, self._service, self._events, self._history = config, service, events, history
-        self._pace, self._ping_interval, self._clock = pace, ping_interval, clock
+        self._timing, self._clock = timing, clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._socket: SocketMode | None = None
@@ -75,7 +73,7 @@ class SlackSurface:
 
     async def start(self) -> None:
         """Log in and begin to listen. Raises ConfigError for tokens Slack refuses, Unavailable if it is down."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timing.call))
         try:
             await self._connect(self._session)
         except BaseException:
@@ -83,7 +81,7 @@ class SlackSurface:
             raise
 
     async def _connect(self, session: aiohttp.ClientSession) -> None:
-        config = self._config
+        config, timing = self._config, self._timing
         options: dict[str, Any] = {
             "base_url": config.api_url,
             "session": session,
@@ -95,22 +93,24 @@ class SlackSurface:
         team = None if login.get("is_enterprise_install") else str(login["team_id"])
         me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
         core = (self._service, self._events, self._history)
-        self._conversation = Conversation(me, Api(client, session, me.bot), session, core, self._spawn, self._pace)
+        self._conversation = Conversation(
+            me, Api(client, session, me.bot, timing.repeats), session, core, self._spawn, timing
+        )
         self._app = self._listen(me, AsyncWebClient(**options), self._conversation)
         if config.app_token:
             token = config.app_token.get_secret_value()
             ticket = await self._login(
                 "SLACK_APP_TOKEN", _WRITE_APP, lambda: client.apps_connections_open(app_token=token)
             )
-            self._socket = SocketMode(self._app, client, token, self._ping_interval)
+            self._socket = SocketMode(self._app, client, token, timing.ping)
             try:
-                await self._socket.open(str(ticket["url"]), _CONNECT_TIMEOUT)
+                await self._socket.open(str(ticket["url"]), timing.connect)
             except TimeoutError:
-                raise Unavailable(f"Slack's Socket Mode did not connect within {_CONNECT_TIMEOUT:.0f} s.") from None
+                raise Unavailable(f"Slack's Socket Mode did not connect within {timing.connect:.0f} s.") from None
 
     async def _login(self, setting: str, fix: str, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
-            return await sure(call)
+            return await sure(call, self._timing.repeats)
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             if unsure(error) or not error_code(error):
                 raise Unavailable(
@@ -147,8 +147,8 @@ class SlackSurface:
         """Answer a POST to /slack/events: events, commands and interactions, signed by Slack."""
         if self._app is None or not self._config.signing_secret:
             return web.json_response({"error": "HTTP events are off"}, status=503)
-        stamp = request.headers.get("X-Slack-Request-Timestamp", "")
-        if stamp and not (stamp.isascii() and stamp.isdigit()):  # Bolt would fail on it
+        stamp = request.headers.get("X-Slack-Request-Timestamp", "0")
+        if not (stamp.isascii() and stamp.isdigit()):  # Bolt would fail on it
             return web.json_response({"error": "invalid request"}, status=401)
         return await to_aiohttp_response(await self._app.async_dispatch(await to_bolt_request(request)))
 

@@ -1,0 +1,338 @@
+"""Walks through the Slack surface as people use it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from bot.app import Core, open_core
+from tests.e2e.slack_stage import (
+    Stage,
+    catalog,
+    on_stage,
+    product,
+    served,
+    settings_in,
+    shown,
+    surface_of,
+    troubled_provider,
+    workspace,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTION = "Should remote work be the default?"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Core]:
+    async with (
+        troubled_provider() as provider,
+        open_core(settings_in(tmp_path_factory.mktemp("data")), catalog(provider), pace=0) as running,
+    ):
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(core: Core) -> AsyncIterator[Stage]:
+    """Socket Mode."""
+    async with workspace() as slack:
+        async with on_stage(slack, core) as running:
+            yield running
+        assert slack.violations == []
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=["socket", "http"])
+async def either(core: Core, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Both transports, one after the other."""
+    http = request.param == "http"
+    async with workspace(http=http) as slack:
+        async with on_stage(slack, core, http=http) as running:
+            yield running
+        assert slack.violations == []
+
+
+# --- asking and going on ----------------------------------------------------------------------------------
+
+
+async def test_an_ask_becomes_a_thread_with_answer_and_charts(either: Stage) -> None:
+    slack = either.slack
+    await slack.command(f"/consortium ask {QUESTION} <b> & *all*")
+    root = await either.root(QUESTION)
+    assert root.text == f"<@{slack.user}> asks:\n> {QUESTION} &lt;b&gt; &amp; *all*"
+    answer = await either.answer(root.ts)
+    assert "All 3 members answered" in shown(answer)
+    assert "(simulated)" in shown(answer)
+    assert len(answer.text) <= 3900
+    assert any("Asking 3 members" in text for text in answer.edits), "the progress message became the answer"
+    charts = await either.charts(root.ts, timeout=50)
+    assert [file.title for file in charts.files] == ["How alike the answers are", "How the answers sound"]
+    for file in charts.files:
+        assert file.mimetype == "image/png"
+        assert any(char.isdigit() for char in file.alt_text), "the alternative text carries the numbers"
+    await either.idle()
+    assert len(either.replies(root.ts)) == 2
+    assert max(ack.latency for ack in slack.acks) < 1
+    posts = slack.calls_to("chat.postMessage")
+    assert all(call.args["unfurl_links"] is False and call.args["unfurl_media"] is False for call in posts)
+
+
+async def test_a_message_in_the_thread_goes_on_from_it(either: Stage) -> None:
+    slack = either.slack
+    root = await either.ask(QUESTION)
+    first = await either.answer(root.ts)
+    await slack.say("And for new employees?", thread_ts=root.ts, user=slack.other_user)
+    second = await either.answer(root.ts, count=2)
+    assert second.ts != first.ts
+    await either.idle()
+    assert len(either.answers(root.ts)) == 2
+    await slack.command("/consortium history")
+    listed = await either.told()
+    assert QUESTION in listed
+    assert "new employees" not in listed, "that was somebody else's question"
+
+
+async def test_roles_show_in_the_footer_until_they_are_cleared(stage: Stage) -> None:
+    slack = stage.slack
+    await slack.command("/consortium roles assign skeptic utilitarian")
+    assert "skeptic (simulated): Utilitarian" in await stage.told()
+    root = await stage.ask("Is a short week fair?")
+    assert "roles: skeptic as Utilitarian" in shown(await stage.answer(root.ts))
+    await slack.command("/consortium roles shuffle Rawlsian, Libertarian")
+    dealt = await stage.told(2)
+    assert "Rawlsian" in dealt.partition("Roles there are")[0]
+    await slack.command("/consortium roles", user=slack.other_user)
+    assert "Rawlsian" not in (await stage.told(3)).partition("Roles there are")[0], "roles are the person's own"
+    await slack.command("/consortium roles clear")
+    assert "Rawlsian" not in (await stage.told(4)).partition("Roles there are")[0]
+    root = await stage.ask("Is a long week fair?")
+    assert "roles:" not in shown(await stage.answer(root.ts))
+    await stage.idle()
+
+
+async def test_short_commands_answer_the_asker_alone(either: Stage) -> None:
+    slack = either.slack
+    for count, (line, expected) in enumerate(
+        {
+            "/consortium help": "`/consortium ask",
+            "/consortium": "`/consortium ask",
+            "/consortium models": "pragmatist (simulated)",
+            "/consortium histroy": "Did you mean `history`?",
+            "/consortium ask": "There is no question",
+            "/consortium ask --consortium nosuch why": "There is no consortium `nosuch`",
+            "/consortium roles assign nosuch Rawlsian": "There is no model `nosuch`",
+        }.items(),
+        1,
+    ):
+        await slack.command(line)
+        assert expected in await either.told(count)
+    await either.idle()
+    assert slack.messages(by_bot=True) == []
+    assert all(shown.user == slack.user for shown in slack.ephemerals)
+
+
+async def test_a_direct_message_is_a_question(either: Stage) -> None:
+    slack = either.slack
+    asked = await slack.say(f"ask --no-charts {QUESTION}", channel_type="im")
+    await either.answer(asked, slack.dm)
+    await slack.say("Why?", channel_type="im", thread_ts=asked)
+    await either.answer(asked, slack.dm, count=2)
+    await slack.say("help", channel_type="im")
+    helped = await slack.wait_for(
+        lambda: [m for m in slack.messages(slack.dm, by_bot=True) if "roles assign" in m.text]
+    )
+    assert helped[0].thread_ts is None
+    await slack.command("/consortium history", channel=slack.dm)
+    assert QUESTION in await either.told()
+    await slack.command("/consortium history")
+    assert asked not in await either.told(2)
+    await either.idle()
+
+
+async def test_a_private_channel_stays_private(stage: Stage) -> None:
+    slack = stage.slack
+    asked = await slack.say("ask --no-charts Who gets the secret prize?", channel_type="group", mention=True)
+    await stage.answer(asked, slack.private_channel)
+    await slack.say("And the second one?", channel_type="group", thread_ts=asked)
+    await stage.answer(asked, slack.private_channel, count=2)
+    await slack.command("/consortium history")
+    assert "prize" not in await stage.told()
+    await slack.command("/consortium history", channel=slack.private_channel)
+    assert "prize" in await stage.told(2)
+    await stage.idle()
+
+
+async def test_a_mention_is_answered_in_its_thread_once(either: Stage) -> None:
+    slack = either.slack
+    asked = await slack.say(f"ask --no-charts {QUESTION}", mention=True, repeat=3)
+    await either.answer(asked)
+    await either.idle()
+    assert len(either.replies(asked)) == 1
+    assert len(slack.deliveries) > 6, "three times message, three times app_mention"
+
+
+async def test_a_mention_in_a_thread_of_others_is_answered_there(stage: Stage) -> None:
+    slack = stage.slack
+    theirs = await slack.say("Lunch?")
+    await slack.say("Pizza.", thread_ts=theirs, user=slack.other_user)
+    await slack.say("ask --no-charts Is pizza a good lunch?", thread_ts=theirs, mention=True)
+    await stage.answer(theirs)
+    await slack.say("help", thread_ts=theirs, mention=True)
+    assert "`@consortium ask" in await stage.told()
+    await stage.idle()
+    assert len(stage.replies(theirs)) == 1
+
+
+async def test_what_is_not_for_us_is_left_alone(either: Stage) -> None:
+    slack = either.slack
+    theirs = await slack.say("Lunch?")
+    await slack.say("Pizza.", thread_ts=theirs)
+    message = {"type": "message", "channel": slack.channel, "channel_type": "channel", "ts": "1.000001"}
+    for event in (
+        {"type": "reaction_added", "user": slack.user, "reaction": "eyes"},
+        {**message, "subtype": "channel_join", "user": slack.user, "text": f"<@{slack.bot_user_id}> joined"},
+        {**message, "subtype": "bot_message", "bot_id": "B0OTHER001", "text": f"<@{slack.bot_user_id}> hi"},
+        {**message, "user": "U0OTHERBOT", "bot_id": "B0OTHER001", "text": "ask us", "thread_ts": theirs},
+        {"type": "app_home_opened", "user": slack.user, "tab": "messages"},
+    ):
+        await slack.event(event)
+    await slack.settled()
+    await either.idle()
+    assert slack.messages(by_bot=True) == []
+    assert slack.ephemerals == []
+
+
+async def test_files_count_with_their_words(stage: Stage) -> None:
+    slack = stage.slack
+    root = await stage.ask(QUESTION)
+    await stage.answer(root.ts)
+    where = {"channel": slack.channel, "channel_type": "channel", "thread_ts": root.ts, "ts": f"{time.time():.6f}"}
+    words = {"user": slack.user, "text": "What does the picture add?", "files": [{"id": "F0PICTURE1"}]}
+    await slack.event({"type": "message", "subtype": "file_share", **where, **words})
+    await stage.answer(root.ts, count=2)
+    await stage.idle()
+
+
+async def test_long_answers_take_several_messages_and_are_harmless(stage: Stage) -> None:
+    root = await stage.ask("What is there to say?", options="--consortium long")
+    await stage.answer(root.ts)
+    await stage.idle()
+    answer, *more = (shown(message) for message in stage.replies(root.ts))
+    assert more
+    whole = "\n".join([answer, *more])
+    assert all(f"value_{n} = {n}\n" in whole for n in range(899))
+    assert all(piece.count("```") % 2 == 0 for piece in (answer, *more))
+    assert "&lt;!channel&gt;" in answer
+    assert "&lt;@U0BOBBY001&gt;" in answer
+    assert "bank.com (https://evil.net)" in answer
+    assert "| 2 | 4 |" in whole
+
+
+# --- limits and permissions -------------------------------------------------------------------------------
+
+
+async def test_the_rate_limit_refuses_before_anything_is_posted(tmp_path: Path) -> None:
+    narrow = catalog(limits={"user": "1/hour", "workspace": "100/minute"})
+    async with workspace() as slack:
+        async with product(slack, tmp_path, narrow) as stage:
+            root = await stage.ask("The first question?")
+            await stage.answer(root.ts)
+            await slack.command("/consortium ask The second question?")
+            assert "Try again in" in await stage.told()
+            await slack.say("And a third one?", thread_ts=root.ts)
+            assert "Try again in" in await stage.told(2)
+            await stage.idle()
+            assert len(slack.messages(by_bot=True)) == 2
+        assert slack.violations == []
+
+
+@pytest.mark.parametrize("place", ["outside_channel", "hidden_channel"])
+async def test_where_the_bot_is_not_the_asker_is_told_to_invite_it(stage: Stage, place: str) -> None:
+    channel = getattr(stage.slack, place)
+    await stage.slack.command(f"/consortium ask {QUESTION} {place}", channel=channel)
+    assert "/invite @consortium" in await stage.told()
+    await stage.slack.command("/consortium models", channel=channel)
+    assert "pragmatist" in await stage.told(2)
+    await stage.idle()
+    assert stage.slack.messages(by_bot=True) == []
+    assert not stage.slack.calls_to("chat.postMessage"), "nothing was asked, nothing spent"
+
+
+async def test_where_posting_is_refused_the_answer_goes_to_the_asker(stage: Stage) -> None:
+    stage.slack.fault("chat.postMessage", error="restricted_action")
+    await stage.slack.command(f"/consortium ask --no-charts {QUESTION}")
+    assert "All 3 members answered" in await stage.told(2)
+    assert "restricted_action" in stage.slack.ephemerals[0].text
+    await stage.idle()
+    assert stage.slack.messages(by_bot=True) == []
+
+
+# --- what Slack's own side may do -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "reason", ["warning", "refresh_requested", "too_many_websockets", "link_disabled", None, "half-open"]
+)
+async def test_an_answer_survives_a_lost_socket(stage: Stage, reason: str | None) -> None:
+    slack = stage.slack
+    root = await stage.ask(f"What if {reason}?", options="--no-charts --consortium slow")
+    await slack.wait_for(lambda: stage.replies(root.ts))
+    if reason == "half-open":
+        slack.freeze()
+        await slack.wait_for(lambda: len(slack.calls_to("apps.connections.open")) > 1, 20)
+    else:
+        await slack.disconnect(reason)
+        slack.sockets.enabled = True
+    await stage.answer(root.ts)
+    await slack.connected(timeout=20)
+    await slack.say("And then?", thread_ts=root.ts)
+    await stage.answer(root.ts, count=2)
+    await stage.idle()
+    assert len(stage.answers(root.ts)) == 2
+
+
+async def test_reconnecting_takes_its_time_when_it_fails(stage: Stage) -> None:
+    await stage.slack.disconnect("link_disabled")
+    await asyncio.sleep(1.0)
+    assert len(stage.slack.calls_to("apps.connections.open")) < 8
+    stage.slack.sockets.enabled = True
+    await stage.slack.connected(timeout=20)
+
+
+async def test_only_slack_may_send_events(core: Core) -> None:
+    async with workspace(http=True) as slack:
+        surface = surface_of(slack, core, http=True)
+        await surface.start()
+        try:
+            async with served(surface) as url, aiohttp.ClientSession() as client:
+                for stamp, signature in (
+                    (str(int(time.time())), "v0=0000"),
+                    ("1", "v0=0000"),
+                    ("soon", "v0=0000"),
+                    ("", ""),
+                ):
+                    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature}
+                    body = {"type": "event_callback", "event": {"type": "app_mention"}}
+                    async with client.post(url, json=body, headers=headers) as response:
+                        assert response.status == 401
+        finally:
+            await surface.close()
+        assert slack.violations == []
+
+
+async def test_two_processes_give_one_answer(core: Core) -> None:
+    async with workspace() as slack:
+        async with on_stage(slack, core) as one, on_stage(slack, core):
+            await slack.connected(2)
+            asked = await slack.say(f"ask --no-charts {QUESTION}", mention=True, repeat=4)
+            await one.answer(asked)
+            await slack.settled()
+            await one.idle()
+            assert len(one.replies(asked)) == 1
+        assert slack.violations == []

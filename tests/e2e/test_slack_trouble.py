@@ -1,0 +1,241 @@
+"""Walks through the Slack surface while something fails: Slack, the models, or the process itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.app import Core, open_core
+from core.commands import AskCommand
+from core.errors import ConfigError, Unavailable
+from core.service import Inbound
+from core.types import Person, Platform, ThreadRef
+from tests.e2e.slack_stage import (
+    Stage,
+    catalog,
+    on_stage,
+    product,
+    settings_in,
+    shown,
+    surface_of,
+    troubled_provider,
+    workspace,
+)
+from tests.emulators.provider import ProviderEmulator
+from tests.emulators.slack import SlackEmulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTION = "Should remote work be the default?"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[ProviderEmulator]:
+    async with troubled_provider() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def core(provider: ProviderEmulator, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Core]:
+    async with open_core(settings_in(tmp_path_factory.mktemp("data")), catalog(provider), pace=0) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def slack() -> AsyncIterator[SlackEmulator]:
+    async with workspace() as emulator:
+        yield emulator
+        assert emulator.violations == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(slack: SlackEmulator, core: Core) -> AsyncIterator[Stage]:
+    async with on_stage(slack, core) as running:
+        yield running
+
+
+# --- Slack ------------------------------------------------------------------------------------------------
+
+
+async def test_every_method_may_be_refused_for_its_rate(slack: SlackEmulator, core: Core) -> None:
+    methods = ("auth.test", "apps.connections.open", "conversations.info", "chat.postMessage", "chat.update")
+    for method in (*methods, "files.getUploadURLExternal", "files.completeUploadExternal"):
+        slack.fault(method, status=429, retry_after=0, times=2)
+    async with on_stage(slack, core) as stage:
+        root = await stage.ask(QUESTION, options="")
+        await stage.charts(root.ts, timeout=50)
+        await stage.idle()
+        assert len(stage.answers(root.ts)) == 1
+        assert len(stage.replies(root.ts)) == 2
+
+
+async def test_the_wait_that_slack_asks_for_is_kept(stage: Stage) -> None:
+    stage.slack.fault("chat.postMessage", status=429, retry_after=1)
+    await stage.ask(QUESTION)
+    await stage.idle()
+    refused, repeated, *_ = stage.slack.calls_to("chat.postMessage")
+    assert refused.status == 429
+    assert repeated.at - refused.at >= 1
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "files.completeUploadExternal"])
+@pytest.mark.parametrize("after", [True, False], ids=["done", "not done"])
+async def test_a_lost_reply_makes_no_second_message(stage: Stage, method: str, after: bool) -> None:
+    stage.slack.fault(method, drop=True, after=after, times=1 if method.startswith("files") else 2)
+    root = await stage.ask(QUESTION, options="")
+    await stage.charts(root.ts, timeout=50)
+    await stage.idle()
+    assert len([m for m in stage.slack.messages(by_bot=True) if not m.thread_ts]) == 1
+    assert len(stage.answers(root.ts)) == 1
+    assert len(stage.replies(root.ts)) == 2
+    undelivered = await stage.core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=1))
+    assert undelivered == []
+
+
+async def test_an_answer_waits_until_slack_is_well_again(stage: Stage) -> None:
+    stage.slack.fault("chat.update", status=503, times=6)
+    root = await stage.ask(QUESTION, options="--no-charts --consortium slow")
+    await stage.answer(root.ts)
+    await stage.idle()
+    assert len(stage.replies(root.ts)) == 1
+
+
+async def test_refused_blocks_become_text(stage: Stage) -> None:
+    stage.slack.fault("chat.postMessage", error="invalid_blocks", times=1)
+    stage.slack.fault("chat.update", error="invalid_blocks", times=1)
+    root = await stage.ask("What is there to say?", options="--consortium long")
+    assert root.blocks == []
+    await stage.answer(root.ts)
+    await stage.idle()
+    assert len(stage.answers(root.ts)) == 1
+    texts = [message for message in stage.replies(root.ts) if not message.blocks]
+    assert len(texts) > 1
+    assert all(len(message.text) <= 3900 for message in texts)
+    assert "bank.com (https://evil.net)" in texts[0].text
+    whole = "\n".join(shown(message) for message in stage.replies(root.ts))
+    assert all(f"value_{n} = {n}\n" in whole for n in range(899))
+
+
+async def test_a_deleted_progress_message_does_not_cost_the_answer(stage: Stage) -> None:
+    root = await stage.ask(QUESTION, options="--no-charts --consortium slow")
+    progress = (await stage.slack.wait_for(lambda: stage.replies(root.ts)))[0]
+    del stage.slack.workspace.messages[progress.channel, progress.ts]
+    await stage.answer(root.ts)
+    await stage.idle()
+    assert len(stage.replies(root.ts)) == 1
+
+
+async def test_wrong_tokens_are_named_with_the_remedy(slack: SlackEmulator, core: Core) -> None:
+    with pytest.raises(ConfigError, match=r"SLACK_BOT_TOKEN.*invalid_auth.*xoxb-"):
+        await surface_of(slack, core, bot_token="xoxb-wrong").start()
+    with pytest.raises(ConfigError, match=r"SLACK_APP_TOKEN.*invalid_auth.*xapp-"):
+        await surface_of(slack, core, app_token="xapp-wrong").start()
+
+
+async def test_slack_may_be_down_for_a_moment_at_the_start(slack: SlackEmulator, core: Core) -> None:
+    slack.fault("auth.test", status=503, times=2)
+    async with on_stage(slack, core) as stage:
+        await slack.command("/consortium help")
+        assert "/consortium ask" in await stage.told()
+    slack.fault("auth.test", status=503, times=4)
+    with pytest.raises(Unavailable, match="Slack does not answer"):
+        await surface_of(slack, core).start()
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+async def test_when_nobody_answers_the_asker_is_told(stage: Stage) -> None:
+    root = await stage.ask(QUESTION, options="--consortium dead")
+    told = await stage.told()
+    assert "None of the 2 members answered" in told
+    assert "gone" in told
+    assert "lost" in told
+    asked = await stage.slack.say(f"ask --consortium dead {QUESTION}", mention=True, user=stage.slack.other_user)
+    assert "None of the 2 members answered" in await stage.told(2)
+    assert stage.slack.ephemerals[-1].user == stage.slack.other_user
+    direct = await stage.slack.say(f"ask --consortium dead {QUESTION}", channel_type="im")
+    await stage.slack.wait_for(
+        lambda: [m for m in stage.replies(direct, stage.slack.dm) if "None of the 2 members" in m.text]
+    )
+    await stage.idle()
+    for ts in (root.ts, asked):
+        assert stage.answers(ts) == []
+        assert all("None of" not in message.text for message in stage.replies(ts)), "others are not bothered"
+
+
+async def test_an_arbiter_that_talks_rubbish_is_replaced_and_that_is_said(stage: Stage) -> None:
+    root = await stage.ask(QUESTION, options="--no-charts --consortium rubbish")
+    answer = await stage.answer(root.ts, timeout=50)
+    assert "No arbiter could decide" in shown(answer)
+    await stage.idle()
+
+
+async def test_a_hanging_member_does_not_hold_up_the_answer(stage: Stage) -> None:
+    root = await stage.ask(QUESTION, options="--no-charts --consortium stuck")
+    answer = await stage.answer(root.ts)
+    assert "2 of 3 members answered; hanging was not waited for" in shown(answer)
+    await stage.idle()
+
+
+# --- the process itself -----------------------------------------------------------------------------------
+
+
+async def test_a_restart_in_the_middle_gives_one_answer_and_keeps_history(
+    slack: SlackEmulator, provider: ProviderEmulator, tmp_path: Path
+) -> None:
+    async with product(slack, tmp_path, catalog(provider)) as stage:
+        root = await stage.ask(QUESTION, options="--no-charts --consortium slow")
+        await slack.wait_for(lambda: stage.replies(root.ts))
+        await stage.surface.close(0)
+        assert stage.answers(root.ts) == []
+    async with product(slack, tmp_path, catalog(provider)) as stage:
+        await stage.surface.resume()
+        await stage.answer(root.ts)
+        await stage.idle()
+        assert len(stage.replies(root.ts)) == 1
+        await slack.command("/consortium history")
+        assert QUESTION in await stage.told()
+    async with product(slack, tmp_path, catalog(provider)) as stage:
+        await stage.surface.resume()
+        await stage.idle()
+        assert len(stage.replies(root.ts)) == 1
+
+
+async def test_an_ask_whose_process_died_before_it_posted_gets_its_thread(stage: Stage) -> None:
+    where = ThreadRef(platform=Platform.SLACK, workspace=stage.slack.team_id, channel=stage.slack.channel)
+    inbound = Inbound(asker=Person(id=stage.slack.user), where=where)
+    await stage.core.service.ask(AskCommand(text="Is anybody there?", charts=False), inbound)
+    await stage.surface.resume()
+    root = await stage.root("Is anybody there?")
+    await stage.answer(root.ts)
+    await stage.idle()
+
+
+async def test_a_thread_that_was_opened_when_the_process_died_is_found(slack: SlackEmulator, core: Core) -> None:
+    async with on_stage(slack, core) as stage:
+        slack.fault("chat.postMessage", drop=True, after=True)
+        slack.fault("conversations.history", delay=5)
+        asked = asyncio.create_task(stage.ask(QUESTION))
+        root = await stage.root(QUESTION)
+        await asked
+        await stage.surface.close(0)
+    slack.clear_faults()
+    async with on_stage(slack, core) as stage:
+        await stage.surface.resume()
+        await stage.answer(root.ts)
+        await stage.idle()
+        assert len([m for m in slack.messages(by_bot=True) if not m.thread_ts]) == 1
+        assert len(stage.replies(root.ts)) == 1
+
+
+async def test_leaving_waits_for_the_answer(slack: SlackEmulator, core: Core) -> None:
+    async with on_stage(slack, core) as stage:
+        root = await stage.ask(QUESTION, options="--no-charts --consortium slow")
+        await stage.surface.close(20)
+        assert len(stage.answers(root.ts)) == 1
