@@ -22,6 +22,7 @@ from core.types import (
     Chart,
     ChartsDrawn,
     MemberEnded,
+    Outcome,
     Response,
     Round,
     RoundEnded,
@@ -39,6 +40,10 @@ DELTA_PAUSE = 0.05
 """Seconds for which text deltas are gathered before they are announced together."""
 
 
+LONGEST_THREAD = 200
+"""How many earlier runs of a thread are looked at; what fits the budget of tokens is far less."""
+
+
 class Journal:
     """Records and announces one run's events, in order. Use as an async context manager.
 
@@ -46,12 +51,15 @@ class Journal:
     channel is raised there (and by :meth:`flush`).
     """
 
-    def __init__(self, run_id: str, history: History, events: Events) -> None:
-        self._run_id, self._history, self._events = run_id, history, events
+    def __init__(self, run: Run, history: History, events: Events) -> None:
+        self._run_id, self._panel, self._history, self._events = run.id, run.panel, history, events
         self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
+        self._outcomes: dict[tuple[int, str], Outcome] = {}
 
     def emit(self, event: RunEvent) -> None:
         """Take an event; returns at once."""
+        if isinstance(event, MemberEnded):
+            self._outcomes[event.round, event.outcome.member.id] = event.outcome
         self._queue.put_nowait(event)
 
     async def __aenter__(self) -> Journal:
@@ -89,7 +97,8 @@ class Journal:
             case MemberEnded():
                 await self._history.record_outcome(self._run_id, event.round, event.outcome)
             case RoundEnded():
-                decided = Round(number=event.round, outcomes=(), verdict=event.verdict)
+                ended = (self._outcomes.get((event.round, member.id)) for member in self._panel)
+                decided = Round(number=event.round, outcomes=tuple(filter(None, ended)), verdict=event.verdict)
                 await self._history.record_round(self._run_id, decided)
             case Answered():
                 await self._history.update_run(event.run)
@@ -137,7 +146,7 @@ class Runner:
             await self._break(run, user_text(error, run.id))
 
     async def _carry(self, run: Run) -> None:
-        async with Journal(run.id, self._history, self._events) as journal:
+        async with Journal(run, self._history, self._events) as journal:
             if run.answered_at is None:
                 run = await self._engine.run(run, await self._conversation(run), journal.emit)
             if run.status is RunStatus.FAILED:
@@ -157,10 +166,13 @@ class Runner:
             await self._history.record_analysis(run.id, analysis, charts)
         except ConsortiumError as error:
             log.warning("no analysis", error=str(error))
-            await self._events.publish(run.id, ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {error}"))
-            return
-        kinds = tuple(chart.kind for chart in charts)
-        await self._events.publish(run.id, ChartsDrawn(analysis=analysis, kinds=kinds, note=note))
+            drawn = ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {error}")
+        except Exception as error:
+            log.exception("analysis broke")
+            drawn = ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {user_text(error, run.id)}")
+        else:
+            drawn = ChartsDrawn(analysis=analysis, kinds=tuple(chart.kind for chart in charts), note=note)
+        await self._events.publish(run.id, drawn)
 
     async def _draw(self, run: Run, answers: Sequence[Response]) -> tuple[Analysis, tuple[Chart, ...], str | None]:
         if not run.ask.charts:
@@ -177,17 +189,24 @@ class Runner:
         log.info("run ended", status=ended.status, seconds=ended.seconds)
 
     async def _break(self, run: Run, text: str) -> None:
-        """The run broke on our side: say so, if even that can still be said."""
+        """The run broke on our side: say so, if even that can still be said. An answer that stands already stays."""
         try:
-            await self._end(run.model_copy(update={"status": RunStatus.FAILED, "error": text}))
+            run = await self._history.run(run.id) or run
+            if run.answered_at is None:
+                await self._end(run.model_copy(update={"status": RunStatus.FAILED, "error": text}))
+                return
+            await self._events.publish(run.id, Answered(run=run, charts_follow=False))  # it may have been held up
+            await self._end(run.model_copy(update={"status": RunStatus.DONE}))
         except ConsortiumError as error:
             log.error("the end of the run was not recorded", error=str(error))
+            with suppress(ConsortiumError):
+                await self._events.publish(run.id, RunEnded(status=RunStatus.FAILED, error=text))
 
     async def _conversation(self, run: Run) -> list[Turn]:
         """The thread before this run, oldest first."""
         if run.ask.where.thread is None:
             return []
-        earlier = await self._history.thread_runs(run.ask.where)
+        earlier = await self._history.thread_runs(run.ask.where, limit=LONGEST_THREAD)
         return [
             Turn(question=r.question, answer=r.answer)
             for r in earlier
