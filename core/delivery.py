@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,6 +91,7 @@ class Presenter(Protocol):
 async def deliver(run: Run, presenter: Presenter, events: Events, history: History) -> None:
     """Follow a run to its end and show it. The answer is marked as delivered once it stands."""
     view = RunView(panel=run.panel)
+    drawn = False
     pulse = asyncio.Event()
     progress = asyncio.create_task(_show_progress(view, pulse, presenter))
     try:
@@ -105,7 +105,10 @@ async def deliver(run: Run, presenter: Presenter, events: Events, history: Histo
                     await _stop(progress)
                     await presenter.answer(event.run)
                     await history.mark_delivered(run.id)
+                case ChartsDrawn() if drawn:
+                    pass
                 case ChartsDrawn():
+                    drawn = True
                     charts = await history.charts(run.id) if event.kinds else ()
                     await presenter.charts(view.answered or run, charts, event.note)
                 case RunEnded(status=RunStatus.FAILED | RunStatus.CANCELLED) if view.answered is None:
@@ -146,5 +149,4 @@ async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Present
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
