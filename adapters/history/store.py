@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, MappingResult, RowMapping, Select, and_, or_, select, true
 
 from adapters.history import migrations
-from adapters.history.database import connect, parse
+from adapters.history.database import Database, parse
 from adapters.history.rows import (
     analysis_row,
     chart_of,
@@ -59,7 +59,7 @@ class SqlHistory:
         self._clock = clock
 
     async def __aenter__(self) -> SqlHistory:
-        self._database = connect(self._url)
+        self._database = Database(self._url)
         try:
             await self._database.write(migrations.migrate)
         except BaseException:

@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from adapters.history import SqlHistory
-from adapters.history.database import Sqlite, connect, parse
+from adapters.history.database import Database, parse
 from core.errors import ConfigError, Unavailable
 from core.types import RunStatus
 from tests.adapters.history.samples import ANN, CHANNEL, new_run
@@ -23,8 +23,8 @@ SECRET = "s3cret-pass"
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
-        ("sqlite:///data/history.db", "sqlite:///data/history.db"),
-        ("sqlite+aiosqlite:////var/history.db", "sqlite:////var/history.db"),
+        ("sqlite:///data/history.db", "sqlite+aiosqlite:///data/history.db"),
+        ("sqlite+aiosqlite:////var/history.db", "sqlite+aiosqlite:////var/history.db"),
         ("postgres://u@h/d", "postgresql+asyncpg://u@h/d"),
         ("postgresql://u@h/d?sslmode=require", "postgresql+asyncpg://u@h/d?sslmode=require"),
         ("postgresql+asyncpg://u@h:5433/d", "postgresql+asyncpg://u@h:5433/d"),
@@ -48,7 +48,7 @@ async def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
 
 
 async def test_sqlite_is_set_up_for_several_processes(tmp_path: Path) -> None:
-    database = Sqlite(parse(f"sqlite:///{tmp_path}/history.db"))
+    database = Database(parse(f"sqlite:///{tmp_path}/history.db"))
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
     for access in (database.read, database.write):
         values = await access(lambda c: [c.exec_driver_sql(f"PRAGMA {p}").scalar() for p in pragmas])
@@ -121,7 +121,7 @@ async def test_a_database_that_breaks_while_open(tmp_path: Path) -> None:
 
 async def test_the_drivers_own_parameters_may_stand_in_the_address(postgres_database: str) -> None:
     url = f"{postgres_database}?sslmode=disable&application_name=panel"
-    database = connect(parse(url))
+    database = Database(parse(url))
     assert await database.read(lambda c: c.exec_driver_sql("SHOW application_name").scalar()) == "panel"
     await database.close()
     with pytest.raises(Unavailable, match="sslmode"):

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from adapters.history import SqlHistory, migrations
-from adapters.history.database import connect, parse
+from adapters.history.database import Database, parse
 from adapters.history.schema import metadata
 from core.errors import ConfigError
 from tests.adapters.history.samples import new_run
@@ -28,7 +28,7 @@ FOLDER = Path(migrations.__file__).parent
 
 
 async def on(url: str, work: Callable[[Connection], T]) -> T:
-    database = connect(parse(url))
+    database = Database(parse(url))
     try:
         return await database.write(work)
     finally:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from adapters.history import SqlHistory, migrations
-from adapters.history.database import Database, Sqlite, Work, parse
+from adapters.history.database import Database, Work, parse
 from adapters.history.rows import outcome_row, run_row
 from adapters.history.schema import outcomes
 from adapters.history.statements import Statements
@@ -25,7 +25,7 @@ T = TypeVar("T")
 DO = Statements.of("sqlite")
 
 
-class Gate(Sqlite):
+class Gate(Database):
     """An SQLite database that counts transactions and holds them back until it is opened."""
 
     def __init__(self, path: Path) -> None:
