@@ -13,6 +13,7 @@ from core.studio import Studio
 
 from adapters.history.store import SqlHistory
 from adapters.models import ModelPool
+from adapters.state.breakers import BreakerPolicy
 from adapters.state.jobs import DocketJobs
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
@@ -61,8 +62,10 @@ async def open_core(
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
-        jobs = await stack.enter_async_context(DocketJobs(url, queue))
-        breakers = state.breakers()
+        jobs = await stack.enter_async_context(DocketJobs(url, f"consortium:{queue}"))
+        # A probe must not count as lost while its call may still be under way.
+        longest = max(spec.timeout for spec in catalog.models.values())
+        breakers = state.breakers(BreakerPolicy(lease=longest + 30))
         service = Service(
             catalog,
             history=history,

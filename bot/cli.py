@@ -162,6 +162,7 @@ def _run(main: Coroutine[Any, Any, None], *, log_level: str, json: bool = False)
     from core.telemetry import configure
 
     configure(json=json, level=log_level)
+    _allow_many_connections()
     try:
         import uvloop
     except ImportError:
@@ -171,3 +172,12 @@ def _run(main: Coroutine[Any, Any, None], *, log_level: str, json: bool = False)
     gc.freeze()  # what is imported by now stays: collections need not look at it again and again
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
+
+
+def _allow_many_connections() -> None:
+    """Raise this process's limit of open files, each connection being one, as far as the system lets it."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -75,12 +75,16 @@ async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: boo
 
 async def ask_in_terminal(core: Core, command: AskCommand, presenter: ConsolePresenter) -> Run:
     """Ask and show it with ``presenter``. Returns the stored run. Raises ConsortiumError when there was no answer."""
+    warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
     where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
     run = await core.service.ask(command, Inbound(asker=Person(id="local", name="you"), where=where))
     try:
         await deliver(run, presenter, core.events, core.history)
     finally:
         presenter.stop()
+        if warming:
+            warming.cancel()
+            await asyncio.wait([warming])
     if presenter.failed_text:
         raise ConsortiumError(presenter.failed_text)
     return await core.history.run(run.id) or run
