@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core.studio import Studio
-
 from adapters.history.store import SqlHistory
 from adapters.models import ModelPool
 from adapters.state.breakers import BreakerPolicy
@@ -25,6 +23,7 @@ from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
 from core.service import Service
+from core.studio import Studio
 
 QUEUE = "runs"
 """The queue that ``serve`` and ``worker`` share."""

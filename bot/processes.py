@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
+from pydantic import SecretStr
+
 from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from bot.console import ConsolePresenter
@@ -98,11 +100,11 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[str]:
         chats: list[Surface] = []
         slack_http: Callable[[Any], Awaitable[Any]] | None = None
         if settings.slack_bot_token:
-            slack = _slack(core)
+            slack = _slack(core, settings.slack_bot_token)
             chats.append(slack)
             slack_http = slack.handle_http if settings.slack_app_token is None else None
         if settings.discord_bot_token:
-            chats.append(_discord(core))
+            chats.append(_discord(core, settings.discord_bot_token))
         page = WebSurface(core.service, core.events, core.history, slack=slack_http)
         stack.push_async_callback(page.close)
         url = await _listen(page, settings, any_port)
@@ -113,12 +115,12 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[str]:
         yield url
 
 
-def _slack(core: Core) -> Any:
+def _slack(core: Core, token: SecretStr) -> Any:
     from adapters.slack.surface import SlackConfig, SlackSurface  # 0.7 s of imports, only where Slack is used
 
     settings = core.settings
     config = SlackConfig(
-        bot_token=settings.slack_bot_token,
+        bot_token=token,
         app_token=settings.slack_app_token,
         signing_secret=settings.slack_signing_secret,
         api_url=settings.slack_api_url,
@@ -126,12 +128,12 @@ def _slack(core: Core) -> Any:
     return SlackSurface(config, core.service, core.events, core.history)
 
 
-def _discord(core: Core) -> Any:
+def _discord(core: Core, token: SecretStr) -> Any:
     from adapters.discord.surface import DiscordConfig, DiscordSurface  # 0.7 s of imports
 
     settings = core.settings
     config = DiscordConfig(
-        token=settings.discord_bot_token,
+        token=token.get_secret_value(),
         api_url=settings.discord_api_url,
         gateway_url=settings.discord_gateway_url,
     )
