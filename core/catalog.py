@@ -94,6 +94,13 @@ class ConsortiumSpec(Section):
     patience: float = Field(default=2.0, ge=1, le=100)
     context_tokens: int = Field(default=4000, ge=0)
 
+    @field_validator("members")
+    @classmethod
+    def _are_seats(cls, members: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in members:
+            parse_seat(entry)
+        return members
+
     @model_validator(mode="after")
     def _iterations_in_order(self) -> Self:
         if self.min_iterations > self.max_iterations:
@@ -188,12 +195,12 @@ class Catalog(Section):
         return tuple(Member(id=k, model=k, simulated=self.models[k].provider == "simulated") for k in keys)
 
 
-_SEAT = re.compile(r"^(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,39})(?::(?P<count>[1-9][0-9]?))?$")
+_SEAT = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,39})(?::(?P<count>[1-9][0-9]?))?")
 
 
 def parse_seat(entry: str) -> tuple[str, int]:
     """Read "model" or "model:count". Raises ValueError."""
-    match = _SEAT.match(entry)
+    match = _SEAT.fullmatch(entry)
     if not match:
         raise ValueError(f'{entry!r} is not a member; write "model" or "model:count", e.g. "qwen:2"')
     return match["key"], int(match["count"] or 1)
