@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -29,6 +30,8 @@ from core.ports import Events, History
 from core.service import Reply, Service
 from core.telemetry import bind_run, get_logger
 from core.types import Platform, Run
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -110,8 +113,7 @@ class Conversation:
         bind_run(run.id)
         async with self._told(self._teller(where.channel, user, where.thread, None), active=where.thread is not None):
             if where.thread is None:
-                stands = (await self._api.seen(_spot(run))).parts.get(ROOT)
-                run = await self._service.thread_opened(run, stands or await self._post_root(run))
+                run = await self._service.thread_opened(run, await self._post_root(run, again=True))
             tell = self._teller(where.channel, user, run.ask.where.thread, None)
             await self._show(run, tell, resumed=True)
 
@@ -119,7 +121,7 @@ class Conversation:
         """Post the question and show its run below; where that is not allowed, to the asker alone."""
         bind_run(run.id)
         try:
-            root = await self._post_root(run)
+            root = await self._patiently(lambda again: self._post_root(run, again=again))
         except SlackApiError as error:
             if not _is_closed(error_code(error)):
                 raise
@@ -130,29 +132,42 @@ class Conversation:
         run = await self._service.thread_opened(run, root)
         await self._show(run, self._teller(run.ask.where.channel, run.ask.asker.id, root, responder))
 
-    async def _post_root(self, run: Run) -> str:
+    async def _post_root(self, run: Run, *, again: bool) -> str:
+        """Open the run's thread; ``again`` tells that it may be open already."""
+        spot = _spot(run)
+        if again and (stands := (await self._api.seen(spot)).parts.get(ROOT)):
+            return stands
         content = question(run.ask.asker.id, run.ask.text)
         try:
-            return await self._api.post_once(_spot(run), ROOT, content)
+            return await self._api.post_once(spot, ROOT, content)
         except SlackApiError as error:
             if error_code(error) not in BLOCKS_REFUSED:
                 raise
-            return await self._api.post_once(_spot(run), ROOT, in_text(content["text"]))
+            return await self._api.post_once(spot, ROOT, in_text(content["text"]))
 
     async def _show(self, run: Run, tell: Tell, *, resumed: bool = False) -> None:
-        """Follow a run in its thread to its end, through times when Slack is not well."""
+        """Follow a run in its thread to its end."""
         bind_run(run.id)
         presenter = ThreadPresenter(self._api, _spot(run), self._spawn, tell, pace=self._timing.pace, resumed=resumed)
-        for wait in (*self._timing.redeliver, None):
+
+        async def show(again: bool) -> None:
+            if again:
+                presenter.begin_again()
+            await deliver(run, presenter, self._events, self._history)
+
+        await self._patiently(show)
+
+    async def _patiently(self, work: Callable[[bool], Awaitable[T]]) -> T:
+        """Do it, again while Slack is not well; the argument tells that something may stand already."""
+        for attempt, wait in enumerate(self._timing.redeliver):
             try:
-                await deliver(run, presenter, self._events, self._history)
-                return
+                return await work(attempt > 0)
             except (SlackApiError, aiohttp.ClientError, TimeoutError, Unavailable) as error:
-                if wait is None or not _passes(error):
+                if not _passes(error):
                     raise
                 log.warning("not shown yet", error=type(error).__name__, code=error_code(error))
             await asyncio.sleep(wait)
-            presenter.begin_again()
+        return await work(True)
 
     @asynccontextmanager
     async def _told(self, tell: Tell, *, active: bool) -> AsyncIterator[None]:

@@ -25,7 +25,7 @@ from tests.e2e.slack_stage import (
     workspace,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 QUESTION = "Should remote work be the default?"
 

@@ -29,7 +29,7 @@ from tests.e2e.slack_stage import (
 from tests.emulators.provider import ProviderEmulator
 from tests.emulators.slack import SlackEmulator
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 QUESTION = "Should remote work be the default?"
 
@@ -97,8 +97,9 @@ async def test_a_lost_reply_makes_no_second_message(stage: Stage, method: str, a
     assert undelivered == []
 
 
-async def test_an_answer_waits_until_slack_is_well_again(stage: Stage) -> None:
-    stage.slack.fault("chat.update", status=503, times=6)
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
+async def test_an_answer_waits_until_slack_is_well_again(stage: Stage, method: str) -> None:
+    stage.slack.fault(method, status=503, times=6)
     root = await stage.ask(QUESTION, options="--no-charts --consortium slow")
     await stage.answer(root.ts)
     await stage.idle()

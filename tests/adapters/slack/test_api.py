@@ -1,0 +1,119 @@
+"""Calls to Slack: what is repeated, what is not, and how a socket comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack import limits
+from adapters.slack.api import Api, Responder, Spot, Upload, error_code, retry_handlers
+from adapters.slack.render import in_block, in_text
+from adapters.slack.socketmode import SocketMode
+from tests.emulators.slack import Message, SlackEmulator
+
+REPEATS = (0.01, 0.02, 0.03)
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[SlackEmulator]:
+    async with SlackEmulator(rates=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as open_session:
+        yield open_session
+
+
+@pytest.fixture
+def web(slack: SlackEmulator, session: aiohttp.ClientSession) -> AsyncWebClient:
+    return AsyncWebClient(slack.bot_token, slack.api_url, session=session, retry_handlers=retry_handlers())
+
+
+@pytest.fixture
+def api(slack: SlackEmulator, session: aiohttp.ClientSession, web: AsyncWebClient) -> Api:
+    return Api(web, session, slack.bot_id, REPEATS)
+
+
+def spot(slack: SlackEmulator, run_id: str = "run1", thread: str | None = None) -> Spot:
+    return Spot(run_id, slack.channel, thread, since=0.0)
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_a_lost_reply_is_made_good_by_looking(slack: SlackEmulator, api: Api, after: bool) -> None:
+    slack.fault("chat.postMessage", drop=True, after=after)
+    ts = await api.post_once(spot(slack), "root", in_text("hello"))
+    assert [message.ts for message in slack.messages(by_bot=True)] == [ts]
+    slack.fault("chat.postMessage", drop=True, after=after)
+    reply = await api.post_once(spot(slack, thread=ts), "0", in_text("answer"))
+    assert [message.ts for message in slack.thread(slack.channel, ts)] == [ts, reply]
+    slack.assert_clean()
+
+
+async def test_another_run_and_another_author_do_not_count(slack: SlackEmulator, api: Api) -> None:
+    await api.post_once(spot(slack, "other"), "root", in_text("other"))
+    forged = {"event_type": "consortium_run", "event_payload": {"run_id": "run1", "part": "root"}}
+    slack.workspace.messages[slack.channel, await slack.say("forged")].metadata = forged
+    assert (await api.seen(spot(slack))).parts == {}
+
+
+async def test_long_threads_are_searched_to_their_end(slack: SlackEmulator, api: Api) -> None:
+    root = await api.post_once(spot(slack), "root", in_text("root"))
+    for _ in range(limits.PAGE):
+        slack.workspace.store(Message(slack.channel, slack.workspace.next_ts(), slack.user, "chat", thread_ts=root))
+    last = await api.post_once(spot(slack, thread=root), "0", in_text("answer"))
+    assert (await api.seen(spot(slack, thread=root))).parts == {"root": root, "0": last}
+
+
+async def test_what_is_refused_is_not_repeated(slack: SlackEmulator, api: Api) -> None:
+    with pytest.raises(SlackApiError) as caught:
+        await api.post_once(Spot("run1", slack.outside_channel, None, 0.0), "root", in_text("x"))
+    assert error_code(caught.value) == "not_in_channel"
+    assert len(slack.calls_to("chat.postMessage")) == 1
+
+
+async def test_progress_leaves_edits_for_answers(slack: SlackEmulator, api: Api) -> None:
+    ts = await api.post_once(spot(slack), "0", in_text("progress"))
+    for number in range(limits.UPDATES):
+        assert api.may_update()
+        await api.update(slack.channel, ts, in_block(f"progress {number}"))
+    assert not api.may_update()
+
+
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"])
+async def test_files_are_shared_once_whatever_gets_lost(slack: SlackEmulator, api: Api, method: str) -> None:
+    root = await api.post_once(spot(slack), "root", in_text("root"))
+    slack.fault(method, drop=True, after=True)
+    uploads = [Upload(f"{n}.png", f"Title {n}", "numbers " * 200, b"\x89PNG" + bytes([n])) for n in (1, 2)]
+    await api.upload_once(spot(slack, thread=root), uploads, "A remark.")
+    [message] = [m for m in slack.messages(by_bot=True) if m.files]
+    assert (message.thread_ts, message.text) == (root, "A remark.")
+    assert [(file.name, file.title, len(file.alt_text)) for file in message.files] == [
+        ("1.png", "Title 1", limits.ALT_TEXT),
+        ("2.png", "Title 2", limits.ALT_TEXT),
+    ]
+    slack.assert_clean()
+
+
+async def test_a_response_url_is_not_overused(slack: SlackEmulator, session: aiohttp.ClientSession) -> None:
+    command = await slack.command("/consortium help")
+    responder = Responder(command.payload["response_url"], session)
+    sent = [await responder.send("text") for _ in range(limits.RESPONSES + 2)]
+    assert sent == [True] * limits.RESPONSES + [False] * 2
+    assert len(slack.calls_to("response_url")) == limits.RESPONSES
+
+
+async def test_a_dead_ticket_is_replaced(slack: SlackEmulator, web: AsyncWebClient) -> None:
+    app = AsyncApp(client=web, signing_secret="")
+    socket = SocketMode(app, web, slack.app_token, ping_interval=0.1)
+    try:
+        await socket.open(slack.base_url.replace("http", "ws", 1) + "/link/?ticket=dead", timeout=10)
+        await slack.connected()
+    finally:
+        await socket.close()

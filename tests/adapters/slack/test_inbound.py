@@ -1,0 +1,121 @@
+"""What Slack sends becomes what a person said, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.slack.inbound import Identity, plain, read_command, read_event
+
+ME = Identity(team="T1", user="U0BOT", bot="B0BOT", name="consortium")
+MESSAGE: dict[str, Any] = {
+    "type": "message",
+    "channel": "C1",
+    "channel_type": "channel",
+    "user": "U1",
+    "text": "hi",
+    "ts": "2.000000",
+}
+REPLY = {**MESSAGE, "thread_ts": "1.000000"}
+MENTION = {**{k: v for k, v in MESSAGE.items() if k != "channel_type"}, "type": "app_mention", "text": "<@U0BOT> why?"}
+DIRECT = {**MESSAGE, "channel": "D1", "channel_type": "im"}
+
+
+def envelope(event: dict[str, Any]) -> dict[str, Any]:
+    return {"team_id": "T1", "event_id": "Ev1", "event": event}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        MESSAGE,
+        {**MESSAGE, "text": "<@U0BOT> why?"},
+        {**REPLY, "text": "and <@U0BOT|consortium>?"},
+        {**REPLY, "thread_ts": "2.000000"},
+        {**REPLY, "user": "U0BOT"},
+        {**REPLY, "bot_id": "B9"},
+        {**REPLY, "hidden": True},
+        {**DIRECT, "user": "USLACKBOT"},
+        {**DIRECT, "user": None},
+        *({**DIRECT, "subtype": s} for s in ("message_changed", "message_deleted", "channel_join", "bot_message")),
+        {"type": "reaction_added", "user": "U1"},
+    ],
+)
+def test_not_for_us(event: dict[str, Any]) -> None:
+    assert read_event(envelope(event), ME) is None
+
+
+def test_a_mention_opens_a_thread_under_itself() -> None:
+    said = read_event(envelope(MENTION), ME)
+    assert said
+    assert (said.text, said.addressed, said.thread, said.private) == ("why?", True, None, None)
+    inbound = said.inbound(private=False)
+    assert (inbound.where.workspace, inbound.where.channel, inbound.where.thread) == ("T1", "C1", "2.000000")
+    assert inbound.prefix == "@consortium"
+
+
+def test_message_and_mention_share_a_key_but_not_their_event_ids() -> None:
+    keys = [
+        read_event({**envelope({**event, "channel": "D1"}), "event_id": event_id}, ME)
+        for event, event_id in ((MENTION, "Ev1"), (MESSAGE, "Ev2"), (MESSAGE, "Ev2"))
+    ]
+    ids = [set(said.event_ids) for said in keys if said]
+    assert ids[0] & ids[1] == {"slack:message:T1:D1:2.000000"}
+    assert ids[1] == ids[2]
+
+
+@pytest.mark.parametrize("subtype", [None, "file_share", "thread_broadcast"])
+def test_a_reply_is_a_follow_up(subtype: str | None) -> None:
+    said = read_event(envelope({**REPLY, "subtype": subtype}), ME)
+    assert said
+    assert not said.addressed
+    assert said.inbound(private=False).where.thread == "1.000000"
+
+
+@pytest.mark.parametrize(
+    ("kind", "private"), [("channel", False), ("group", True), ("mpim", True), ("im", True), (None, None)]
+)
+def test_only_public_channels_are_public(kind: str | None, private: bool | None) -> None:
+    said = read_event(envelope({**REPLY, "channel_type": kind}), ME)
+    assert said
+    assert said.private is private
+
+
+def test_direct_messages_are_addressed_and_private() -> None:
+    said = read_event(envelope(DIRECT), ME)
+    assert said
+    assert (said.addressed, said.private, said.direct, said.prefix) == (True, True, True, "")
+
+
+def test_an_organisation_wide_app_keeps_workspaces_apart() -> None:
+    everywhere = Identity(team=None, user="U0BOT", bot="B0BOT", name="consortium")
+    for body, workspace in (({"team_id": "T2"}, "T2"), ({"team_id": None, "enterprise_id": "E1"}, "E1")):
+        said = read_event({"event_id": "Ev1", "event": DIRECT, **body}, everywhere)
+        assert said
+        assert said.workspace == workspace
+
+
+def test_a_slash_command() -> None:
+    body = {"team_id": "T1", "channel_id": "D1", "user_id": "U1", "user_name": "ada", "trigger_id": "1.2"}
+    said = read_command({**body, "command": "/consortium", "text": "ask why &lt;b&gt;?"}, ME)
+    assert (said.text, said.name, said.prefix, said.private) == ("ask why <b>?", "ada", "/consortium", True)
+    assert said.inbound(private=True).where.thread is None
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        ("a &lt; b &amp;&amp; c", "a < b && c"),
+        ("&amp;lt;", "&lt;"),
+        ("<@U123|ada> and <@U124>", "@ada and @U124"),
+        ("<#C1|general> <!here> <!subteam^S1|@team> <!subteam^S1>", "#general @here @team @subteam"),
+        ("<https://a.org/x>", "https://a.org/x"),
+        ("<https://a.org/x|a.org/x>", "a.org/x (https://a.org/x)"),
+        ("<https://a.org|https://a.org>", "https://a.org"),
+        ("<mailto:a@b.org|a@b.org>", "a@b.org"),
+        ("vector<int> and x<y", "vector<int> and x<y"),
+    ],
+)
+def test_plain(marked: str, expected: str) -> None:
+    assert plain(marked) == expected
