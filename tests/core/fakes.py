@@ -20,7 +20,7 @@ from core.arbiter import Arbiter
 from core.catalog import Catalog
 from core.engine import Engine
 from core.errors import ModelError
-from core.ports import BreakerState, Completion, Message, Prompt
+from core.ports import Breakers, BreakerState, Completion, Message, Models, Prompt
 from core.resilience import Caller, RetryPolicy, SystemClock
 from core.types import Analysis, Ask, Chart, FailureKind, Member, Person, Platform, Response, Run, ThreadRef, Usage
 
@@ -215,9 +215,9 @@ def verdict(
 
 def make_engine(
     catalog: Catalog,
-    models: dict[str, FakeModel],
+    models: Models,
     *,
-    breakers: FakeBreakers | None = None,
+    breakers: Breakers | None = None,
     analyst: FakeAnalyst | None = None,
     policy: RetryPolicy | None = None,
     nonce: Callable[[], str] = lambda: "f00d",
