@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
@@ -36,7 +37,7 @@ def inline_html(markdown: str) -> str:
 def _parser() -> MarkdownIt:
     options = {"html": False, "breaks": True}
     parser = _Markdown("commonmark", options, renderer_cls=_Renderer)
-    return parser.enable(["table", "strikethrough"]).disable("image")
+    return parser.enable(["table", "strikethrough"])
 
 
 class _Markdown(MarkdownIt):
@@ -55,6 +56,11 @@ class _Renderer(RendererHTML):
         link.attrSet("target", "_blank")
         link.attrSet("rel", "noopener noreferrer nofollow")
         return self.renderToken(tokens, idx, options, env)
+
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """A picture's words: the picture itself would be fetched from elsewhere."""
+        words = self.renderInlineAsText(tokens[idx].children or [], options, env)
+        return escapeHtml(words or str(tokens[idx].attrs.get("src", "")))
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A cell whose alignment is a class: the page's policy forbids inline styles."""

@@ -30,7 +30,9 @@ log = get_logger(__name__)
 
 COOKIE = "consortium"
 PREFIX = "/consortium"
+SLACK_PATH = "/slack/events"
 MAX_BODY = 64 * 1024
+MAX_SLACK_BODY = 1024 * 1024
 RECENT = 20
 """Runs that a page shows when it is opened again."""
 
@@ -69,7 +71,7 @@ class WebSurface:
         self._streams: set[asyncio.Task[Any]] = set()
         folder = resources.files("adapters.web") / "static"
         self._static = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _STATIC.items()}
-        self._app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
+        self._app = web.Application(client_max_size=MAX_SLACK_BODY, middlewares=[self._guard])
         self._app.on_shutdown.append(self._end_streams)
         self._app.add_routes(
             [
@@ -82,10 +84,7 @@ class WebSurface:
             ]
         )
         if slack:
-            # Slack signs its requests; they come from outside and have a size of their own.
-            events_app = web.Application(client_max_size=1024 * 1024)
-            events_app.router.add_post("/events", slack)
-            self._app.add_subapp("/slack", events_app)
+            self._app.router.add_post(SLACK_PATH, slack)
 
     async def start(self, host: str, port: int) -> str:
         """Listen; returns the page's URL. Raises OSError when the port is taken."""
@@ -109,7 +108,7 @@ class WebSurface:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-        if request.path.startswith("/slack/") or request.path == "/healthz":
+        if request.path in (SLACK_PATH, "/healthz"):  # from outside; Slack signs what it sends
             return await handler(request)
         response = await self._answer(request, handler)
         if not response.prepared:
@@ -168,7 +167,7 @@ class WebSurface:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
     async def _command(self, request: web.Request) -> web.Response:
-        text, thread, event_id = await _read_command(request)
+        text, thread, event_id = await _read_command(request.clone(client_max_size=MAX_BODY))
         person = self._person(request)
         inbound = Inbound(
             asker=person,
