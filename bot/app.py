@@ -19,6 +19,7 @@ from bot.settings import Settings, provider_keys
 from core.arbiter import Arbiter
 from core.catalog import Catalog
 from core.engine import Engine
+from core.errors import ConfigError
 from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
@@ -57,7 +58,7 @@ async def open_core(
     what is left is handed over to other workers. Raises ConfigError or Unavailable.
     """
     async with AsyncExitStack() as stack:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _make_folder(settings)
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
@@ -80,6 +81,8 @@ async def open_core(
         studio: Studio | None = None
         if work:
             models = await stack.enter_async_context(ModelPool(catalog, provider_keys(catalog), pace=pace))
+            for key in catalog.models:
+                models[key]  # an address that is none ends the start, not the first run
             studio = await stack.enter_async_context(Studio())
             clock = SystemClock()
             caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
@@ -91,3 +94,12 @@ async def open_core(
                 jobs.worker(runner, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
             )
         yield Core(settings, catalog, service, state.events, history, state, studio)
+
+
+def _make_folder(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"DATA_DIR: {settings.data_dir} cannot be made ({error.strerror}); write a folder that this user may use"
+        ) from None

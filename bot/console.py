@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.delivery import RunView
+from core.errors import ConfigError
 from core.present import FAILED_BECAUSE, answer_text, member_state
 from core.types import Chart, Response, Run
 
@@ -75,10 +76,15 @@ class ConsolePresenter:
             print(f"{chart.title}: {path}", flush=True)
 
     def _store(self, run: Run, charts: tuple[Chart, ...]) -> list[Path]:
-        self._charts_dir.mkdir(parents=True, exist_ok=True)
         paths = [self._charts_dir / f"{run.id}-{chart.filename}" for chart in charts]
-        for chart, path in zip(charts, paths, strict=True):
-            path.write_bytes(chart.png)
+        try:
+            self._charts_dir.mkdir(parents=True, exist_ok=True)
+            for chart, path in zip(charts, paths, strict=True):
+                path.write_bytes(chart.png)
+        except OSError as error:
+            raise ConfigError(
+                f"--charts-dir: {self._charts_dir} cannot be written ({error.strerror}); write another folder"
+            ) from None
         return paths
 
     async def failed(self, run: Run, text: str) -> None:

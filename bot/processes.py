@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
@@ -144,6 +146,10 @@ async def _listen(page: WebSurface, settings: Settings, any_port: bool) -> str:
     try:
         return await page.start(settings.host, settings.port)
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(
+                f"HOST: {settings.host} is no address of this machine; write HOST=127.0.0.1, or HOST=0.0.0.0 for all"
+            ) from None
         if any_port:
             return await page.start(settings.host, 0)
         raise ConfigError(

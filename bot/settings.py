@@ -72,8 +72,9 @@ class Settings(BaseSettings):
     def _slack_is_complete(self) -> Self:
         if self.slack_bot_token and not (self.slack_app_token or self.slack_signing_secret):
             raise ValueError("SLACK_APP_TOKEN: missing, and so is SLACK_SIGNING_SECRET")
-        if self.slack_app_token and not self.slack_bot_token:
-            raise ValueError("SLACK_BOT_TOKEN: missing, though SLACK_APP_TOKEN is set")
+        if not self.slack_bot_token and (self.slack_app_token or self.slack_signing_secret):
+            other = "SLACK_APP_TOKEN" if self.slack_app_token else "SLACK_SIGNING_SECRET"
+            raise ValueError(f"SLACK_BOT_TOKEN: missing, though {other} is set")
         return self
 
     @property
@@ -104,6 +105,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(e["loc"], e["msg"]) for e in error.errors())) from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{ENV_FILE}: cannot be read; write it as UTF-8 text that this user may read") from None
 
 
 def _complaint(loc: tuple[int | str, ...], message: str) -> str:
