@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from bot.settings import WRITE, Settings, load_settings, provider_keys
+from core.errors import ConfigError
+from tests.core.fakes import catalog
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+FIELDS = {name.upper(): field for name, field in Settings.model_fields.items()}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours is set, and there is no .env."""
+    for name in FIELDS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def documented() -> dict[str, str]:
+    """Each variable of the example with the comment right above it."""
+    blocks = re.findall(r"((?:^#.*\n)+)([A-Z_]+)=", EXAMPLE.read_text("utf-8"), re.MULTILINE)
+    return {name: " ".join(line.lstrip("# ") for line in comment.splitlines()) for comment, name in blocks}
+
+
+def example_of(comment: str) -> str:
+    return comment.partition("Example: ")[2].strip()
+
+
+# --- .env.example ---------------------------------------------------------------------------------------
+
+
+def test_the_example_has_every_setting_and_no_other() -> None:
+    assert set(dotenv_values(EXAMPLE)) == set(FIELDS)
+    assert set(documented()) == set(FIELDS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_is_explained_with_its_default_and_an_example(name: str) -> None:
+    comment, default = documented()[name], FIELDS[name].default
+    shown = re.search(r"Default: (\S+?)\.?(?: \(.*?\)\.?)? Example: (\S+)$", comment)
+    assert shown, comment
+    assert comment.index("Default:") > 20, "it says what the setting means"
+    unset = default is None or default == ""
+    assert shown[1] == ("none" if unset else str(default).lower() if isinstance(default, bool) else f"{default}")
+
+
+def test_the_example_as_it_is_sets_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(EXAMPLE.read_bytes())
+    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_what_the_example_gives_as_examples_can_be_written(tmp_path: Path) -> None:
+    values = {name: example_of(comment) for name, comment in documented().items()}
+    (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in values.items()), "utf-8")
+    settings = load_settings()
+    assert (settings.port, settings.log_json, settings.data_dir) == (9000, True, Path("/var/lib/consortium"))
+    assert all(getattr(settings, name.lower()) != field.default for name, field in FIELDS.items())
+
+
+# --- reading --------------------------------------------------------------------------------------------
+
+
+def test_the_defaults() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.redis_url) == ("127.0.0.1", 8080, "")
+    assert settings.slack_api_url == "https://slack.com/api/"
+    assert settings.history_url == "sqlite:///data/consortium.db"
+
+
+def test_the_environment_goes_before_the_file_and_empty_counts_as_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PORT=9000\nHOST=0.0.0.0\nUNKNOWN=1\n")
+    monkeypatch.setenv("PORT", "9001")
+    monkeypatch.setenv("REDIS_URL", "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/x")
+    settings = load_settings()
+    assert (settings.port, settings.host, settings.redis_url) == (9001, "0.0.0.0", "")  # noqa: S104 - listens nowhere
+    assert settings.history_url == "postgresql://db/x"
+
+
+WRONG = [
+    ("PORT", "web", "unable to parse"),
+    ("PORT", "70000", "less than or equal to 65535"),
+    ("SLACK_BOT_TOKEN", "secret-1", "does not begin with xoxb-"),
+    ("SLACK_APP_TOKEN", "secret-1", "does not begin with xapp-"),
+    ("SLACK_API_URL", "slack.com/secret-1", "does not begin with https:// or http://"),
+    ("DISCORD_API_URL", "secret-1", "does not begin with https:// or http://"),
+    ("DISCORD_GATEWAY_URL", "https://secret-1", "does not begin with wss:// or ws://"),
+    ("REDIS_URL", "http://secret-1", "does not begin with redis:// or rediss:// or unix://"),
+    ("RUN_CONCURRENCY", "0", "greater than or equal to 1"),
+    ("SHUTDOWN_GRACE", "-1", "greater than or equal to 0"),
+    ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ("LOG_JSON", "perhaps", "boolean"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "what"), WRONG)
+def test_a_wrong_value_is_one_line_with_the_name_what_is_wrong_and_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as refusal:
+        load_settings()
+    text = str(refusal.value)
+    assert text.startswith(f"{name}: ")
+    assert what in text
+    assert text.endswith(f"; write {WRITE[name]}")
+    assert "\n" not in text
+    assert "secret-1" not in text, "values may be secret"
+
+
+def test_several_wrong_values_have_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "web")
+    monkeypatch.setenv("LOG_JSON", "perhaps")
+    with pytest.raises(ConfigError) as refusal:
+        load_settings()
+    assert [line.partition(":")[0] for line in str(refusal.value).splitlines()] == ["PORT", "LOG_JSON"]
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "SLACK_APP_TOKEN: missing, and so is SLACK_SIGNING_SECRET; write "),
+        ({"SLACK_APP_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN: missing, though SLACK_APP_TOKEN is set; write "),
+        ({"SLACK_SIGNING_SECRET": "x"}, "SLACK_BOT_TOKEN: missing, though SLACK_SIGNING_SECRET is set; write "),
+    ],
+)
+def test_half_of_slack_is_told_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], missing: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as refusal:
+        load_settings()
+    assert str(refusal.value).startswith(missing)
+
+
+@pytest.mark.parametrize("other", ["SLACK_APP_TOKEN=xapp-1", "SLACK_SIGNING_SECRET=x"])
+def test_slack_is_whole_with_either_way_in(tmp_path: Path, other: str) -> None:
+    (tmp_path / ".env").write_text(f"SLACK_BOT_TOKEN=xoxb-1\n{other}\n")
+    assert load_settings().slack_bot_token
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"PORT=\xff\xfe\n")
+    with pytest.raises(ConfigError, match=r"^\.env: cannot be read; write"):
+        load_settings()
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = Settings(slack_bot_token="xoxb-secret", slack_app_token="xapp-secret")  # type: ignore[arg-type]
+    assert "secret" not in repr(settings).replace("slack_signing_secret", "")
+
+
+def test_keys_of_providers_come_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    provider = catalog().providers["here"]
+    providers = {name: provider.model_copy(update={"api_key_env": name.upper()}) for name in ("one", "two", "three")}
+    (tmp_path / ".env").write_text("ONE=from-file\nTWO=from-file\n")
+    monkeypatch.setenv("TWO", "from-environment")
+    keys = provider_keys(catalog().model_copy(update={"providers": providers}))
+    assert {name: key.get_secret_value() for name, key in keys.items()} == {
+        "ONE": "from-file",
+        "TWO": "from-environment",
+    }
