@@ -81,7 +81,7 @@ async def ask_in_terminal(core: Core, command: AskCommand, presenter: ConsolePre
     """Ask and show it with ``presenter``. Returns the stored run. Raises ConsortiumError when there was no answer."""
     warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
     where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
-    run = await core.service.ask(command, Inbound(asker=Person(id="local", name="you"), where=where))
+    run = await core.service.handle(command, Inbound(asker=Person(id="local", name="you"), where=where))
     try:
         await deliver(run, presenter, core.events, core.history)
     finally:

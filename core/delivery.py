@@ -89,7 +89,7 @@ class Presenter(Protocol):
 
 
 async def deliver(run: Run, presenter: Presenter, events: Events, history: History) -> None:
-    """Follow a run to its end and show it. The answer is marked as delivered once it stands."""
+    """Follow a run to its end and show it; it is marked as delivered once all of it stands."""
     view = RunView(panel=run.panel)
     drawn = False
     pulse = asyncio.Event()
@@ -104,7 +104,6 @@ async def deliver(run: Run, presenter: Presenter, events: Events, history: Histo
                 case Answered():
                     await _stop(progress)
                     await presenter.answer(event.run)
-                    await history.mark_delivered(run.id)
                 case ChartsDrawn() if drawn:
                     pass
                 case ChartsDrawn():
@@ -114,9 +113,9 @@ async def deliver(run: Run, presenter: Presenter, events: Events, history: Histo
                 case RunEnded(status=RunStatus.FAILED | RunStatus.CANCELLED) if view.answered is None:
                     await _stop(progress)
                     await presenter.failed(run, event.error or user_text(ConsortiumError("The run ended early.")))
-                    await history.mark_delivered(run.id)
                 case _:
                     pulse.set()
+        await history.mark_delivered(run.id)
     finally:
         await _stop(progress)
 

@@ -10,6 +10,7 @@ import difflib
 import random
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import overload
 
 from core.catalog import Catalog
 from core.commands import (
@@ -74,11 +75,16 @@ class Service:
         self._duplicates, self._breakers, self._jobs = duplicates, breakers, jobs
         self._clock, self._new_id, self._rng = clock, new_id, rng
 
+    @overload
+    async def handle(self, command: AskCommand, inbound: Inbound) -> Run: ...
+    @overload
+    async def handle(self, command: Command, inbound: Inbound) -> Reply | Run: ...
     async def handle(self, command: Command, inbound: Inbound) -> Reply | Run:
         """Carry out a command: a Run to be shown when it asks, else a Reply. Raises ConsortiumError."""
+        await self._first_time(inbound)
         match command:
             case AskCommand():
-                return await self.ask(command, inbound)
+                return await self._ask(command, inbound)
             case HelpCommand():
                 return Reply(text=help_text(inbound.prefix))
             case ModelsCommand():
@@ -88,10 +94,20 @@ class Service:
             case RolesCommand() | AssignRole() | ClearRoles() | ShuffleRoles():
                 return await self._roles(command, inbound)
 
-    async def ask(self, command: AskCommand, inbound: Inbound) -> Run:
-        """Store a run as pending and queue it. Raises Duplicate, RateLimited, BadInput or Unavailable."""
+    async def follow_up(self, text: str, inbound: Inbound) -> Run | None:
+        """A message in a thread: continues the run that lives there; None when the thread is not ours."""
+        if inbound.where.thread is None or not await self._history.thread_runs(inbound.where, limit=1):
+            return None
+        await self._first_time(inbound)
+        return await self._ask(AskCommand(text=text), inbound)
+
+    async def _first_time(self, inbound: Inbound) -> None:
+        """Raises Duplicate when the platform has delivered this event before."""
         if inbound.event_ids and not await self._duplicates.first(*inbound.event_ids):
             raise Duplicate("This event is being handled already.")
+
+    async def _ask(self, command: AskCommand, inbound: Inbound) -> Run:
+        """Store a run as pending and queue it. Raises RateLimited, BadInput, NotFound or Unavailable."""
         text = command.text.strip()
         if not text:
             raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
@@ -116,12 +132,6 @@ class Service:
         await self._history.open_run(run)
         await self._jobs.submit(ask)
         return run
-
-    async def follow_up(self, text: str, inbound: Inbound) -> Run | None:
-        """A message in a thread: continues the run that lives there; None when the thread is not ours."""
-        if inbound.where.thread is None or not await self._history.thread_runs(inbound.where, limit=1):
-            return None
-        return await self.ask(AskCommand(text=text), inbound)
 
     async def thread_opened(self, run: Run, thread: str) -> Run:
         """The run's conversation now has a thread of its own: remember it, for follow-ups and after a restart."""

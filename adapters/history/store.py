@@ -27,7 +27,7 @@ from adapters.history.rows import (
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
 from adapters.history.writer import Writer
-from core.types import Analysis, Chart, Outcome, Person, Platform, Round, Run, RunStatus, RunSummary, ThreadRef
+from core.types import Analysis, Chart, Outcome, Person, Platform, Round, Run, RunSummary, ThreadRef
 
 _SUMMARY = (
     *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.confidence, runs.c.consortium),
@@ -131,7 +131,7 @@ class SqlHistory:
         return tuple(chart_of(row) for row in await self._rows(query))
 
     async def thread_runs(self, where: ThreadRef, limit: int = 20) -> list[RunSummary]:
-        """The latest runs of exactly that thread, oldest first, those that wait to be started left out.
+        """The latest runs of exactly that thread, oldest first, whatever their status.
 
         A place without a thread has none: runs that merely share a channel are not one conversation.
         """
@@ -140,7 +140,6 @@ class SqlHistory:
         query = (
             select(*_SUMMARY)
             .where(_in_workspace(where), runs.c.channel == where.channel, runs.c.thread == where.thread)
-            .where(runs.c.status != RunStatus.PENDING.value)
             .order_by(runs.c.created_at.desc(), runs.c.id.desc())
             .limit(limit)
         )

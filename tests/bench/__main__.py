@@ -145,7 +145,7 @@ async def ask(core: Core, number: int, *, charts: bool, consortium: str | None =
     where = ThreadRef(platform=Platform.CLI, workspace="bench", channel="c", private=True)
     command = AskCommand(text=f"Question {number}: should it be the default?", charts=charts, consortium=consortium)
     started, shown = time.perf_counter(), Shown()
-    run = await core.service.ask(command, Inbound(asker=who, where=where))
+    run = await core.service.handle(command, Inbound(asker=who, where=where))
     await deliver(run, shown, core.events, core.history)
     if shown.run is None:
         raise SystemExit(f"an ask failed: {shown.failure}")

@@ -260,14 +260,15 @@ async def test_thread_runs_are_those_of_exactly_that_thread(history: SqlHistory)
         await store(history, run)
     asked_next = new_run(asker=BEN).model_copy(update={"status": RunStatus.RUNNING})
     await history.open_run(asked_next)
-    await history.open_run(new_run())  # waits to be started
+    waiting = new_run()
+    await history.open_run(waiting)
     for change in ({"thread": "2.5"}, {"channel": "C2"}, {"workspace": "T2"}, {"platform": Platform.DISCORD}):
         await store(history, finished(new_run(where=CHANNEL.model_copy(update=change))))
     found = await history.thread_runs(CHANNEL)
-    assert [s.id for s in found] == [*(r.id for r in here), asked_next.id]
+    assert [s.id for s in found] == [*(r.id for r in here), asked_next.id, waiting.id]
     assert found[0].question == "question 0"
     assert (found[0].answer, found[0].confidence, found[-1].answer) == ("Yes.", 0.85, None)
-    assert [s.id for s in await history.thread_runs(CHANNEL, limit=2)] == [here[-1].id, asked_next.id]
+    assert [s.id for s in await history.thread_runs(CHANNEL, limit=2)] == [asked_next.id, waiting.id]
 
 
 async def test_a_place_without_a_thread_has_no_thread_runs(history: SqlHistory) -> None:
