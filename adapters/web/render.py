@@ -14,6 +14,9 @@ from core.types import Chart, Member, Outcome, Response, Run, RunStatus
 
 Json = dict[str, Any]
 
+LONGEST_ROLE = 60
+"""Characters of a role beside its member; the footer has all of it."""
+
 
 def run_json(run: Run, charts: Sequence[Chart] = (), note: str | None = None) -> Json:
     """A run as it is stored. ``note`` says why there are no charts."""
@@ -101,10 +104,10 @@ def _member(member: Member, outcome: Outcome | None, seat: int) -> Json:
         state, meta, said = "answered", f"{outcome.seconds:.1f} s", html(outcome.text)
     elif outcome is not None:
         state, meta = "failed", FAILED_BECAUSE[outcome.kind]
-    line = _line(member, member.label)
-    return {"id": member.id, "state": state, "line": line, "role": member.role, "meta": meta, "html": said} | _seat(
-        seat
-    )
+    line, role = _line(member, member.label), member.role
+    if role and len(role) > LONGEST_ROLE:
+        role = f"{role[: LONGEST_ROLE - 1].rstrip()}…"
+    return {"id": member.id, "state": state, "line": line, "role": role, "meta": meta, "html": said, **_seat(seat)}
 
 
 def _line(member: Member, markdown: str) -> str:

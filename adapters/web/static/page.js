@@ -126,11 +126,11 @@ function tell(run, before) {
   announce($(`#run-${run.id} .headline`).textContent);
 }
 
-/** Scrolls down until all of a node is in view, or as much as there is room for. */
-function keepInView(node) {
-  const room = node.getBoundingClientRect();
-  const below = room.bottom - $("body > footer").getBoundingClientRect().top + 24;
-  if (below > 0 && room.top > 16) window.scrollBy(0, Math.min(below, room.top - 16));
+/** Scrolls down until all from one node to another is in view, or as much as there is room for. */
+function keepInView(first, last = first) {
+  const { top } = first.getBoundingClientRect();
+  const below = last.getBoundingClientRect().bottom - $("body > footer").getBoundingClientRect().top + 24;
+  if (below > 0 && top > 16) window.scrollBy(0, Math.min(below, top - 16));
 }
 
 for (const moved of ["wheel", "touchmove"]) {
@@ -226,7 +226,7 @@ function addNote(place, said, html, isError) {
     if (runs.has(code.textContent)) linkToRun(code);
   }
   newest = null;
-  keepInView(note);
+  keepInView(note, place.closest(".thread") ?? note);
   if (!isError) announce($(".body", note).textContent.slice(0, 300));
 }
 
