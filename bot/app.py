@@ -90,9 +90,10 @@ async def open_core(
             arbiter = Arbiter(caller, models, timeouts, studio, lambda: secrets.token_hex(8))
             engine = Engine(catalog, models, caller, arbiter, clock, utc_now)
             runner = Runner(engine, studio, history, state.events, service.pending_run, utc_now)
-            await stack.enter_async_context(
-                jobs.worker(runner, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
+            working = jobs.worker(
+                runner.begin, runner.resume, concurrency=settings.run_concurrency, grace=settings.shutdown_grace
             )
+            await stack.enter_async_context(working)
         yield Core(settings, catalog, service, state.events, history, state, studio)
 
 

@@ -130,15 +130,20 @@ class Runner:
         self._engine, self._analyst, self._history, self._events = engine, analyst, history, events
         self._pending, self._now = pending, now
 
-    async def __call__(self, ask: Ask) -> None:
-        """Run an ask. Called again after a crash, it goes on from what is stored; once done, it does nothing."""
-        bind_run(ask.id)
+    async def begin(self, ask: Ask) -> None:
+        """Run an ask that nobody has begun."""
+        await self._guarded(self._pending(ask))
+
+    async def resume(self, ask: Ask) -> None:
+        """Go on with what another worker left, from what is stored; a run that has ended is left alone."""
         stored = await self._history.run(ask.id)
-        if stored and stored.status not in (RunStatus.PENDING, RunStatus.RUNNING):
-            return
-        run = (stored or self._pending(ask)).model_copy(update={"status": RunStatus.RUNNING})
+        if stored is None or stored.status in (RunStatus.PENDING, RunStatus.RUNNING):
+            await self._guarded(stored or self._pending(ask))
+
+    async def _guarded(self, run: Run) -> None:
+        bind_run(run.id)
         try:
-            await self._carry(run)
+            await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}))
         except asyncio.CancelledError:
             raise  # handed over: another worker goes on with what is stored
         except Exception as error:
@@ -154,7 +159,8 @@ class Runner:
             else:
                 journal.emit(Answered(run=run, charts_follow=run.ask.charts))
         if run.answered_at is not None:
-            await self._analyse(run)
+            if run.ask.charts:
+                await self._analyse(run)
             run = run.model_copy(update={"status": RunStatus.DONE})
         await self._end(run)
 
@@ -175,8 +181,6 @@ class Runner:
         await self._events.publish(run.id, drawn)
 
     async def _draw(self, run: Run, answers: Sequence[Response]) -> tuple[Analysis, tuple[Chart, ...], str | None]:
-        if not run.ask.charts:
-            return await self._analyst.analyse(answers), (), None
         if len(answers) == 1:
             name = answers[0].member.label
             return await self._analyst.analyse(answers), (), f"Only {name} answered: there is nothing to compare."

@@ -41,19 +41,25 @@ class Database:
     def __init__(self, url: URL) -> None:
         self._url = url
         one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
+        several = {
+            "pool_size": _READERS,
+            "pool_reset_on_return": None,
+            "isolation_level": "AUTOCOMMIT",
+            "skip_autocommit_rollback": True,
+        }
         if self.backend == "sqlite":
             with translated(url):
                 Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
             driver: dict[str, Any] = {"connect_args": {"timeout": _PATIENCE, "isolation_level": None}}
             self._writing = create_async_engine(url, **one, **driver)
-            self._reading = create_async_engine(url, pool_size=_READERS, pool_reset_on_return=None, **driver)
+            self._reading = create_async_engine(url, **several, **driver)
             for engine in (self._writing, self._reading):
                 event.listen(engine.sync_engine, "connect", _set_up)
             event.listen(self._writing.sync_engine, "begin", _begin_to_write)
         else:
             options: dict[str, Any] = {"async_creator": self._connect, "pool_pre_ping": True}
             self._writing = create_async_engine(url, **one, **options)
-            self._reading = create_async_engine(url, pool_size=_READERS, isolation_level="AUTOCOMMIT", **options)
+            self._reading = create_async_engine(url, **several, **options)
 
     @property
     def backend(self) -> str:

@@ -68,10 +68,14 @@ class DocketJobs:
                 await self._docket.add("run", key=ask.id)(ask.model_dump_json())
 
     @asynccontextmanager
-    async def worker(self, handler: Handler, *, concurrency: int = 64, grace: float = 10.0) -> AsyncIterator[None]:
-        """Take runs within the block, at most ``concurrency`` at once. An error of ``handler`` is logged and ends its
-        run. At the end no more are taken, those at work get ``grace`` seconds, and what is left then is cancelled and
-        goes to another worker once its lease is over.
+    async def worker(
+        self, handler: Handler, resume: Handler | None = None, *, concurrency: int = 64, grace: float = 10.0
+    ) -> AsyncIterator[None]:
+        """Take runs within the block, at most ``concurrency`` at once.
+
+        ``resume`` takes those that another worker had begun, ``handler`` when it is left out. An error of either is
+        logged and ends the run. At the end no more are taken, those at work get ``grace`` seconds, and what is left
+        then is cancelled and goes to another worker once its lease is over.
         """
         from docket import Worker
 
@@ -84,7 +88,7 @@ class DocketJobs:
             minimum_check_interval=_CHECK,
             schedule_automatic_tasks=False,
         )
-        shift = _Shift(handler)
+        shift = _Shift(handler, resume or handler)
         self._docket.register(shift.run, names=["run"])
         async with worker:
             loop = asyncio.create_task(shift.work(worker), name="jobs")
@@ -102,18 +106,21 @@ class DocketJobs:
 class _Shift:
     """The runs that one worker has at work."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler, self._over = handler, False
+    def __init__(self, handler: Handler, resume: Handler) -> None:
+        self._handler, self._resume, self._over = handler, resume, False
         self._running: set[asyncio.Task[Any]] = set()
 
     async def run(self, ask: str) -> None:
         """The job itself. The library calls it in the task that it acknowledges by, so cancelling that is enough."""
+        from docket.dependencies import current_execution
+
+        handle = self._resume if current_execution.get().redelivered else self._handler
         task = asyncio.current_task()
         if task is None or self._over:  # taken just before the end, too late to be seen by it
             raise asyncio.CancelledError
         self._running.add(task)
         try:
-            await self._handler(Ask.model_validate_json(ask))
+            await handle(Ask.model_validate_json(ask))
         except Exception:
             log.exception("run ended by an error", job=task.get_name())
         finally:

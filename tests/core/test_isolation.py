@@ -63,9 +63,9 @@ async def test_fifty_asks_at_once_do_not_meet(state: State, history: SqlHistory)
             async def one(n: int) -> list[RunEvent]:
                 before = ask(n).model_copy(update={"id": f"before{n}", "text": f"And mark-before{n}x?"})
                 await history.open_run(make_run(catalog, before).model_copy(update={"created_at": START}))
-                await runner(before)
+                await runner.begin(before)
                 await history.open_run(make_run(catalog, ask(n)).model_copy(update={"created_at": now()}))
-                await runner(ask(n))
+                await runner.begin(ask(n))
                 return [event async for event in state.events.follow(f"run{n}")]
 
             followed = await asyncio.gather(*(one(n) for n in range(ASKS)))

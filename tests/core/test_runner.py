@@ -65,7 +65,7 @@ class Works:
         """Run an ask to its end and return it as stored."""
         ask = ask or make_ask()
         await self.history.open_run(make_run(self.catalog, ask))
-        await self.runner(**parts)(ask)
+        await self.runner(**parts).resume(ask)
         return await self.stored(ask.id)
 
     async def stored(self, run_id: str = "r1") -> Run:
@@ -160,7 +160,7 @@ async def test_all_members_down_is_a_failed_run_with_reasons(works: Works) -> No
 
 async def test_a_run_that_has_ended_is_not_run_again(works: Works) -> None:
     await works.run()
-    await works.runner()(make_ask())
+    await works.runner().resume(make_ask())
     assert works.calls("a", "j") == [1, 1]
     assert [e.type for e in await works.events()].count("run_ended") == 1
 
@@ -168,9 +168,9 @@ async def test_a_run_that_has_ended_is_not_run_again(works: Works) -> None:
 # --- charts ---------------------------------------------------------------------------------------------
 
 
-async def test_without_charts_there_is_the_analysis_alone(works: Works) -> None:
+async def test_without_charts_nothing_is_analysed(works: Works) -> None:
     run = await works.run(make_ask(charts=False))
-    assert run.analysis
+    assert run.analysis is None
     assert works.analyst.drawn == 0
     answered = next(e for e in await works.events() if isinstance(e, Answered))
     assert not answered.charts_follow
@@ -204,7 +204,7 @@ async def test_a_follow_up_knows_its_thread_and_nothing_else(works: Works) -> No
         ask = make_ask(f"word{n}", id=f"r{n}", where=where)
         run = make_run(works.catalog, ask).model_copy(update={"created_at": START + timedelta(seconds=n)})
         await works.history.open_run(run)
-        await works.runner()(ask)
+        await works.runner().resume(ask)
     prompt = works.models["a"].prompts[-1].messages
     assert [(m.role, m.content) for m in prompt[1:]] == [("user", "word0"), ("assistant", "Yes."), ("user", "word2")]
 
@@ -233,7 +233,7 @@ async def test_a_run_that_is_cut_off_goes_on_from_what_is_paid_for(works: Works)
     assert cut.status is not RunStatus.FAILED, "it is handed over"
     assert works.models["c"].cancelled == 1
 
-    await works.runner()(make_ask())
+    await works.runner().resume(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [1, 1, 2, 1]
     assert [r.text for r in run.rounds[0].responses] == ["a says yes.", "b says yes.", "c at last."]
@@ -252,7 +252,7 @@ async def test_a_run_cut_off_in_a_later_round_keeps_the_rounds_before(works: Wor
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await works.runner()(make_ask())
+    await works.runner().resume(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [3, 2, 2, 2]
     assert [r.verdict.synthesis for r in run.rounds if r.verdict] == ["Hm.", "Sure."]
@@ -272,7 +272,7 @@ async def test_a_run_cut_off_behind_its_answer_only_lacks_the_charts(works: Work
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await works.runner()(make_ask())
+    await works.runner().resume(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [1, 1, 1, 1]
     assert run.status is RunStatus.DONE
@@ -291,7 +291,7 @@ async def test_a_run_that_breaks_says_so_without_its_insides(works: Works) -> No
     await works.history.open_run(run)
     gone = run.panel[0].model_copy(update={"model": "gone"})
     await works.history.update_run(run.model_copy(update={"panel": (gone,)}))
-    await works.runner()(ask)
+    await works.runner().resume(ask)
     stored = await works.stored()
     assert stored.status is RunStatus.FAILED
     assert "r1" in (stored.error or "")
