@@ -37,15 +37,19 @@ def _does(*words: str) -> str:
     return cut(does[0].upper() + does[1:], limits.DESCRIPTION)
 
 
-def choices(names: Mapping[str, str] | Iterable[str], typed: str) -> Choices:
-    """What is offered while somebody types: names (or value to label) that hold what was typed, best first."""
-    labels = dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+def choices(labels: Mapping[str, str], typed: str) -> Choices:
+    """What is offered while somebody types: values (with labels) that hold what was typed, best first."""
     typed = typed.strip().lower()
     found = [value for value in labels if typed in labels[value].lower() and limits.size(value) <= limits.CHOICE]
     found.sort(key=lambda value: not value.lower().startswith(typed))
     return [
         app_commands.Choice(name=cut(labels[value], limits.CHOICE), value=value) for value in found[: limits.CHOICES]
     ]
+
+
+def named(names: Iterable[str], typed: str) -> Choices:
+    """Choices that are labelled as they are called."""
+    return choices({name: name for name in names}, typed)
 
 
 class ConsortiumGroup(app_commands.Group):
@@ -123,15 +127,15 @@ class ConsortiumGroup(app_commands.Group):
 
     @ask.autocomplete("consortium")
     async def _consortia(self, interaction: Interaction, typed: str) -> Choices:
-        return choices(self._catalog.consortia, typed)
+        return named(self._catalog.consortia, typed)
 
     @ask.autocomplete("domain")
     async def _domains(self, interaction: Interaction, typed: str) -> Choices:
-        return choices(self._catalog.all_domains, typed)
+        return named(self._catalog.all_domains, typed)
 
     @roles_assign.autocomplete("role")
     async def _role_names(self, interaction: Interaction, typed: str) -> Choices:
-        return choices(self._catalog.all_roles, typed)
+        return named(self._catalog.all_roles, typed)
 
     @roles_assign.autocomplete("model")
     @roles_clear.autocomplete("model")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from adapters.discord.commands import Interaction, Tree
 from adapters.discord.library import discord, point_at
@@ -113,7 +113,7 @@ class Connection:
 
     async def _run_client(self) -> bool:
         """Run one client to its end; returns whether it was ever online. Raises ConfigError."""
-        client = self._client = _Client(self._catalog, self._listener, self.online)
+        client = self._client = _Client(self._catalog, self._listener, self.online, self._timing)
         try:
             await client.start(self._config.token)
         except discord.LoginFailure as error:
@@ -140,16 +140,22 @@ class Connection:
 class _Client(discord.Client):
     """The library's client: events go to the listener, nothing is cached that we do not use, nobody is pinged."""
 
-    def __init__(self, catalog: Catalog, listener: Listener, online: asyncio.Event) -> None:
+    def __init__(self, catalog: Catalog, listener: Listener, online: asyncio.Event, timing: Timing) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
             member_cache_flags=discord.MemberCacheFlags.none(),
+            guild_ready_timeout=timing.guilds,
         )
         self._listener, self._online = listener, online
         self.tree = Tree(self, catalog, listener.on_command, listener.refuse_command)
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        """Hand an event on. The library's wait for guilds outlives a closed client, whose loop is gone then."""
+        if not self.is_closed():
+            super().dispatch(event, *args, **kwargs)
 
     async def setup_hook(self) -> None:
         """Bring the commands up to date. Without success the ones that Discord has stay in force."""

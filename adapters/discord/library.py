@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
 
-__all__ = ["app_commands", "discord", "point_at"]
+__all__ = ["Route", "app_commands", "discord", "point_at"]
 
 
 def point_at(api_url: str | None, gateway_url: str | None) -> Callable[[], None]:

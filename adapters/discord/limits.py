@@ -32,7 +32,8 @@ class Timing:
     Discord limits new threads it says so with waits of minutes. ``call`` bounds any other request, with the waits
     of the client's own rate limiting in it. ``retries`` are the pauses before a post whose fate is unknown is tried
     again, ``redeliver`` those before a whole delivery is. ``reconnect`` bounds the pause between two connections.
-    ``backfill`` is how far back messages count that came while nobody was connected.
+    ``guilds`` is how long the next guild may take as a session begins. ``backfill`` is how far back messages count
+    that came while nobody was connected.
     """
 
     pace: float = 1.5
@@ -41,6 +42,7 @@ class Timing:
     retries: tuple[float, ...] = (0.5, 2.0, 5.0)
     redeliver: tuple[float, ...] = (5.0, 30.0, 120.0)
     reconnect: tuple[float, float] = (1.0, 60.0)
+    guilds: float = 2.0
     backfill: float = 600.0
 
 

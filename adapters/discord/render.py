@@ -28,14 +28,14 @@ _MENTION = re.compile(r"@(?=(?:everyone|here)\b)|<(?=@[!&]?\d|#\d|/[-\w ]{1,100}
 _INVITE = re.compile(
     r"(?:https?://)?(?:www\.)?discord(?P<app>app)?\.(?P<rest>gg/|com/invite/|com/events/)", re.IGNORECASE
 )
-_URL = r"https?://[^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*"
+_URL = r"https?://[^\s<>()\[\]]*(?:\([^\s<>()\[\]]*\)[^\s<>()\[\]]*)*"
 _INLINE = re.compile(
     rf"""
       (?P<escape>\\[^\sA-Za-z0-9])
     | (?<!`)(?P<ticks>`+)(?!`)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)
     | !?\[(?P<label>(?:[^\[\]\\`]|\\.)*)\]\(\s*<?(?P<url>{_URL})>?(?:\s+(?:"[^"]*"|'[^']*'))?\s*\)
-    | <(?P<auto>https?://[^\s<>]+)>
-    | (?P<bare>https?://[^\s<>|`]+)
+    | <(?P<auto>https?://[^\s<>\[\]]+)>
+    | (?P<bare>https?://[^\s<>\[\]|`]+)
     | (?P<ticks_alone>`+) | (?P<bars>\|\|+) | (?P<forged>\]\() | (?P<br><br\s*/?>)
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import aiohttp
+
 from adapters.discord.commands import Interaction
 from adapters.discord.library import discord
 from adapters.discord.limits import Timing
@@ -36,7 +38,7 @@ async def acknowledge(interaction: Interaction, *, ephemeral: bool) -> bool:
             log.warning("slash command not acknowledged", code=error.code, detail=str(error)[:200])
             if error.code == UNKNOWN_INTERACTION or not unsettled(error):
                 return False
-        except OSError as error:  # aiohttp's lost connections are among these
+        except (aiohttp.ClientError, OSError) as error:
             log.warning("slash command not acknowledged", detail=str(error)[:200])
         else:
             return True
@@ -63,7 +65,7 @@ async def refuse(interaction: Interaction, text: str, timing: Timing, *, keep: b
             await _take_back(interaction, timing)
         for page in split(text):
             await interaction.followup.send(page, ephemeral=True, suppress_embeds=True)
-    except (TimeoutError, discord.DiscordException, OSError) as error:
+    except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
         log.warning("the asker was not told", text=text[:200], error=type(error).__name__, detail=str(error)[:200])
 
 
@@ -81,5 +83,5 @@ async def reply(spot: Spot, text: str, timing: Timing) -> None:
     try:
         for number, page in enumerate(split(text)):
             await poster.post(f"page {number}", page)
-    except (discord.DiscordException, OSError) as error:
+    except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
         log.warning("message not answered", error=type(error).__name__, detail=str(error)[:200])
