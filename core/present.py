@@ -133,7 +133,7 @@ def _footer(run: Run, verdict: Verdict) -> str:
         parts.append(f"{run.seconds:.1f} s")
     parts += [tokens_text(run.bill), cost_text(run.bill), f"run {run.id}"]
     lines = [" · ".join(parts), *run.notes]
-    if any(m.simulated for m in run.panel):
+    if run.simulated:
         lines.append("Simulated members: no language model wrote their text.")
     return "\n".join(f"_{line}_" for line in lines)
 
@@ -201,7 +201,8 @@ def _outcome(row: RunSummary) -> str:
     if row.answer is None:
         return "no answer"
     sure = "confidence unknown" if row.confidence is None else f"confidence {row.confidence:.2f}"
-    return f"{_short(row.answer, 200)} ({sure})"
+    label = ", simulated" if row.simulated else ""
+    return f"{_short(row.answer, 200)} ({sure}{label})"
 
 
 def roles_text(known: Mapping[str, str], mine: Mapping[str, str], panel: Iterable[Member], note: str | None) -> str:

@@ -326,6 +326,11 @@ class Run(Value):
         return next((r.verdict for r in reversed(self.rounds) if r.verdict), None)
 
     @property
+    def simulated(self) -> bool:
+        """Whether a simulated member is on the panel, so that its texts must be labelled."""
+        return any(member.simulated for member in self.panel)
+
+    @property
     def seconds(self) -> float | None:
         """From the ask to its answer, None while there is none."""
         return (self.answered_at - self.created_at).total_seconds() if self.answered_at else None
@@ -338,6 +343,7 @@ class RunSummary(Value):
     question: str
     answer: str | None
     status: RunStatus
+    simulated: bool = False
     confidence: float | None
     consortium: str
     where: ThreadRef

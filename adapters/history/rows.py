@@ -40,6 +40,7 @@ def run_row(run: Run) -> Row:
         "confidence": verdict.confidence if verdict else None,
         "consortium": run.consortium,
         "status": run.status.value,
+        "simulated": run.simulated,
         "error": run.error,
         "created_at": run.created_at,
         "answered_at": run.answered_at,
@@ -53,7 +54,7 @@ def run_row(run: Run) -> Row:
 
 def outcome_row(run_id: str, number: int, outcome: Outcome, now: datetime) -> Row:
     """A response or failure as a row."""
-    usages = (outcome.usage,) if isinstance(outcome, Response) else outcome.usage
+    usages = (*outcome.failed_usage, outcome.usage) if isinstance(outcome, Response) else outcome.usage
     return {
         "run_id": run_id,
         "round": number,
@@ -154,6 +155,7 @@ def summary_of(row: RowMapping) -> RunSummary:
         question=row["question"],
         answer=row["answer"],
         status=row["status"],
+        simulated=row["simulated"],
         confidence=row["confidence"],
         consortium=row["consortium"],
         where=ThreadRef(

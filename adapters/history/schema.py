@@ -77,6 +77,7 @@ runs = Table(
     Column("confidence", Float),
     Column("consortium", Words, nullable=False),
     Column("status", Words, nullable=False),
+    Column("simulated", Boolean, nullable=False, comment="whether a simulated member had a part in it"),
     Column("error", Words),
     Column("created_at", Utc, nullable=False),
     Column("answered_at", Utc),

@@ -30,7 +30,7 @@ from adapters.history.writer import Writer
 from core.types import Analysis, Chart, Outcome, Person, Platform, Round, Run, RunSummary, ThreadRef
 
 _SUMMARY = (
-    *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.confidence, runs.c.consortium),
+    *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.simulated, runs.c.confidence, runs.c.consortium),
     *(runs.c.platform, runs.c.workspace, runs.c.channel, runs.c.thread, runs.c.private, runs.c.created_at),
 )
 _AT_ONCE = 500

@@ -86,6 +86,7 @@ def _create_runs() -> None:
         sa.Column("confidence", sa.Float()),
         sa.Column("consortium", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("simulated", sa.Boolean(), nullable=False, comment="whether a simulated member had a part in it"),
         sa.Column("error", sa.Text()),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("answered_at", _TIME),
