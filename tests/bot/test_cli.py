@@ -1,0 +1,206 @@
+"""The command line as a person meets it: a program of its own, its two streams and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bot import cli
+from core.types import Run, RunStatus
+from tests.emulators.provider import ProviderEmulator
+
+COMMANDS = ("ask", "serve", "worker", "demo", "models")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass
+class Ended:
+    """A program that ran to its end."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+class Terminal:
+    """Runs the program in a folder and an environment of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        kept = ("PATH", "HOME", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+        self.env = {name: os.environ[name] for name in kept if name in os.environ}
+        self.env |= {"SHUTDOWN_GRACE": "1", "COLUMNS": "200"}
+
+    async def run(self, *args: str, stdin: str = "", **env: str) -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from bot.cli import main; main()", *args),
+            cwd=self.folder,
+            env={**self.env, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return Ended(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+@pytest.fixture
+async def provider(terminal: Terminal) -> AsyncIterator[ProviderEmulator]:
+    """A provider whose models make up the default panel of the terminal's folder."""
+    async with ProviderEmulator() as provider:
+        for name in ("one", "two", "judge"):
+            provider.model(name)
+        models = "".join(f'[models.{n}]\nprovider = "here"\nname = "{n}"\n' for n in ("one", "two", "judge"))
+        (terminal.folder / "consortium.toml").write_text(
+            f'[providers.here]\nbase_url = "{provider.base_url}"\napi_key_env = "HERE_KEY"\n{models}'
+            '[consortia.default]\nmembers = ["one", "two"]\narbiter = "judge"\n'
+        )
+        terminal.env["HERE_KEY"] = provider.key
+        yield provider
+        assert not provider.violations
+
+
+# --- help -----------------------------------------------------------------------------------------------
+
+
+async def test_the_program_lists_its_commands(terminal: Terminal) -> None:
+    shown = await terminal.run("--help")
+    assert (shown.code, shown.err) == (0, "")
+    for name in COMMANDS:
+        assert re.search(rf"^\W*{name}\s+\w+", shown.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    shown = CliRunner().invoke(cli.app, [name, "--help"])
+    assert shown.exit_code == 0
+    assert re.search(rf"Usage: \w+ {name}", shown.output)
+    if name != "models":
+        assert "Example" in shown.output
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"consortium \d+\.\d+\.\d+\S*\n", CliRunner().invoke(cli.app, ["--version"]).output)
+
+
+# --- what is wrong --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"PORT": "web"}, r"PORT: .+; write PORT=8080.*"),
+        ({"CONSORTIUM_CONFIG": "none.toml"}, r"CONSORTIUM_CONFIG: none\.toml cannot be read \(.+\); write .+"),
+        ({"DATA_DIR": "/dev/null/x"}, r"DATA_DIR: /dev/null/x cannot be made \(.+\); write .+"),
+        ({"DATABASE_URL": "mysql://db/x"}, r"DATABASE_URL.+write sqlite:///.+"),
+        ({"REDIS_URL": "redis://127.0.0.1:1/0"}, r".*127\.0\.0\.1:1.*"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_a_wrong_setting_ends_it_with_one_line(terminal: Terminal, env: dict[str, str], line: str) -> None:
+    ended = await terminal.run("ask", "Is it so?", **env)
+    assert (ended.code, ended.out) == (2, "")
+    assert re.fullmatch(f"consortium: {line}\n", ended.err), ended.err
+
+
+async def test_a_wrong_models_file_ends_it_with_its_key_path(terminal: Terminal, provider: ProviderEmulator) -> None:
+    path = terminal.folder / "consortium.toml"
+    path.write_text(path.read_text().replace('arbiter = "judge"', 'arbiter = "jugde"'))
+    ended = await terminal.run("ask", "Is it so?")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "consortium: consortium.toml: consortia.default.arbiter: no model 'jugde' (there are: one, two, judge)\n"
+    )
+
+
+async def test_a_port_that_is_taken_is_told(terminal: Terminal) -> None:
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        ended = await terminal.run("serve", "--no-work", PORT=str(port), LOG_LEVEL="ERROR")
+    assert ended.code == 2
+    assert re.fullmatch(rf"consortium: PORT: 127\.0\.0\.1:{port} cannot be used \(.+\); write .+\n", ended.err)
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        ((), "There is no question."),
+        (("--consortium", "defalt", "Is it so?"), "There is no consortium `defalt`. Did you mean `default`?"),
+    ],
+    ids=["no question", "consortium"],
+)
+async def test_a_question_that_cannot_be_asked_is_told(terminal: Terminal, args: tuple[str, ...], line: str) -> None:
+    ended = await terminal.run("ask", *args)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"consortium: {line}")
+    assert ended.err.count("\n") == 1
+
+
+# --- asking ---------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_goes_to_standard_output_and_progress_does_not(
+    terminal: Terminal, provider: ProviderEmulator
+) -> None:
+    ended = await terminal.run("ask", "--no-charts", "Is", "it mark-x1?")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("**All 2 members answered. All 2 agree.")
+    assert "**Yes.** The answers to mark-x1 agree." in ended.out
+    shown = {re.sub(r"[\d.]+", "0", line) for line in ended.err.splitlines()}
+    assert shown <= {"one answered after 0 s", "two answered after 0 s"}, "the latest state, as far as there was time"
+    assert all("Is it mark-x1?" in json.dumps(r.body) for r in provider.requests)
+
+
+async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, provider: ProviderEmulator) -> None:
+    for name in ("one", "two"):
+        provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
+    ended = await terminal.run("ask", "Is it so?")
+    assert (ended.code, ended.out) == (2, "")
+    lines = [line for line in ended.err.splitlines() if line.startswith("consortium: ")]
+    assert lines[0] == "consortium: None of the 2 members answered, so there is no answer."
+    assert [line.partition(":")[2].partition(":")[0] for line in lines[1:]] == [" - one", " - two"]
+    assert "Traceback" not in ended.err
+    assert provider.key not in ended.err
+
+
+async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> None:
+    ended = await terminal.run("ask", "--json", "--consortium", "quick", stdin="Should remote work be the default?\n")
+    assert ended.code == 0, ended.err
+    run = Run.model_validate_json(ended.out)
+    assert json.loads(ended.out)["id"] == run.id
+    assert run.status is RunStatus.DONE
+    assert run.ask.text == "Should remote work be the default?"
+    assert all(member.simulated for member in run.panel)
+    assert run.verdict
+    assert run.analysis
+    assert run.analysis.similarity
+    charts = sorted((terminal.folder / "data" / "charts").iterdir())
+    assert [chart.name for chart in charts] == [f"{run.id}-emotions.png", f"{run.id}-heatmap.png"]
+    assert all(chart.read_bytes().startswith(PNG) for chart in charts)
+
+
+async def test_models_are_listed_with_how_they_are(terminal: Terminal) -> None:
+    ended = await terminal.run("models")
+    assert (ended.code, ended.err) == (0, "")
+    assert "- optimist (simulated): ready (not called lately)" in ended.out
+    assert "- default (in use here): " in ended.out
