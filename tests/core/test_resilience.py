@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from adapters.state.breakers import BreakerPolicy
+from adapters.state.state import State
 from core.errors import ModelError, Unavailable
 from core.resilience import Caller, Deadline, RetryPolicy, SystemClock
 from core.types import Failure, FailureKind, Member, Response, Usage
@@ -227,6 +229,38 @@ async def test_breakers_that_do_not_answer_let_calls_through() -> None:
 
     calls = Calls(Step("Yes."), breakers=Away())
     assert isinstance(await calls.ask(), Response)
+
+
+async def test_a_cancelled_probe_does_not_keep_a_real_breaker_shut(state: State) -> None:
+    time = [1000.0]
+    policy = BreakerPolicy(streak=2, cooldown=10, probes=1, lease=90)
+    breakers = state.breakers(policy, clock=lambda: time[0])
+    clock = SystemClock()
+    caller = Caller(breakers, clock, random.Random(1), RetryPolicy(attempts=1))
+    down = Step(error(K.UNREACHABLE))
+    model = FakeModel("a", [down, down, HANG, Step("Yes.")])
+
+    async def ask() -> Response | Failure:
+        return await caller.ask(MEMBER, model, user_prompt(), 60, Deadline.after(60, clock))
+
+    async def kind() -> FailureKind | None:
+        outcome = await ask()
+        return outcome.kind if isinstance(outcome, Failure) else None
+
+    assert [await kind() for _ in range(3)] == [K.UNREACHABLE, K.UNREACHABLE, K.BREAKER_OPEN]
+    time[0] += 11
+    outcomes = [asyncio.create_task(ask()) for _ in range(20)]
+    done, pending = await asyncio.wait(outcomes, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    while len(pending) > 1:
+        more, pending = await asyncio.wait(pending, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        done |= more
+    assert {getattr(task.result(), "kind", None) for task in done} == {K.BREAKER_OPEN}
+    assert len(model.prompts) == 3, "one probe"
+    (probe,) = pending
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await kind() is None, "its place is free again"
+    assert (await breakers.state("a")).state == "closed"
 
 
 # --- what it cost ---------------------------------------------------------------------------------------
