@@ -78,8 +78,8 @@ class ModelSpec(Section):
 class ConsortiumSpec(Section):
     """A panel. ``members`` are models or ``model:count``; ``deadline`` bounds one run, in seconds.
 
-    A member that is far behind is not waited for: once ``quorum`` (a share of the panel) has answered, the
-    rest get ``patience`` times the time that took (one second more at the least), then the run goes on.
+    A member that is far behind is not waited for: once ``quorum`` (a share of those that have not failed) has
+    answered, the rest get ``patience`` times the time that took (one second more at the least), then the run goes on.
     ``context_tokens`` bounds what a follow-up carries of its thread.
     """
 

@@ -192,7 +192,6 @@ class Engine:
         outcomes: dict[str, Outcome],
         started: float,
     ) -> None:
-        quorum = math.ceil(plan.spec.quorum * len(plan.run.panel))
         pending = set(tasks)
         patience: float | None = None  # monotonic time up to which stragglers are waited for
         while pending:
@@ -205,7 +204,9 @@ class Engine:
                 outcomes[outcome.member.id] = outcome
                 plan.emit(MemberEnded(round=number, outcome=outcome))
             answered = sum(isinstance(o, Response) for o in outcomes.values())
-            if patience is None and answered >= quorum:
+            failed = len(outcomes) - answered
+            quorum = math.ceil(plan.spec.quorum * (len(plan.run.panel) - failed))
+            if patience is None and answered >= max(1, quorum):
                 took = self._clock.monotonic() - started
                 patience = self._clock.monotonic() + max(LEAST_PATIENCE, took * (plan.spec.patience - 1))
 

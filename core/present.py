@@ -63,16 +63,15 @@ class AnswerText(Value):
 
 def answer_text(run: Run) -> AnswerText:
     """Word a run that has a verdict. Raises ValueError when it has none."""
-    verdict = run.verdict
-    if verdict is None:
+    verdict, decided = run.verdict, run.deciding_round
+    if verdict is None or decided is None:
         raise ValueError("the run has no verdict")
-    last = next(r for r in reversed(run.rounds) if r.verdict)
-    agreement = _agreement(verdict, len(last.responses))
+    agreement = _agreement(verdict, len(decided.responses))
     return AnswerText(
-        headline=". ".join(filter(None, [_attendance(last.outcomes), agreement, _confidence(verdict)])) + ".",
+        headline=". ".join(filter(None, [_attendance(decided.outcomes), agreement, _confidence(verdict)])) + ".",
         body=verdict.synthesis,
         views=tuple(_view(p) for p in verdict.positions),
-        failures=tuple(f"{f.member.label}: {f.detail}" for f in (*last.failures, *verdict.failures)),
+        failures=tuple(f"{f.member.label}: {f.detail}" for f in (*decided.failures, *verdict.failures)),
         footer=_footer(run, verdict),
     )
 
@@ -119,7 +118,7 @@ def _view(position: Position) -> str:
 
 def _footer(run: Run, verdict: Verdict) -> str:
     parts = [f"consortium {run.consortium}"]
-    if verdict.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
+    if verdict.judged:
         stand_in = ", standing in" if verdict.source is VerdictSource.STAND_IN else ""
         parts.append(f"arbiter {verdict.judge.label}{stand_in}")
     if len(run.rounds) > 1:

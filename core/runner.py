@@ -166,7 +166,7 @@ class Runner:
 
     async def _analyse(self, run: Run) -> None:
         """Analysis and charts. They are an extra: without them the answer stands all the same."""
-        answers = next(r.responses for r in reversed(run.rounds) if r.verdict)
+        answers = run.deciding_round.responses if run.deciding_round else ()
         try:
             analysis, charts, note = await self._draw(run, answers)
             await self._history.record_analysis(run.id, analysis, charts)

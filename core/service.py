@@ -95,11 +95,14 @@ class Service:
                 return await self._roles(command, inbound)
 
     async def follow_up(self, text: str, inbound: Inbound) -> Run | None:
-        """A message in a thread: continues the run that lives there; None when the thread is not ours."""
-        if inbound.where.thread is None or not await self._history.thread_runs(inbound.where, limit=1):
+        """A message in a thread: goes on from the run there, with its panel. None when the thread is not ours."""
+        earlier = await self._history.thread_runs(inbound.where, limit=1) if inbound.where.thread else []
+        if not earlier:
             return None
         await self._first_time(inbound)
-        return await self._ask(AskCommand(text=text), inbound)
+        panel = earlier[-1].consortium
+        known = panel in self.catalog.consortia
+        return await self._ask(AskCommand(text=text, consortium=panel if known else None), inbound)
 
     async def _first_time(self, inbound: Inbound) -> None:
         """Raises Duplicate when the platform has delivered this event before."""
@@ -120,6 +123,7 @@ class Service:
         ask = Ask(
             id=self._new_id(),
             text=text,
+            asked_at=self._clock(),
             asker=inbound.asker,
             where=inbound.where,
             consortium=consortium or "default",
@@ -149,7 +153,7 @@ class Service:
             ask=ask,
             consortium=name,
             panel=self.catalog.panel(name, ask.roles),
-            created_at=self._clock(),
+            created_at=ask.asked_at,
         )
 
     # --- commands that answer at once ---------------------------------------------------------------

@@ -68,6 +68,7 @@ class Ask(Value):
 
     id: str
     text: str
+    asked_at: datetime
     asker: Person
     where: ThreadRef
     consortium: str | None = None
@@ -217,6 +218,11 @@ class Verdict(Value):
     usage: tuple[Usage, ...] = ()
     seconds: float = 0.0
 
+    @property
+    def judged(self) -> bool:
+        """Whether an arbiter decided, or one that stood in for it."""
+        return self.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN)
+
 
 class Round(Value):
     """One pass: what the members gave and what was decided."""
@@ -321,9 +327,15 @@ class Run(Value):
     ended_at: datetime | None = None
 
     @property
+    def deciding_round(self) -> Round | None:
+        """The last round that an arbiter decided; where none did, the last with any verdict."""
+        decided = [r for r in reversed(self.rounds) if r.verdict]
+        return next((r for r in decided if r.verdict and r.verdict.judged), decided[0] if decided else None)
+
+    @property
     def verdict(self) -> Verdict | None:
-        """The last decision that was made, if any."""
-        return next((r.verdict for r in reversed(self.rounds) if r.verdict), None)
+        """The decision that counts, if any."""
+        return self.deciding_round.verdict if self.deciding_round else None
 
     @property
     def simulated(self) -> bool:

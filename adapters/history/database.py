@@ -139,9 +139,13 @@ def _unavailable(url: URL, error: BaseException) -> Unavailable:
 
 
 def _set_up(connection: Any, record: object) -> None:
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()  # nobody else will, and its thread would outlive the event loop
+        raise
 
 
 def _use_wal(connection: Any) -> None:

@@ -192,7 +192,7 @@ def _json(value: CoreValue) -> str:
     try:
         return value.model_dump_json()
     except PydanticSerializationError:
-        return mend(json.dumps(value.model_dump(), ensure_ascii=False))
+        return mend(json.dumps(value.model_dump(), ensure_ascii=False, default=datetime.isoformat))
 
 
 def _dump(adapter: TypeAdapter[Any], value: object) -> str:

@@ -57,14 +57,15 @@ def _frame(run: Run, **parts: Any) -> Json:
 def _answer(run: Run) -> Json:
     """The answer, and behind each member what it holds."""
     text = answer_text(run)
-    last = next(r for r in reversed(run.rounds) if r.verdict)
-    verdict = last.verdict
-    positions = verdict.positions if verdict else ()
+    decided = run.deciding_round
+    if decided is None or decided.verdict is None:
+        raise ValueError("the run has no verdict")
+    positions = decided.verdict.positions
     lines = {p.member.id: (p.stance.value, line) for p, line in zip(positions, text.views, strict=True)}
-    missing = dict(zip((f.member.id for f in last.failures), text.failures, strict=False))
+    missing = dict(zip((f.member.id for f in decided.failures), text.failures, strict=False))
     seats = {m.id: seat for seat, m in enumerate(run.panel)}
     members = []
-    for outcome in last.outcomes:
+    for outcome in decided.outcomes:
         member = outcome.member
         shown = _member(member, outcome, seats.get(member.id, 0))
         if member.id in lines:
@@ -77,7 +78,7 @@ def _answer(run: Run) -> Json:
         "headline": inline_html(text.headline),
         "body": html(text.body),
         "members": members,
-        "asides": [inline_html(line) for line in text.failures[len(last.failures) :]],
+        "asides": [inline_html(line) for line in text.failures[len(decided.failures) :]],
         "footer": html(text.footer),
     }
 

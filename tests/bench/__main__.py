@@ -190,8 +190,8 @@ async def foreign(core: Core, shown: list[Shown]) -> int:
     async with Studio(workers=2) as studio:
         for one in shown:
             assert one.run
-            answers = next(r.responses for r in reversed(one.run.rounds) if r.verdict)
-            _, alone = await studio.analyse_and_draw(answers, one.run.panel)
+            assert one.run.deciding_round
+            _, alone = await studio.analyse_and_draw(one.run.deciding_round.responses, one.run.panel)
             stored = {c.kind: c.png for c in one.pictures}
             wrong += sum(stored.get(c.kind) != c.png for c in alone)
     if len({c.png for one in shown for c in one.pictures if c.kind == "heatmap"}) < len(shown) * 0.95:

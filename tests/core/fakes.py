@@ -188,7 +188,8 @@ def catalog(models: Sequence[str] = ("a", "b", "c", "j", "k"), **consortium: Any
 
 def make_ask(text: str = "Is it so?", **fields: Any) -> Ask:
     where = ThreadRef(platform=Platform.WEB, workspace="w", channel="c")
-    return Ask.model_validate({"id": "r1", "asker": Person(id="u1"), "where": where, **fields, "text": text})
+    known = {"id": "r1", "asked_at": START, "asker": Person(id="u1"), "where": where}
+    return Ask.model_validate({**known, **fields, "text": text})
 
 
 def make_run(catalog: Catalog, ask: Ask | None = None) -> Run:

@@ -35,6 +35,7 @@ def shared_catalog(url: str) -> Catalog:
 def ask(n: int) -> Ask:
     where = ThreadRef(platform=Platform.WEB, workspace="w", channel=f"c{n % 3}", thread=f"t{n}")
     return Ask(
+        asked_at=now(),
         id=f"run{n}",
         text=f"Is it so? mark-question{n}x",
         asker=Person(id=f"user{n % 7}"),

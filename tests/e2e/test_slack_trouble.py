@@ -211,7 +211,7 @@ async def test_a_restart_in_the_middle_gives_one_answer_and_keeps_history(
 async def test_an_ask_whose_process_died_before_it_posted_gets_its_thread(stage: Stage) -> None:
     where = ThreadRef(platform=Platform.SLACK, workspace=stage.slack.team_id, channel=stage.slack.channel)
     inbound = Inbound(asker=Person(id=stage.slack.user), where=where)
-    await stage.core.service.ask(AskCommand(text="Is anybody there?", charts=False), inbound)
+    await stage.core.service.handle(AskCommand(text="Is anybody there?", charts=False), inbound)
     await stage.surface.resume()
     root = await stage.root("Is anybody there?")
     await stage.answer(root.ts)

@@ -58,16 +58,17 @@ def new_run(
 ) -> Run:
     """A pending run with an id of its own, a second after the one before."""
     number = next(_numbers)
+    created = at or START + timedelta(seconds=number)
     ask = Ask(
         id=f"run-{number}",
         text=text,
+        asked_at=created,
         asker=asker,
         where=where,
         consortium="default",
         roles={"qwen": "Rawlsian"},
         event_ids=("Ev1", "1.5"),
     )
-    created = at or START + timedelta(seconds=number)
     return Run(id=ask.id, ask=ask, consortium="default", panel=PANEL, created_at=created)
 
 

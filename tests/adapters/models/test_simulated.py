@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def model(name: str, pace: float = 0, sleep: Any = asyncio.sleep) -> SimulatedMo
 
 def ask_of(question: str, domain: str | None = None) -> Ask:
     where = ThreadRef(platform=Platform.CLI, workspace="w", channel="c")
-    return Ask(id="r1", text=question, asker=Person(id="p"), where=where, domain=domain)
+    return Ask(id="r1", asked_at=datetime.now(UTC), text=question, asker=Person(id="p"), where=where, domain=domain)
 
 
 def member_case(

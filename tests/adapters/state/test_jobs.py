@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ HERE = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
 
 
 def ask(run: str) -> Ask:
-    return Ask(id=run, text="Should remote work be the default?", asker=Person(id="U1"), where=HERE, roles={"a": "b"})
+    text, now = "Should remote work be the default?", datetime(2026, 3, 1, tzinfo=UTC)
+    return Ask(id=run, asked_at=now, text=text, asker=Person(id="U1"), where=HERE, roles={"a": "b"})
 
 
 class Done:

@@ -61,7 +61,7 @@ HEATMAP = Chart(kind="heatmap", png=b"png", alt="anna and ben: 0.42", width=900,
 
 def a_run(**changes: Any) -> Run:
     where = ThreadRef(platform=Platform.WEB, workspace="local", channel="c", thread="t1", private=True)
-    ask = Ask(id="r1", text="Is <x> good?", asker=Person(id="p"), where=where)
+    ask = Ask(id="r1", asked_at=datetime.now(UTC), text="Is <x> good?", asker=Person(id="p"), where=where)
     return Run(id="r1", ask=ask, consortium="default", panel=PANEL, created_at=ASKED, **changes)
 
 
