@@ -169,9 +169,16 @@ def _run(main: Coroutine[Any, Any, None], *, log_level: str, json: bool = False)
         factory = asyncio.new_event_loop
     else:
         factory = uvloop.new_event_loop
-    gc.freeze()  # what is imported by now stays: collections need not look at it again and again
+    spare_collections()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
+
+
+def spare_collections() -> None:
+    """Collect garbage rarely, and never what has been imported by now: whole collections hold up the event loop."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def _allow_many_connections() -> None:

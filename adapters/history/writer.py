@@ -44,7 +44,7 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, *, waiting: int = 512, batch: int = 256, burst: int = 20, rate: float = 50
+        self, database: Database, *, waiting: int = 512, batch: int = 64, burst: int = 20, rate: float = 100
     ) -> None:
         self._database = database
         self._room = asyncio.Semaphore(waiting)

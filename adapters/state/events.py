@@ -105,8 +105,7 @@ class RedisEvents:
             if self._dispatcher.closed:
                 raise Unavailable("The connection to Redis was closed.")
             try:
-                with self._link.errors():
-                    entries: Any = await self._link.client.xrange(name, min=f"({last[0]}-{last[1]}")
+                entries: Any = await self._link.command("XRANGE", name, f"({last[0]}-{last[1]}", "+")
                 return list(_numbered((number, fields[b"event"]) for number, fields in entries))
             except Unavailable:
                 if pause is None:

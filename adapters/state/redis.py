@@ -23,7 +23,7 @@ CONNECTIONS = 64
 """The most connections of one process for commands."""
 
 _RETRIES = 5  # after 50, 100, 200, 400, 500 ms at the most: long enough for a server that restarts
-_BATCH = 500
+_BATCH = 40
 
 Argument = str | bytes | int | float
 
