@@ -145,11 +145,12 @@ class Arbiter:
         rng: random.Random,
     ) -> dict[str, Any] | Failure:
         """Ask one judge once: a verdict's fields, or why there are none."""
-        order = list(case.responses)
-        rng.shuffle(order)
-        letters = {chr(ord("A") + i): response.member for i, response in enumerate(order)}
+        lots = [chr(ord("A") + i) for i in range(len(case.responses))]
+        rng.shuffle(lots)
+        letters = {lot: response.member for lot, response in zip(lots, case.responses, strict=True)}
         names = {name for m in letters.values() for name in (m.id, m.model)}
-        candidates = [(chr(ord("A") + i), without_self_references(r.text, names)) for i, r in enumerate(order)]
+        texts = (without_self_references(response.text, names) for response in case.responses)
+        candidates = sorted(zip(lots, texts, strict=True))
         prompt = arbiter_prompt(
             case.ask, case.turns, candidates, self._nonce(), round_=case.round, max_rounds=case.max_rounds
         )

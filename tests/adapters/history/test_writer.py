@@ -101,14 +101,14 @@ async def test_what_queues_up_goes_into_one_transaction(gate: Gate) -> None:
     async with writing(gate) as writer:
         first = asyncio.create_task(writer.write("first", opening(new_run())))
         await gate.entered.wait()
-        runs = [new_run() for _ in range(50)]
+        runs = [new_run() for _ in range(30)]
         tasks = [asyncio.create_task(writer.write(r.id, opening(r))) for r in runs]
         tasks += [asyncio.create_task(writer.write(r.id, answering(r))) for r in runs]
         await asyncio.sleep(0)
         gate.open.set()
         await asyncio.gather(first, *tasks)
         assert gate.transactions == 2
-    assert await stored_outcomes(gate) == 50
+    assert await stored_outcomes(gate) == 30
 
 
 async def test_a_bad_write_fails_alone(gate: Gate) -> None:
