@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from adapters.state.redis import Link, Script
+from adapters.state.redis import Argument, Link, Script
 from core.errors import Unavailable
 from core.telemetry import get_logger
 from core.types import RunEnded, RunEvent, run_event
@@ -34,7 +34,7 @@ QUEUE = 256
 IDLE_SECONDS = 10.0
 """After so long without news a follower looks into the stream, should a publication have been lost."""
 
-_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts to read a stream while Redis is away
+_PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts while Redis is away
 
 EventId = tuple[int, int]
 Numbered = tuple[EventId, RunEvent]
@@ -65,10 +65,14 @@ class RedisEvents:
         self._dispatcher = _Dispatcher(connection, f"{prefix}:events")
 
     async def publish(self, run_id: str, *events: RunEvent) -> None:
-        """Send events, in order, in one round trip. Raises Unavailable."""
+        """Send events, in order, in one round trip.
+
+        Outages of some seconds only delay; longer ones raise Unavailable.
+        """
         if events:
             texts = [event.model_dump_json() for event in events]
-            await self._link.script(_PUBLISH, (self._name(run_id),), (secrets.token_hex(8), KEPT_SECONDS, *texts))
+            arguments: tuple[Argument, ...] = (secrets.token_hex(8), KEPT_SECONDS, *texts)
+            await self._patiently(lambda: self._link.script(_PUBLISH, (self._name(run_id),), arguments))
 
     async def follow(self, run_id: str) -> AsyncGenerator[RunEvent, None]:
         """All events of a run from its first, ending after RunEnded. Close the iterator to stop early.
@@ -101,17 +105,18 @@ class RedisEvents:
 
     async def _read(self, name: str, last: EventId) -> list[Numbered]:
         """What the stream holds after ``last``."""
-        for pause in (*_PATIENCE, None):
+        entries = await self._patiently(lambda: self._link.command("XRANGE", name, f"({last[0]}-{last[1]}", "+"))
+        return list(_numbered((number, fields[b"event"]) for number, fields in entries))
+
+    async def _patiently(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do it, again while Redis is away. Raises Unavailable in the end."""
+        for pause in _PATIENCE:
             if self._dispatcher.closed:
                 raise Unavailable("The connection to Redis was closed.")
-            try:
-                entries: Any = await self._link.command("XRANGE", name, f"({last[0]}-{last[1]}", "+")
-                return list(_numbered((number, fields[b"event"]) for number, fields in entries))
-            except Unavailable:
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
-        raise AssertionError
+            with suppress(Unavailable):
+                return await work()
+            await asyncio.sleep(pause)
+        return await work()
 
 
 class _Dispatcher:
