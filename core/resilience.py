@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -193,11 +193,20 @@ class Caller:
 
     async def _admit(self, key: str) -> str | None:
         """A breaker that cannot be asked (Redis is away) lets the call through: it is there to help, not to harm."""
+        asked = asyncio.ensure_future(self._breakers.admit(key))
         try:
-            return await self._breakers.admit(key)
+            return await asyncio.shield(asked)
         except Unavailable as error:
             log.warning("breaker not asked", model=key, error=str(error))
             return ""
+        except asyncio.CancelledError:  # the breaker may say yes all the same, and then the ticket must go back
+            await asyncio.shield(self._give_back(key, asked))
+            raise
+
+    async def _give_back(self, key: str, asked: asyncio.Future[str | None]) -> None:
+        with suppress(Unavailable):
+            if ticket := await asked:
+                await self._report(key, ticket, None)
 
     async def _resting(self, key: str) -> ModelError:
         try:

@@ -205,6 +205,25 @@ async def test_a_cancelled_call_counts_as_nothing_and_gives_its_ticket_back() ->
 
 
 @virtual_time
+async def test_a_ticket_that_comes_after_a_cancellation_goes_back() -> None:
+    class Slow(FakeBreakers):
+        async def admit(self, key: str) -> str | None:
+            await asyncio.sleep(5)
+            return await super().admit(key)
+
+    calls = Calls(Step("Yes."), breakers=Slow())
+    task = asyncio.create_task(calls.ask())
+    await asyncio.sleep(3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(10)
+    assert calls.breakers.reports == [("a", None)]
+    assert not calls.breakers.out
+    assert calls.attempts == 0
+
+
+@virtual_time
 async def test_a_report_that_is_under_way_is_not_lost_to_a_cancellation() -> None:
     class Slow(FakeBreakers):
         async def report(self, key: str, ticket: str, ok: bool | None) -> None:
