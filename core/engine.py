@@ -195,6 +195,13 @@ class Engine:
         pending = set(tasks)
         patience: float | None = None  # monotonic time up to which stragglers are waited for
         while pending:
+            answers = [o for o in outcomes.values() if isinstance(o, Response)]
+            failed = len(outcomes) - len(answers)
+            quorum = math.ceil(plan.spec.quorum * (len(plan.run.panel) - failed))
+            if patience is None and len(answers) >= max(1, quorum):
+                # Answers that were paid for before count with the time that they took then.
+                took = max(self._clock.monotonic() - started, *(answer.seconds for answer in answers))
+                patience = started + took + max(LEAST_PATIENCE, took * (plan.spec.patience - 1))
             timeout = None if patience is None else max(0.0, patience - self._clock.monotonic())
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
@@ -203,12 +210,6 @@ class Engine:
                 outcome = task.result()
                 outcomes[outcome.member.id] = outcome
                 plan.emit(MemberEnded(round=number, outcome=outcome))
-            answered = sum(isinstance(o, Response) for o in outcomes.values())
-            failed = len(outcomes) - answered
-            quorum = math.ceil(plan.spec.quorum * (len(plan.run.panel) - failed))
-            if patience is None and answered >= max(1, quorum):
-                took = self._clock.monotonic() - started
-                patience = self._clock.monotonic() + max(LEAST_PATIENCE, took * (plan.spec.patience - 1))
 
     async def _member(
         self, plan: _Plan, member: Member, number: int, last: Round | None, deadline: Deadline

@@ -340,6 +340,16 @@ async def test_answers_that_are_paid_for_are_not_asked_for_again() -> None:
 
 
 @virtual_time
+async def test_a_straggler_is_not_waited_for_beside_answers_that_are_paid_for() -> None:
+    cat = catalog()
+    run = make_run(cat)
+    paid = [Response(member=member, text="Paid for.", seconds=5, usage=USED) for member in run.panel[:2]]
+    ran = await run_engine(cat, panel_models(c=HANG), run=begun(run, Round(number=1, outcomes=tuple(paid))))
+    failure = ran.failure("c")
+    assert (failure.kind, failure.seconds) == (K.CANCELLED, 10)
+
+
+@virtual_time
 async def test_a_round_with_its_verdict_is_taken_as_it_is() -> None:
     cat = catalog(max_iterations=2)
     down = Step(ModelError(K.REFUSED, "no"))
