@@ -26,10 +26,10 @@ from core.commands import (
     help_text,
     split_roles,
 )
-from core.errors import BadInput, Duplicate, NotFound
+from core.errors import BadInput, Duplicate, NotFound, Unavailable
 from core.ports import Breakers, Duplicates, History, Jobs, Limits, Sessions
 from core.present import history_text, models_text, roles_text
-from core.types import Ask, Member, Person, Run, ThreadRef, Value
+from core.types import Ask, Member, Person, Run, RunStatus, ThreadRef, Value
 
 PAGE = 10
 """Lines on a page of history."""
@@ -134,7 +134,13 @@ class Service:
         )
         run = self.pending_run(ask)
         await self._history.open_run(run)
-        await self._jobs.submit(ask)
+        try:
+            await self._jobs.submit(ask)
+        except Unavailable as error:  # nobody will work on it, so nobody must wait for it
+            ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": self._clock()}
+            await self._history.update_run(run.model_copy(update=ended))
+            await self._history.mark_delivered(run.id)  # the asker is told now
+            raise
         return run
 
     async def thread_opened(self, run: Run, thread: str) -> Run:

@@ -233,3 +233,7 @@ async def test_a_queue_that_is_away_is_told(desk: Desk) -> None:
     desk.queue.submit = away  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="Redis does not answer"):
         await desk.ask()
+    stored = await desk.history.run("run0")
+    assert stored
+    assert (stored.status, stored.error) == (RunStatus.FAILED, "Redis does not answer.")
+    assert await desk.history.undelivered(Platform.SLACK, START) == [], "a restart has nothing to add"
