@@ -105,7 +105,8 @@ class Refusals:
                 return ModelError(FailureKind.REFUSED, detail)
             case aiohttp.ClientResponseError():
                 return ModelError(FailureKind.BAD_REPLY, f"{self.where} did not answer in the language of the web")
-        return ModelError(unreachable, f"the connection to {self.where} broke off before the answer was whole")
+        detail = f"the connection to {self.where} broke off before the answer was whole"
+        return ModelError(unreachable, detail, usage=Usage())  # the model may have worked: unknown, not nothing
 
     def _error(self, status: int, error: object, retry_after: float | None, usage: Usage | None = None) -> ModelError:
         kind = _kind(status)

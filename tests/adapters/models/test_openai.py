@@ -245,6 +245,13 @@ async def test_fault(
         await models["m1"].complete(ask(), timeout=5)  # the next call is fine
 
 
+@both_ways
+async def test_what_a_call_used_whose_connection_broke_is_unknown(provider: ProviderEmulator, streaming: bool) -> None:
+    provider.model("m1", always="drop_mid")
+    async with pool(provider) as models:
+        assert (await failure(models["m1"], ask(), streaming=streaming)).usage == Usage()
+
+
 async def test_a_cut_stream_says_so(provider: ProviderEmulator) -> None:
     provider.model("m1", text="It began and went on", always="cut")
     async with pool(provider) as models:
