@@ -39,7 +39,6 @@ log = get_logger(__name__)
 DELTA_PAUSE = 0.05
 """Seconds for which text deltas are gathered before they are announced together."""
 
-
 LONGEST_THREAD = 200
 """How many earlier runs of a thread are looked at; what fits the budget of tokens is far less."""
 
@@ -48,7 +47,7 @@ class Journal:
     """Records and announces one run's events, in order. Use as an async context manager.
 
     Leaving the context waits until everything is stored and sent; an error of the store or of the event
-    channel is raised there (and by :meth:`flush`).
+    channel is raised there.
     """
 
     def __init__(self, run: Run, history: History, events: Events) -> None:
