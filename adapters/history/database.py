@@ -49,7 +49,7 @@ class Database:
         }
         if self.backend == "sqlite":
             with translated(url):
-                Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+                _make_openable(Path(url.database or ""))
             driver: dict[str, Any] = {"connect_args": {"timeout": _PATIENCE, "isolation_level": None}}
             self._writing = create_async_engine(url, **one, **driver)
             self._reading = create_async_engine(url, **several, **driver)
@@ -117,7 +117,7 @@ def translated(url: URL) -> Iterator[None]:
             raise NotFound("There is no such run on record.") from error
         cause = error.orig or error
         raise _unavailable(url, cause.__cause__ or cause) from error
-    except OSError as error:  # also the time-outs
+    except (OSError, sqlite3.Error) as error:  # also the time-outs
         raise _unavailable(url, error) from error
 
 
@@ -136,6 +136,13 @@ def _unavailable(url: URL, error: BaseException) -> Unavailable:
         reason = reason.replace(url.password, "***")
     shown = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
     return Unavailable(f"The database at {shown} (DATABASE_URL) does not work: {reason}.")
+
+
+def _make_openable(path: Path) -> None:
+    """Create folder and file, and find out here if they cannot be: a connection of aiosqlite that cannot be opened
+    leaves a thread behind that may outlive the event loop it reports to."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sqlite3.connect(path).close()
 
 
 def _set_up(connection: Any, record: object) -> None:
