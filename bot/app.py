@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,11 @@ QUEUE = "runs"
 
 @dataclass(frozen=True)
 class Core:
-    """The running core, as surfaces need it."""
+    """The running core, as surfaces need it.
+
+    ``finish`` takes no more runs and gives those at work the grace time; what is left is handed over. Leaving
+    :func:`open_core` does the same, if it has not been done.
+    """
 
     settings: Settings
     catalog: Catalog
@@ -41,6 +45,7 @@ class Core:
     history: History
     state: State
     studio: Studio | None
+    finish: Callable[[], Awaitable[None]]
 
 
 def utc_now() -> datetime:
@@ -50,10 +55,11 @@ def utc_now() -> datetime:
 
 @asynccontextmanager
 async def open_core(
-    settings: Settings, catalog: Catalog, *, queue: str = QUEUE, work: bool = True, pace: float = 1.0
+    settings: Settings, catalog: Catalog, *, queue: str | None = None, work: bool = True, pace: float = 1.0
 ) -> AsyncIterator[Core]:
     """Open state, history and queue, and carry out runs here too when ``work``.
 
+    ``queue`` names one for this process alone, which goes with it; left out, it is the one that all share.
     ``pace`` stretches the delays of simulated models. On leaving, runs in flight get the grace time to finish;
     what is left is handed over to other workers. Raises ConfigError or Unavailable.
     """
@@ -62,7 +68,7 @@ async def open_core(
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
-        jobs = await stack.enter_async_context(DocketJobs(url, f"consortium:{queue}"))
+        jobs = await stack.enter_async_context(DocketJobs(url, f"consortium:{queue or QUEUE}", temporary=bool(queue)))
         # A probe must not count as lost while its call may still be under way.
         longest = max(spec.timeout for spec in catalog.models.values())
         breakers = state.breakers(BreakerPolicy(lease=longest + 30))
@@ -79,6 +85,7 @@ async def open_core(
             rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
         )
         studio: Studio | None = None
+        shift = AsyncExitStack()
         if work:
             models = await stack.enter_async_context(ModelPool(catalog, provider_keys(catalog), pace=pace))
             for key in catalog.models:
@@ -93,8 +100,9 @@ async def open_core(
             working = jobs.worker(
                 runner.begin, runner.resume, concurrency=settings.run_concurrency, grace=settings.shutdown_grace
             )
-            await stack.enter_async_context(working)
-        yield Core(settings, catalog, service, state.events, history, state, studio)
+            await stack.enter_async_context(shift)
+            await shift.enter_async_context(working)
+        yield Core(settings, catalog, service, state.events, history, state, studio, shift.aclose)
 
 
 def _make_folder(settings: Settings) -> None:

@@ -6,23 +6,24 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import SecretStr
 
 from adapters.web.server import WebSurface
-from bot.app import Core, open_core
+from bot.app import Core, open_core, utc_now
 from bot.console import ConsolePresenter
 from bot.settings import Settings
 from core.catalog import Catalog
 from core.commands import AskCommand
 from core.delivery import deliver
-from core.errors import ConfigError, ConsortiumError
+from core.errors import ConfigError
 from core.service import Inbound
 from core.telemetry import get_logger
-from core.types import Person, Platform, Run, ThreadRef
+from core.types import Person, Platform, Run, RunStatus, ThreadRef
 
 log = get_logger(__name__)
 
@@ -38,18 +39,42 @@ class Surface(Protocol):
         """Deliver answers that no process has delivered yet."""
         ...
 
-    async def close(self, grace: float) -> None:
-        """Finish deliveries for up to ``grace`` seconds, then disconnect."""
+    async def wait(self) -> None:
+        """Until closed. Raises ConfigError when the platform does not let us in any more."""
         ...
+
+    async def close(self, grace: float) -> None:
+        """Take nothing new, finish deliveries for up to ``grace`` seconds, then disconnect."""
+        ...
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """What people meet: the page, by its URL, and the chat platforms."""
+
+    url: str
+    chats: tuple[Surface, ...]
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Wait for the signal to stop. Raises ConfigError when a platform shuts us out: that needs the operator."""
+        waits = [asyncio.create_task(wait) for wait in (stop.wait(), *(chat.wait() for chat in self.chats))]
+        try:
+            over, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in over:
+                await task
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def serve(settings: Settings, catalog: Catalog, *, work: bool) -> None:
     """Hold the surfaces until SIGTERM or SIGINT; carry out runs too when ``work``."""
-    async with stopping() as stop, open_core(settings, catalog, work=work) as core, surfaces(core) as url:
-        log.info("ready", page=url, working=work)
+    async with stopping() as stop, open_core(settings, catalog, work=work) as core, surfaces(core) as open_surfaces:
+        log.info("ready", page=open_surfaces.url, working=work)
         if core.studio:
             await core.studio.warm()
-        await stop.wait()
+        await open_surfaces.until(stop)
         log.info("stopping", grace=settings.shutdown_grace)
 
 
@@ -67,36 +92,46 @@ async def worker(settings: Settings, catalog: Catalog) -> None:
 
 async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: bool) -> None:
     """Ask one question in the terminal, then serve the page."""
-    async with stopping() as stop, open_core(settings, catalog) as core:
+    async with open_core(settings, catalog) as core:
         print(f"Asking the panel: {question}\n", flush=True)
-        await ask_in_terminal(core, AskCommand(text=question), ConsolePresenter(settings.data_dir / "charts"))
+        presenter = ConsolePresenter(settings.data_dir / "charts")
+        await ask_in_terminal(core, AskCommand(text=question), presenter)
+        presenter.check()
         if not stay:
             return
-        async with surfaces(core, any_port=True) as url:
-            print(f"\nThe page: {url}   (Ctrl-C ends it)", flush=True)
-            await stop.wait()
+        async with stopping() as stop, surfaces(core, any_port=True) as open_surfaces:
+            print(f"\nThe page: {open_surfaces.url}   (Ctrl-C ends it)", flush=True)
+            await open_surfaces.until(stop)
 
 
 async def ask_in_terminal(core: Core, command: AskCommand, presenter: ConsolePresenter) -> Run:
-    """Ask and show it with ``presenter``. Returns the stored run. Raises ConsortiumError when there was no answer."""
+    """Ask and show it with ``presenter``. Returns the stored run, answered or failed."""
     warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
     where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
     run = await core.service.handle(command, Inbound(asker=Person(id="local", name="you"), where=where))
     try:
         await deliver(run, presenter, core.events, core.history)
+    except asyncio.CancelledError:
+        await _give_up(core, run)
+        raise
     finally:
         presenter.stop()
         if warming:
             warming.cancel()
             await asyncio.wait([warming])
-    if presenter.failed_text:
-        raise ConsortiumError(presenter.failed_text)
     return await core.history.run(run.id) or run
 
 
+async def _give_up(core: Core, run: Run) -> None:
+    """The asker has gone, and nobody else can be told: the run is over."""
+    run = await core.history.run(run.id) or run
+    status = RunStatus.DONE if run.answered_at else RunStatus.CANCELLED
+    await core.history.update_run(run.model_copy(update={"status": status, "ended_at": utc_now()}))
+
+
 @asynccontextmanager
-async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[str]:
-    """The page and the configured chat platforms; gives the page's URL. Raises ConfigError."""
+async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[Surfaces]:
+    """The page and the configured chat platforms. Raises ConfigError."""
     settings = core.settings
     async with AsyncExitStack() as stack:
         chats: list[Surface] = []
@@ -110,11 +145,22 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[str]:
         page = WebSurface(core.service, core.events, core.history, slack=slack_http)
         stack.push_async_callback(page.close)
         url = await _listen(page, settings, any_port)
+        stack.push_async_callback(leave, core, chats)
         for chat in chats:
-            stack.push_async_callback(chat.close, settings.shutdown_grace)
             await chat.start()
             await chat.resume()
-        yield url
+        yield Surfaces(url, tuple(chats))
+
+
+async def leave(core: Core, chats: Sequence[Surface]) -> None:
+    """End runs and deliveries within one grace time: what is delivered comes from the runs at work."""
+    closing = [asyncio.create_task(chat.close(core.settings.shutdown_grace)) for chat in chats]
+    try:
+        await core.finish()
+    finally:
+        for result in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("not closed in order", exc_info=result)
 
 
 def _slack(core: Core, token: SecretStr) -> Any:

@@ -15,6 +15,8 @@ with warnings.catch_warnings():
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
 
+discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+
 __all__ = ["Route", "app_commands", "discord", "point_at"]
 
 

@@ -34,6 +34,9 @@ BLOCKS_REFUSED = frozenset(
 )
 """Errors that a text without blocks does not meet."""
 
+TOKEN_REFUSED = frozenset({"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"})
+"""Errors that only the operator can put right, with another token."""
+
 _UNSURE = frozenset({"internal_error", "fatal_error", "request_timeout", "service_unavailable"})
 
 sdk_log = logging.getLogger("slack_sdk.consortium")

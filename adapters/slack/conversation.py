@@ -17,7 +17,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from structlog.contextvars import get_contextvars
 
-from adapters.slack.api import BLOCKS_REFUSED, Api, Responder, Spot, error_code, unsure
+from adapters.slack.api import BLOCKS_REFUSED, TOKEN_REFUSED, Api, Responder, Spot, error_code, unsure
 from adapters.slack.inbound import Identity, Said, is_direct
 from adapters.slack.limits import Timing
 from adapters.slack.places import Places
@@ -59,9 +59,12 @@ class Conversation:
         core: tuple[Service, Events, History],
         spawn: Spawn,
         timing: Timing,
+        refused: Callable[[str], None],
     ) -> None:
+        """``refused`` is told Slack's word when it takes the bot's token no more."""
         self._me, self._api, self._session, self._spawn, self._timing = me, api, session, spawn, timing
         self._service, self._events, self._history = core
+        self._refused = refused
         self._places = Places(api)
         self._shown: set[str] = set()
 
@@ -182,6 +185,9 @@ class Conversation:
             if not ours:
                 log.exception("not carried out", code=error_code(error))
             code = error_code(error)
+            if code in TOKEN_REFUSED:
+                self._refused(code)
+                return
             try:
                 await tell(cannot_post(code, self._me.name) if _is_closed(code) else user_text(error, run_id), active)
             except (SlackApiError, aiohttp.ClientError, TimeoutError) as silent:

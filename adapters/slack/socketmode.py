@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api import sdk_log
+from adapters.slack.api import TOKEN_REFUSED, error_code, sdk_log
 
 _LONGEST_WAIT = 30.0  # seconds between two attempts to connect
 
@@ -22,9 +24,10 @@ class PacedSocketClient(SocketModeClient):
     """The SDK's client, which asks for a new URL at a decent pace.
 
     The first reconnect after a quiet time is immediate; repeats wait, twice as long each time. ``ping_interval``
-    is the measure of quiet.
+    is the measure of quiet. ``refused`` is told Slack's word when it takes the token no more.
     """
 
+    refused: Callable[[str], None]
     _last = float("-inf")
     _wait = 0.0
 
@@ -36,18 +39,31 @@ class PacedSocketClient(SocketModeClient):
         await asyncio.sleep(self._wait)
         self._wait = min(max(2 * self._wait, self.ping_interval / 10), _LONGEST_WAIT)
         self._last = loop.time()
-        return await super().issue_new_wss_url()
+        try:
+            return await super().issue_new_wss_url()
+        except SlackApiError as error:
+            if error_code(error) in TOKEN_REFUSED:
+                self.refused(error_code(error))
+            raise
 
 
 class SocketMode(AsyncBaseSocketModeHandler):
     """One connection to Slack that hands what arrives to a Bolt app."""
 
-    def __init__(self, app: AsyncApp, web: AsyncWebClient, app_token: str, ping_interval: float) -> None:
+    def __init__(
+        self,
+        app: AsyncApp,
+        web: AsyncWebClient,
+        app_token: str,
+        ping_interval: float,
+        refused: Callable[[str], None],
+    ) -> None:
         self.app = self._bolt = app
         self._ping_interval = ping_interval
         self.client: PacedSocketClient = PacedSocketClient(
             app_token, logger=sdk_log, web_client=web, ping_interval=ping_interval
         )
+        self.client.refused = refused
         self.client.socket_mode_request_listeners.append(self.handle)
         self._watchdog: asyncio.Task[None] | None = None
 

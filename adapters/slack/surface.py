@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -28,6 +30,13 @@ from adapters.slack.socketmode import SocketMode
 from core.errors import ConfigError, Unavailable
 from core.ports import Events, History
 from core.service import Service
+from core.telemetry import get_logger
+
+log = get_logger(__name__)
+
+# It warns that SLACK_BOT_TOKEN, which it finds in the environment by itself, is not needed.
+bolt_log = logging.getLogger("slack_bolt.consortium")
+bolt_log.setLevel(logging.ERROR)
 
 DEFAULT_TIMING = Timing()
 _WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
@@ -70,6 +79,8 @@ class SlackSurface:
         self._socket: SocketMode | None = None
         self._app: AsyncApp | None = None
         self._conversation: Conversation | None = None
+        self._over = asyncio.Event()
+        self._refusal: ConfigError | None = None
 
     async def start(self) -> None:
         """Log in and begin to listen. Raises ConfigError for tokens Slack refuses, Unavailable if it is down."""
@@ -93,16 +104,17 @@ class SlackSurface:
         team = None if login.get("is_enterprise_install") else str(login["team_id"])
         me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
         core = (self._service, self._events, self._history)
-        self._conversation = Conversation(
-            me, Api(client, session, me.bot, timing.repeats), session, core, self._spawn, timing
-        )
+        api = Api(client, session, me.bot, timing.repeats)
+        refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
+        self._conversation = Conversation(me, api, session, core, self._spawn, timing, refused)
         self._app = self._listen(me, AsyncWebClient(**options), self._conversation)
         if config.app_token:
             token = config.app_token.get_secret_value()
             ticket = await self._login(
                 "SLACK_APP_TOKEN", _WRITE_APP, lambda: client.apps_connections_open(app_token=token)
             )
-            self._socket = SocketMode(self._app, client, token, timing.ping)
+            refused = partial(self._refused, "SLACK_APP_TOKEN", _WRITE_APP)
+            self._socket = SocketMode(self._app, client, token, timing.ping, refused)
             try:
                 await self._socket.open(str(ticket["url"]), timing.connect)
             except TimeoutError:
@@ -116,7 +128,14 @@ class SlackSurface:
                 raise Unavailable(
                     f"Slack does not answer at {self._config.api_url} ({type(error).__name__})."
                 ) from error
-            raise ConfigError(f"{setting}: Slack refuses it ({error_code(error)}); {fix}") from None
+            raise _refusal(setting, fix, error_code(error)) from None
+
+    def _refused(self, setting: str, fix: str, code: str) -> None:
+        """A token that was good is not any more."""
+        if self._refusal is None:
+            self._refusal = _refusal(setting, fix, code)
+            log.error("Slack is off", reason=str(self._refusal))
+            self._over.set()
 
     def _listen(self, me: Identity, client: AsyncWebClient, conversation: Conversation) -> AsyncApp:
         """The Bolt app. It is told who it is, so that it asks Slack nothing before it acknowledges."""
@@ -128,7 +147,7 @@ class SlackSurface:
                 enterprise_id=enterprise_id, team_id=team_id, bot_user_id=me.user, bot_id=me.bot, bot_token=token
             )
 
-        app = AsyncApp(name="consortium", client=client, authorize=authorize, signing_secret=secret)
+        app = AsyncApp(name="consortium", client=client, authorize=authorize, signing_secret=secret, logger=bolt_log)
 
         async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
@@ -157,6 +176,12 @@ class SlackSurface:
         if self._conversation is not None:
             await self._conversation.resume(self._clock())
 
+    async def wait(self) -> None:
+        """Until closed. Raises ConfigError when Slack takes a token no more."""
+        await self._over.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
     async def idle(self) -> None:
         """Wait until nothing is being carried out or shown."""
         while self._tasks:
@@ -182,9 +207,14 @@ class SlackSurface:
         if self._session is not None:
             await self._session.close()
         self._app = self._socket = self._session = None
+        self._over.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _refusal(setting: str, fix: str, code: str) -> ConfigError:
+    return ConfigError(f"{setting}: Slack refuses it ({code}); {fix}")

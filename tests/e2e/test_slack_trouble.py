@@ -138,6 +138,20 @@ async def test_wrong_tokens_are_named_with_the_remedy(slack: SlackEmulator, core
         await surface_of(slack, core, app_token="xapp-wrong").start()
 
 
+async def test_an_app_token_that_is_revoked_ends_the_surface(stage: Stage) -> None:
+    stage.slack.fault("apps.connections.open", times=1000, error="token_revoked")
+    await stage.slack.disconnect("link_disabled")
+    with pytest.raises(ConfigError, match="SLACK_APP_TOKEN: Slack refuses it \\(token_revoked\\); write an app-level"):
+        await asyncio.wait_for(stage.surface.wait(), 20)
+
+
+async def test_a_bot_token_that_is_revoked_ends_the_surface(stage: Stage) -> None:
+    await stage.ask(QUESTION, options="--no-charts --consortium slow")
+    stage.slack.fault("*", times=1000, error="invalid_auth")
+    with pytest.raises(ConfigError, match="SLACK_BOT_TOKEN: Slack refuses it"):
+        await asyncio.wait_for(stage.surface.wait(), 20)
+
+
 async def test_slack_may_be_down_for_a_moment_at_the_start(slack: SlackEmulator, core: Core) -> None:
     slack.fault("auth.test", status=503, times=2)
     async with on_stage(slack, core) as stage:

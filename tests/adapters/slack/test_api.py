@@ -111,9 +111,11 @@ async def test_a_response_url_is_not_overused(slack: SlackEmulator, session: aio
 
 async def test_a_dead_ticket_is_replaced(slack: SlackEmulator, web: AsyncWebClient) -> None:
     app = AsyncApp(client=web, signing_secret="")
-    socket = SocketMode(app, web, slack.app_token, ping_interval=0.1)
+    refused: list[str] = []
+    socket = SocketMode(app, web, slack.app_token, ping_interval=0.1, refused=refused.append)
     try:
         await socket.open(slack.base_url.replace("http", "ws", 1) + "/link/?ticket=dead", timeout=10)
         await slack.connected()
     finally:
         await socket.close()
+    assert refused == []
