@@ -81,7 +81,7 @@ async def _ask(
     from bot.settings import load_settings
     from core.commands import AskCommand
 
-    settings = load_settings()
+    settings = load_settings().hasty
     command = AskCommand(text=text, consortium=consortium, domain=domain, charts=charts)
     # A queue of its own: another process with other models must not take this run.
     async with open_core(settings, load_catalog(settings), queue=f"cli-{os.getpid()}") as core:
@@ -90,6 +90,7 @@ async def _ask(
         run = await ask_in_terminal(core, command, presenter)
     if as_json:
         print(run.model_dump_json(indent=2))
+    presenter.check()
 
 
 @app.command()
@@ -130,7 +131,7 @@ def demo(
     from bot.processes import demo as run
 
     settings, catalog = _configured()
-    _run(run(settings, catalog, question=question, stay=stay), log_level="WARNING")
+    _run(run(settings.hasty, catalog, question=question, stay=stay), log_level="WARNING")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.delivery import RunView
-from core.errors import ConfigError
+from core.errors import ConfigError, ConsortiumError
 from core.present import FAILED_BECAUSE, answer_text, member_state
 from core.types import Chart, Response, Run
 
@@ -25,7 +25,7 @@ class ConsolePresenter:
         self._charts_dir = charts_dir
         self._live: Live | None = None
         self._told: set[tuple[int, str]] = set()
-        self.failed_text: str | None = None
+        self._failed_text: str | None = None
 
     async def progress(self, view: RunView) -> None:
         """Members' states, redrawn in place on a terminal, a line each as they end in a pipe."""
@@ -90,7 +90,12 @@ class ConsolePresenter:
     async def failed(self, run: Run, text: str) -> None:
         """Keep the reason; the command ends with it."""
         self.stop()
-        self.failed_text = text
+        self._failed_text = text
+
+    def check(self) -> None:
+        """Raises ConsortiumError when the run gave no answer."""
+        if self._failed_text:
+            raise ConsortiumError(self._failed_text)
 
 
 class JsonPresenter(ConsolePresenter):

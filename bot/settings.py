@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def hasty(self) -> Settings:
+        """The same without a grace time: for a person at a terminal, who wants out on Ctrl-C."""
+        return self.model_copy(update={"shutdown_grace": 0.0})
+
+    @property
     def history_url(self) -> str:
         """Where history lives: DATABASE_URL, or an SQLite file in the data folder."""
         return self.database_url or f"sqlite:///{self.data_dir / 'consortium.db'}"

@@ -7,10 +7,12 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from redis.exceptions import RedisError
 
 from adapters.state.redis import redis_errors
 from core.telemetry import get_logger
@@ -31,11 +33,14 @@ _SUBMITS = 32  # each takes a connection
 class DocketJobs:
     """Implements :class:`core.ports.Jobs`. Use it as an async context manager.
 
-    ``lease`` is for how many seconds nothing may be heard of a worker before its runs go to another.
+    ``lease`` is for how many seconds nothing may be heard of a worker before its runs go to another. A
+    ``temporary`` queue is forgotten at the end, with what is in it.
     """
 
-    def __init__(self, url: str, name: str = "consortium:jobs", *, lease: float = 10.0) -> None:
-        self._url, self._name, self._lease = url, name, timedelta(seconds=lease)
+    def __init__(
+        self, url: str, name: str = "consortium:jobs", *, lease: float = 10.0, temporary: bool = False
+    ) -> None:
+        self._url, self._name, self._lease, self._temporary = url, name, timedelta(seconds=lease), temporary
         self._submits = asyncio.Semaphore(_SUBMITS)
         self._stack = AsyncExitStack()
         self._docket: Docket
@@ -53,6 +58,10 @@ class DocketJobs:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._temporary:
+            with suppress(RedisError):
+                async with self._docket.redis() as redis:  # all its other keys expire
+                    await redis.delete(self._docket.stream_key)
         await self._stack.aclose()
 
     async def submit(self, ask: Ask) -> None:
