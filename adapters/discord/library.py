@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
 
+# Nor need it be told that voice lacks its libraries.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
 __all__ = ["Route", "app_commands", "discord", "point_at"]

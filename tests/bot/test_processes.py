@@ -99,7 +99,7 @@ class Leaving:
 async def test_runs_and_surfaces_share_one_grace_time(tmp_path: Path) -> None:
     where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
     begun, over = asyncio.Event(), asyncio.Event()
-    async with open_core(settings_in(tmp_path), catalog(), pace=0.2) as core:
+    async with open_core(settings_in(tmp_path), catalog(), pace=0.02) as core:
         run = await core.service.handle(
             AskCommand(text="Is it late?", charts=False), Inbound(asker=Person(id="me"), where=where)
         )
