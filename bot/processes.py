@@ -106,9 +106,9 @@ async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: boo
 
 async def ask_in_terminal(core: Core, command: AskCommand, presenter: ConsolePresenter) -> Run:
     """Ask and show it with ``presenter``. Returns the stored run, answered or failed."""
-    warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
     where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
     run = await core.service.handle(command, Inbound(asker=Person(id="local", name="you"), where=where))
+    warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
     try:
         await deliver(run, presenter, core.events, core.history)
     except asyncio.CancelledError:

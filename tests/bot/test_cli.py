@@ -6,18 +6,22 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from adapters.history import SqlHistory
 from bot import cli
-from core.types import Run, RunStatus
+from core.types import Person, Platform, Run, RunStatus, ThreadRef
 from tests.emulators.provider import ProviderEmulator
 
+# Where a test run is in the background of a shell, Ctrl-C is ignored in all that it starts.
+PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from bot.cli import main; main()"
 COMMANDS = ("ask", "serve", "worker", "demo", "models")
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -40,17 +44,22 @@ class Terminal:
         self.env = {name: os.environ[name] for name in kept if name in os.environ}
         self.env |= {"SHUTDOWN_GRACE": "1", "COLUMNS": "200"}
 
-    async def run(self, *args: str, stdin: str = "", **env: str) -> Ended:
+    async def run(self, *args: str, stdin: str = "", interrupt: Awaitable[object] | None = None, **env: str) -> Ended:
+        """Run it to its end; ``interrupt``: wait for that, then press Ctrl-C."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from bot.cli import main; main()", *args),
+            *(sys.executable, "-c", PROGRAM, *args),
             cwd=self.folder,
             env={**self.env, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        ended = asyncio.create_task(process.communicate(stdin.encode()))
         try:
-            out, err = await process.communicate(stdin.encode())
+            if interrupt:
+                await interrupt
+                process.send_signal(signal.SIGINT)
+            out, err = await ended
         finally:
             if process.returncode is None:
                 process.kill()
@@ -117,7 +126,7 @@ def test_the_version_is_told() -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 async def test_a_wrong_setting_ends_it_with_one_line(terminal: Terminal, env: dict[str, str], line: str) -> None:
-    ended = await terminal.run("ask", "Is it so?", **env)
+    ended = await terminal.run("ask", "Is it so?", interrupt=None, **env)
     assert (ended.code, ended.out) == (2, "")
     assert re.fullmatch(f"consortium: {line}\n", ended.err), ended.err
 
@@ -181,6 +190,31 @@ async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, pro
     assert [line.partition(":")[2].partition(":")[0] for line in lines[1:]] == [" - one", " - two"]
     assert "Traceback" not in ended.err
     assert provider.key not in ended.err
+
+
+async def test_a_run_without_an_answer_is_whole_json_too(terminal: Terminal, provider: ProviderEmulator) -> None:
+    for name in ("one", "two"):
+        provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
+    ended = await terminal.run("ask", "--json", "Is it so?")
+    assert ended.code == 2
+    run = Run.model_validate_json(ended.out)
+    assert run.status is RunStatus.FAILED
+    assert [failure.member.id for failure in run.rounds[0].failures] == ["one", "two"]
+    assert run.error
+    assert run.error.splitlines()[0] in ended.err
+
+
+async def test_ctrl_c_ends_an_ask_at_once_and_the_run_with_it(terminal: Terminal, provider: ProviderEmulator) -> None:
+    for name in ("one", "two"):
+        provider.model(name, always="hang")
+    async with asyncio.timeout(30):
+        ended = await terminal.run("ask", "Is it so?", interrupt=provider.arrived(2), SHUTDOWN_GRACE="600")
+    assert (ended.code, ended.out) == (130, "")
+    assert "Traceback" not in ended.err
+    async with SqlHistory(f"sqlite:///{terminal.folder / 'data' / 'consortium.db'}") as history:
+        where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
+        (row,) = await history.page(Person(id="local"), where, 10, 0)
+    assert row.status is RunStatus.CANCELLED
 
 
 async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from adapters.state.jobs import DocketJobs
 from adapters.state.valkey import embedded_valkey
@@ -50,6 +51,15 @@ async def test_a_run_reaches_the_worker_as_it_was(url: str, prefix: str) -> None
     async with DocketJobs(url, prefix) as jobs, jobs.worker(got.put):
         await jobs.submit(ask("r1"))
         assert await asyncio.wait_for(got.get(), 10) == ask("r1")
+
+
+async def test_a_temporary_queue_leaves_nothing_for_ever(url: str, prefix: str) -> None:
+    done = Done()
+    async with DocketJobs(url, prefix, temporary=True) as jobs, jobs.worker(done):
+        await jobs.submit(ask("r1"))
+        await done.until(1)
+    async with Redis.from_url(url) as redis:
+        assert [key async for key in redis.scan_iter(f"{prefix}:*") if await redis.ttl(key) == -1] == []
 
 
 async def test_runs_wait_for_a_worker(url: str, prefix: str) -> None:
