@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 import time
 
 from adapters.discord import limits
@@ -51,10 +52,11 @@ class DiscordPresenter:
 
     async def answer(self, run: Run) -> None:
         """Post the answer in as many messages as it takes, each once."""
-        words = answer_text(run)
-        body = words.model_copy(update={"footer": ""}).markdown()
-        for number, page in enumerate(split(body, self._small(words.footer))):
-            await self._poster.post(f"answer {number}", page)
+        if not (self._resumed and await self._answered()):
+            words = answer_text(run)
+            body = words.model_copy(update={"footer": ""}).markdown()
+            for number, page in enumerate(split(body, self._small(words.footer))):
+                await self._poster.post(f"answer {number}", page)
         await self._drop_progress()
 
     async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
@@ -63,7 +65,7 @@ class DiscordPresenter:
             if note:
                 await self._poster.post("charts", clip("", note))
             return
-        uploads = [Upload(c.filename, c.png, cut(c.alt, limits.ALT_TEXT)) for c in charts]
+        uploads = [Upload(f"{run.id}-{c.filename}", c.png, cut(c.alt, limits.ALT_TEXT)) for c in charts]
         titles = " · ".join(f"**{c.title}**" for c in charts)
         try:
             await self._poster.post("charts", clip(titles, note or ""), uploads)
@@ -94,6 +96,12 @@ class DiscordPresenter:
             message = self._poster.spot.message(self._progress_id)
             await persist(lambda: message.edit(content=text), self._timing)
         self._shown = text
+
+    async def _answered(self) -> bool:
+        """After a restart: whether all of the answer stands. Its last message names the run in small print; the
+        notes there may be others now."""
+        end = re.compile(rf"^-# (?!{re.escape(self._mark)}$).*\brun {re.escape(self._run.id)}\b", re.MULTILINE)
+        return await self._poster.find(lambda m: end.search(m.content) is not None) is not None
 
     async def _adopt_progress(self) -> None:
         """After a restart: go on with the progress message that the earlier process left."""

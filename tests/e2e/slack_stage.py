@@ -73,6 +73,7 @@ def catalog(provider: ProviderEmulator | None = None, **extra: Any) -> Catalog:
             "stuck": (("ada", "bert", "hanging"), "judge"),
             "rubbish": (("ada", "bert", "cleo"), "babbler"),
             "long": (("wordy",), "judge"),
+            "verbose": (("wordy:2",), "babbler"),
             "dead": (("gone", "lost"), "judge"),
         }
         for name, (members, arbiter) in panels.items():

@@ -40,7 +40,8 @@ async def test_an_ask_becomes_a_thread_with_answer_and_charts(stage: Stage) -> N
     assert "(simulated)" in answer.content
     assert answer.flags & 4, "link previews are suppressed"
     files = emu.files(thread.id)
-    assert [file.filename for file in files] == ["heatmap.png", "emotions.png"]
+    run = await stage.run_of(answer)
+    assert [file.filename for file in files] == [f"{run.id}-heatmap.png", f"{run.id}-emotions.png"]
     for file in files:
         assert file.content_type == "image/png"
         assert file.width

@@ -336,6 +336,46 @@ async def test_a_process_that_ends_between_answer_and_note_posts_it_once(emu: Di
     assert len(stage.answers(thread.id)) == 1
 
 
+@pytest.mark.parametrize("place", ["thread", "channel"])
+async def test_a_process_that_ends_between_answer_and_charts_posts_each_once(
+    emu: DiscordEmulator, tmp_path: Path, provider: ProviderEmulator, place: str
+) -> None:
+    for name in ("ada", "bert", "cleo"):
+        provider.model(name, text="Some more words to fill the line.\n\n" * 200)
+    provider.model("judge", reply="rubbish")
+    flat = emu.add_channel("flat", deny_bot=Permission.CREATE_PUBLIC_THREADS) if place == "channel" else None
+    async with on_stage(emu, tmp_path, provided(provider), timing=replace(TIMING, retries=(), redeliver=())) as stage:
+        await stage.ask(QUESTION, channel_id=flat, charts=True)
+        where = flat or (await emu.wait_for(lambda: emu.threads, 20))[0].id
+        await emu.wait_for(lambda: stage.answers(where), 20)
+        fault = emu.faults.status(503, "POST", POST, times=1000)
+        await emu.wait_for(lambda: fault.hits, 40)
+        await emu.wait_for(lambda: not stage.progress(where), 20)
+        answer = [m.id for m in emu.messages(where) if m.author == emu.bot]
+        assert len(answer) > 3
+    emu.faults.clear()
+    for _ in range(2):
+        async with on_stage(emu, tmp_path, provided(provider)):
+            [charts] = await emu.wait_for(lambda: [m.id for m in emu.messages(where) if m.attachments], 40)
+        assert [m.id for m in emu.messages(where) if m.author == emu.bot and m.id != charts] == answer
+
+
+async def test_charts_of_another_run_do_not_count_after_a_restart(emu: DiscordEmulator, tmp_path: Path) -> None:
+    place = emu.dm_channel_id
+    async with on_stage(emu, tmp_path, timing=replace(TIMING, retries=(), redeliver=())) as stage:
+        await stage.ask(QUESTION, channel_id=place, charts=True)
+        await stage.settled(place)
+        fault = emu.faults.status(503, "POST", POST, times=1000)
+        await emu.wait_for(lambda: fault.hits, 40)
+        emu.faults.clear()
+        await stage.ask("And at night?", channel_id=place, charts=True)
+        await emu.wait_for(lambda: len(emu.files(place)) == 2, 40)
+    async with on_stage(emu, tmp_path) as stage:
+        await emu.wait_for(lambda: len(emu.files(place)) == 4, 40)
+        runs = {(await stage.run_of(answer)).id for answer in await stage.settled(place, 2)}
+    assert {file.filename.partition("-")[0] for file in emu.files(place)} == runs
+
+
 async def test_everything_holds_under_the_usual_rate_limits(tmp_path: Path) -> None:
     async with DiscordEmulator(ack_deadline=20.0) as emu:
         async with on_stage(emu, tmp_path, timing=replace(TIMING, call=30.0, thread=8.0)) as stage:

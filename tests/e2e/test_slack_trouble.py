@@ -222,6 +222,23 @@ async def test_a_restart_in_the_middle_gives_one_answer_and_keeps_history(
         assert len(stage.replies(root.ts)) == 1
 
 
+async def test_a_process_that_ends_between_answer_and_charts_posts_each_once(slack: SlackEmulator, core: Core) -> None:
+    async with on_stage(slack, core) as stage:
+        slack.fault("files.getUploadURLExternal", times=1000, error="internal_error")
+        root = await stage.ask(QUESTION, options="--consortium verbose")
+        await slack.wait_for(lambda: slack.calls_to("files.getUploadURLExternal"), 50)
+        await stage.surface.close(0)
+        answer = [shown(m) for m in stage.replies(root.ts)]
+        assert len(answer) > 1
+    slack.clear_faults()
+    for _ in range(2):
+        async with on_stage(slack, core) as stage:
+            await stage.surface.resume()
+            charts = await stage.charts(root.ts)
+            await stage.idle()
+            assert [shown(m) for m in stage.replies(root.ts) if m.ts != charts.ts] == answer
+
+
 async def test_an_ask_whose_process_died_before_it_posted_gets_its_thread(stage: Stage) -> None:
     where = ThreadRef(platform=Platform.SLACK, workspace=stage.slack.team_id, channel=stage.slack.channel)
     inbound = Inbound(asker=Person(id=stage.slack.user), where=where)
