@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -92,7 +92,12 @@ COMMANDS = tuple(dict.fromkeys(u.name for u in USAGES))
 
 def help_text(prefix: str = "/consortium") -> str:
     """The help as Markdown; ``prefix`` is what comes before a command on this platform."""
-    lines = [f"- `{f'{prefix} {u.usage}'.strip()}`: {u.does}" for u in USAGES]
+    return help_with(Usage(u.name, f"{prefix} {u.usage}".strip(), u.does) for u in USAGES)
+
+
+def help_with(usages: Iterable[Usage]) -> str:
+    """The help for a platform where commands are written in its own way."""
+    lines = [f"- `{u.usage}`: {u.does}" for u in usages]
     return (
         "**Consortium** asks a panel of language models the same question, brings them to one answer, and says who "
         "disagreed, who failed and what it cost.\n\n"

@@ -205,7 +205,8 @@ class Service:
         return dict(zip(models, dealt, strict=False)), note
 
     def _role(self, name: str) -> str:
-        """A known role by its proper name, whatever its case; anything else stands as free text."""
+        """A known role by its proper name, whatever its case; anything else stands as free text, on one line."""
+        name = " ".join(name.split())
         return next((known for known in self.catalog.all_roles if known.lower() == name.lower()), name)
 
     def _known(self, what: str, name: str | None, names: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from adapters.discord import limits
@@ -20,6 +20,8 @@ from core.commands import (
     ModelsCommand,
     RolesCommand,
     ShuffleRoles,
+    Usage,
+    help_with,
 )
 from core.telemetry import get_logger
 
@@ -143,6 +145,19 @@ class ConsortiumGroup(app_commands.Group):
         simulated = {key for key, spec in self._catalog.models.items() if spec.provider == "simulated"}
         labels = {key: f"{key} (simulated)" if key in simulated else key for key in self._catalog.models}
         return choices(labels, typed)
+
+
+def slash_help(group: ConsortiumGroup) -> str:
+    """The help where slash commands are what there is, with their options as Discord names them."""
+    order = [usage.name for usage in USAGES]
+    commands = [command for command in group.walk_commands() if isinstance(command, app_commands.Command)]
+    commands.sort(key=lambda command: order.index(command.qualified_name.split()[1]))
+    return help_with(Usage(c.name, " ".join([f"/{c.qualified_name}", *_options(c)]), c.description) for c in commands)
+
+
+def _options(command: app_commands.Command[Any, ..., Any]) -> Iterator[str]:
+    for option in command.parameters:
+        yield f"{option.name}: …" if option.required else f"[{option.name}: …]"
 
 
 class Tree(app_commands.CommandTree[discord.Client]):

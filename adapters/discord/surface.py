@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
-from adapters.discord.commands import Interaction
+from adapters.discord.commands import ConsortiumGroup, Interaction, slash_help
 from adapters.discord.connection import Connection, DiscordConfig
 from adapters.discord.inbound import (
     cannot_write,
@@ -31,11 +31,11 @@ from adapters.discord.presenter import DiscordPresenter
 from adapters.discord.render import cut, quote
 from adapters.discord.replies import acknowledge, refuse, reply, whisper
 from adapters.discord.threads import NoThread, open_thread
-from core.commands import AskCommand, Command, parse_message
+from core.commands import AskCommand, Command, HelpCommand, parse_message
 from core.delivery import deliver
 from core.errors import Duplicate, Refused, user_text
 from core.ports import Events, History
-from core.service import Reply, Service
+from core.service import Inbound, Reply, Service
 from core.telemetry import bind_run, get_logger
 from core.types import Platform, Run
 
@@ -57,6 +57,7 @@ class DiscordSurface:
         self._service, self._events, self._history = service, events, history
         self._timing = timing or Timing()
         self._connection = Connection(config, service.catalog, self, self._timing)
+        self._help = slash_help(ConsortiumGroup(service.catalog, self.on_command))
         self._closing = False
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +111,7 @@ class DiscordSurface:
                 inbound = from_interaction(interaction)
                 if asks:
                     check_may_answer(interaction.app_permissions, inbound.where)
-                match await self._service.handle(command, inbound):
+                match await self._handle(command, inbound):
                     case Run() as run:
                         await self._show_command(run, interaction)
                     case Reply() as answer:
@@ -162,11 +163,16 @@ class DiscordSurface:
         if may is not None:
             check_may_answer(may, inbound.where)
         check_not_personal(command, inbound)
-        match await self._service.handle(command, inbound):
+        match await self._handle(command, inbound):
             case Run() as run:
                 await self._show_mention(run, message, spot, may)
             case Reply() as answer:
                 await reply(spot, answer.text, self._timing)
+
+    async def _handle(self, command: Command, inbound: Inbound) -> Reply | Run:
+        """What the service makes of a command. In servers the help tells of slash commands, which look otherwise."""
+        result = await self._service.handle(command, inbound)
+        return Reply(text=self._help) if isinstance(command, HelpCommand) and inbound.prefix else result
 
     async def _known(self, channel: object) -> object:
         """A channel that the library does not know is a thread that was archived: ask what it is."""

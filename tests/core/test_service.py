@@ -132,7 +132,7 @@ async def test_what_is_refused_for_its_words_costs_nothing(state: State, history
 
 async def test_roles_belong_to_a_person_in_a_channel_and_go_with_the_run(desk: Desk) -> None:
     assert "- a: Rawlsian" in await desk.say(AssignRole(model="A", role="rawlsian"))
-    await desk.say(AssignRole(model="b", role="a tired nurse"))
+    await desk.say(AssignRole(model="b", role="a tired\n  nurse"))
     run = await desk.ask()
     assert [m.role for m in run.panel] == ["Rawlsian", "Rawlsian", "a tired nurse", None]
     assert run.ask.roles == {"a": "Rawlsian", "b": "a tired nurse"}

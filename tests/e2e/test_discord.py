@@ -132,6 +132,8 @@ async def test_direct_messages(stage: Stage) -> None:
     await stage.settled(emu.dm_channel_id, 3)
     await emu.say(emu.alice, emu.dm_channel_id, "history")
     await emu.wait_for(lambda: "**Your questions**" in emu.messages(emu.dm_channel_id)[-1].content, 20)
+    await emu.say(emu.alice, emu.dm_channel_id, "help")
+    await emu.wait_for(lambda: "- `roles assign model role`" in emu.messages(emu.dm_channel_id)[-1].content, 20)
     assert emu.threads == []
     elsewhere = await emu.command(emu.alice, "consortium history")
     assert "not asked anything" in await stage.told(elsewhere), "what is private stays in its channel"
@@ -179,7 +181,10 @@ async def test_models_and_help(stage: Stage) -> None:
     models = await stage.told(await emu.command(emu.alice, "consortium models"))
     assert "- optimist (simulated): ready" in models
     assert "- deep: pragmatist, optimist, skeptic; arbiter arbiter" in models
-    assert "`/consortium roles assign model role`" in await stage.told(await emu.command(emu.alice, "consortium help"))
+    told = await stage.told(await emu.command(emu.alice, "consortium help"))
+    assert "`/consortium ask question: … [consortium: …] [domain: …] [charts: …]`: Ask the panel" in told
+    assert "`/consortium roles list`" in told
+    assert "--" not in told
     assert emu.messages(emu.channel_id) == []
 
 
