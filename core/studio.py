@@ -23,7 +23,10 @@ from typing import TypeVar
 
 from core.analysis import LONGEST
 from core.errors import Unavailable
+from core.telemetry import get_logger
 from core.types import Analysis, Chart, Member, Response
+
+log = get_logger(__name__)
 
 R = TypeVar("R")
 
@@ -54,8 +57,11 @@ class Studio:
         await self.aclose()
 
     async def warm(self) -> None:
-        """Start the processes now; returns when they are ready, which takes some seconds."""
-        await self._ready()
+        """Start the processes now; returns when they are ready, which takes some seconds, or cannot be had for now."""
+        try:
+            await self._ready()
+        except Unavailable as error:
+            log.warning("not warm", error=str(error))
 
     async def aclose(self) -> None:
         """End the processes once the calls inside are done; calls that still wait raise Unavailable."""
@@ -122,15 +128,17 @@ def _start(workers: int) -> ProcessPoolExecutor:
     """A pool whose workers all run. Raises Unavailable when they cannot be started."""
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
-    if forks:
-        context.set_forkserver_preload(["core.workshop"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open_worker)
+    pool: ProcessPoolExecutor | None = None
     try:
+        if forks:
+            context.set_forkserver_preload(["core.workshop"])
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open_worker)
         # The pool starts a worker for a call that finds none free: these calls overlap.
         for future in [pool.submit(time.sleep, 0.05) for _ in range(workers)]:
             future.result()
     except (BrokenProcessPool, OSError, EOFError) as error:
-        pool.shutdown(wait=False)
+        if pool:
+            pool.shutdown(wait=False)
         raise Unavailable("The processes that analyse answers could not be started.") from error
     return pool
 

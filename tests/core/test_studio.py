@@ -145,6 +145,39 @@ def test_the_serving_process_stays_light() -> None:
     assert done.stdout.strip() == "set()"
 
 
+NO_HANDLES = """
+import asyncio, os, resource
+from core.errors import Unavailable
+from core.studio import Studio
+from core.types import Member, Response
+
+async def main():
+    await asyncio.to_thread(int)  # what the thread itself needs is there
+    next_handle = os.dup(0)
+    os.close(next_handle)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_handle, next_handle))
+    async with Studio() as studio:
+        await studio.warm()
+        try:
+            await studio.analyse([Response(member=Member(id="a", model="m"), text="So it is.", seconds=1)])
+        except Unavailable as error:
+            print(error, flush=True)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits here")
+def test_processes_that_cannot_be_started_end_nothing_but_what_needs_them(tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(NO_HANDLES)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "The processes that analyse answers could not be started."
+
+
 OWNER = """
 import asyncio, time
 from core.studio import Studio
