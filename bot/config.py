@@ -23,6 +23,15 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "limits": LimitSpec,
 }
 
+_PATTERNS = {
+    "[key]": "a name has letters, digits, dots, dashes and underscores only, at most 40",
+    "base_url": "is no address; write e.g. https://host/v1",
+    "api_key_env": "is no name of a variable; write e.g. OPENROUTER_API_KEY, never the key itself",
+}
+"""What the patterns of the catalogue ask for, in words."""
+
+_SHAPES = {"model_type": "must be a table", "dict_type": "must be a table", "tuple_type": "must be a list"}
+
 
 def load_catalog(settings: Settings) -> Catalog:
     """The catalogue in force: CONSORTIUM_CONFIG, else ``consortium.toml`` here, else the built-in defaults.
@@ -63,8 +72,9 @@ def _complaints(error: dict[str, Any]) -> list[str]:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not path:  # the whole-file check names its own paths, one a line
         return message.splitlines()
-    if error["type"] == "string_pattern_mismatch" and "[key]" in error["loc"]:
-        message = "a name has letters, digits, dots, dashes and underscores only, at most 40"
+    if error["type"] == "string_pattern_mismatch":
+        message = _PATTERNS["[key]" if "[key]" in error["loc"] else str(error["loc"][-1])]
+    message = _SHAPES.get(error["type"], message)
     return [f"{path}: {message[0].lower() + message[1:]}"]
 
 

@@ -102,7 +102,7 @@ def test_a_good_file_is_read() -> None:
         (('"llama:2"', '"qwen"'), ["consortia.default.members: no model 'qwen' .*"]),
         (('"llama:2"', '"llama:two"'), ["consortia.default.members: 'llama:two' is not a member; write .*"]),
         (('"llama:2"', "7"), ["consortia.default.members.0: input should be a valid string"]),
-        (('["llama:2"]', '"llama"'), ["consortia.default.members: input should be a valid tuple"]),
+        (('["llama:2"]', '"llama"'), ["consortia.default.members: must be a list"]),
         (
             ('provider = "here"', 'provider = "there"'),
             ["models.llama.provider: no provider 'there' .*simulated, here.*"],
@@ -115,7 +115,15 @@ def test_a_good_file_is_read() -> None:
             ('name = "llama-8b"', 'name = "x"\ntemperature = 9'),
             ["models.llama.temperature: input should be less than.*"],
         ),
-        (("http://127.0.0.1:9/v1", "localhost:9"), ["providers.here.base_url: .*"]),
+        (
+            ("http://127.0.0.1:9/v1", "localhost:9"),
+            ["providers.here.base_url: is no address; write e.g. https://host/v1"],
+        ),
+        (
+            ("[models.llama]", 'api_key_env = "sk-or-1"\n[models.llama]'),
+            ["providers.here.api_key_env: is no name of a variable; write .*, never the key itself"],
+        ),
+        (("[models.llama]", "[models]\nqwen = 3\n[models.llama]"), ["models.qwen: must be a table"]),
         (
             ("[consortia.default]", "[consortia.main]"),
             ["consortia.default: missing; one consortium must be called default"],
