@@ -321,6 +321,20 @@ async def test_only_slack_may_send_events(core: Core) -> None:
                     body = {"type": "event_callback", "event": {"type": "app_mention"}}
                     async with client.post(url, json=body, headers=headers) as response:
                         assert response.status == 401
+                for kind, text in (
+                    ("application/json", b"{broken"),
+                    ("application/json", b'["a list"]'),
+                    ("application/json", b"[" * 100_000),
+                    ("application/json; charset=none", b"{}"),
+                    ("application/json", b"\xff"),
+                    ("application/x-www-form-urlencoded", b"payload=broken"),
+                    ("application/x-www-form-urlencoded", b"payload=[]"),
+                ):
+                    headers = {"X-Slack-Request-Timestamp": str(int(time.time())), "Content-Type": kind}
+                    async with client.post(url, data=text, headers=headers) as response:
+                        assert response.status == 401, text
+                async with client.post(url, data={"ssl_check": "1", "token": "none"}) as response:
+                    assert response.status == 200
         finally:
             await surface.close()
         assert slack.violations == []
