@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import random
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import overload
 
 from core.catalog import Catalog
@@ -29,10 +29,13 @@ from core.commands import (
 from core.errors import BadInput, Duplicate, NotFound, Unavailable
 from core.ports import Breakers, Duplicates, History, Jobs, Limits, Sessions
 from core.present import history_text, models_text, roles_text
-from core.types import Ask, Member, Person, Run, RunStatus, ThreadRef, Value
+from core.types import Ask, Member, Person, Platform, Run, RunStatus, ThreadRef, Value
 
 PAGE = 10
 """Lines on a page of history."""
+
+UNDELIVERED = timedelta(hours=1)
+"""How old a run may be whose answer is still posted after a restart."""
 
 MAX_QUESTION = 12_000
 """Characters of a question: more is refused rather than cut."""
@@ -142,6 +145,17 @@ class Service:
             await self._history.mark_delivered(run.id)  # the asker is told now
             raise
         return run
+
+    async def undelivered(self, platform: Platform) -> list[Run]:
+        """What was asked there within the last hour and has not been delivered, oldest first.
+
+        Those of which there is no more than the ask are queued once more, should that not have been reached.
+        """
+        runs = await self._history.undelivered(platform, self._clock() - UNDELIVERED)
+        for run in runs:
+            if run.status is RunStatus.PENDING:
+                await self._jobs.submit(run.ask)
+        return runs
 
     async def thread_opened(self, run: Run, thread: str) -> Run:
         """The run's conversation now has a thread of its own: remember it, for follow-ups and after a restart."""

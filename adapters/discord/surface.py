@@ -45,7 +45,6 @@ log = get_logger(__name__)
 
 REMEMBERED = 2048
 """Events whose ids are kept to drop repeated dispatches; they come within seconds of each other."""
-RESUME_SINCE = timedelta(hours=1)
 
 
 class DiscordSurface:
@@ -89,7 +88,7 @@ class DiscordSurface:
 
     async def resume(self) -> None:
         """Show the runs of the last hour whose answer an earlier process did not get to post."""
-        for run in await self._history.undelivered(Platform.DISCORD, datetime.now(UTC) - RESUME_SINCE):
+        for run in await self._service.undelivered(Platform.DISCORD):
             if run.id in self._shown:
                 continue
             where = run.ask.where

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from typing import TypeVar
 
 import aiohttp
@@ -40,9 +39,6 @@ Tell = Callable[[str, bool], Awaitable[None]]
 
 ROOT = "root"
 """The part of a run that opens its thread."""
-
-RESUME_WINDOW = timedelta(hours=1)
-"""How old a run may be whose answer is still posted after a restart."""
 
 _SKEW = 300.0  # seconds by which Slack's clock may be behind ours
 _CLOSED = frozenset({"not_in_channel", "channel_not_found", "is_archived", "cannot_reply_to_message"})
@@ -105,9 +101,9 @@ class Conversation:
             self._shown.add(result.id)
             await self._show(await self._service.thread_opened(result, inbound.where.thread or ""), tell)
 
-    async def resume(self, now: datetime) -> None:
+    async def resume(self) -> None:
         """Show what was asked lately and never got its answer posted."""
-        for run in await self._history.undelivered(Platform.SLACK, now - RESUME_WINDOW):
+        for run in await self._service.undelivered(Platform.SLACK):
             if run.id not in self._shown:
                 self._spawn(self._resume(run))
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -60,7 +59,7 @@ class SlackConfig:
 class SlackSurface:
     """The Slack app: ``start`` it, hand it HTTP events, ``resume`` what an earlier process left, ``close`` it.
 
-    ``service``, ``events`` and ``history`` are the core's; ``clock`` gives the time in UTC.
+    ``service``, ``events`` and ``history`` are the core's.
     """
 
     def __init__(
@@ -70,11 +69,9 @@ class SlackSurface:
         events: Events,
         history: History,
         timing: Timing = DEFAULT_TIMING,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config, self._service, self._events, self._history = config, service, events, history
-        self._timing, self._clock = timing, clock
+        self._timing = timing
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._socket: SocketMode | None = None
@@ -178,7 +175,7 @@ class SlackSurface:
     async def resume(self) -> None:
         """Show what was asked within the last hour and never got its answer posted."""
         if self._conversation is not None:
-            await self._conversation.resume(self._clock())
+            await self._conversation.resume()
 
     async def wait(self) -> None:
         """Until closed. Raises ConfigError when Slack takes a token no more."""

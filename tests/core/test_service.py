@@ -226,6 +226,18 @@ async def test_models_and_help_answer_at_once(desk: Desk) -> None:
     assert desk.queue.asks == []
 
 
+async def test_an_ask_that_was_stored_but_not_queued_is_queued_later(desk: Desk) -> None:
+    asked = await desk.ask(where=CHANNEL.model_copy(update={"platform": Platform.DISCORD}))
+    desk.queue.asks.clear()
+    assert await desk.service.undelivered(Platform.SLACK) == []
+    assert [run.id for run in await desk.service.undelivered(Platform.DISCORD)] == [asked.id]
+    assert [ask.id for ask in desk.queue.asks] == [asked.id]
+    await desk.history.update_run(asked.model_copy(update={"status": RunStatus.RUNNING}))
+    desk.queue.asks.clear()
+    assert len(await desk.service.undelivered(Platform.DISCORD)) == 1
+    assert desk.queue.asks == []
+
+
 async def test_a_queue_that_is_away_is_told(desk: Desk) -> None:
     async def away(ask: Ask) -> None:
         raise Unavailable("Redis does not answer.")

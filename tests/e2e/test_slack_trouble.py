@@ -14,7 +14,7 @@ from bot.app import Core, open_core
 from core.commands import AskCommand
 from core.errors import ConfigError, Unavailable
 from core.service import Inbound
-from core.types import Person, Platform, ThreadRef
+from core.types import Ask, Person, Platform, ThreadRef
 from tests.e2e.slack_stage import (
     Stage,
     catalog,
@@ -145,11 +145,14 @@ async def test_an_app_token_that_is_revoked_ends_the_surface(stage: Stage) -> No
         await asyncio.wait_for(stage.surface.wait(), 20)
 
 
-async def test_a_bot_token_that_is_revoked_ends_the_surface(stage: Stage) -> None:
-    await stage.ask(QUESTION, options="--no-charts --consortium slow")
-    stage.slack.fault("*", times=1000, error="invalid_auth")
-    with pytest.raises(ConfigError, match="SLACK_BOT_TOKEN: Slack refuses it"):
-        await asyncio.wait_for(stage.surface.wait(), 20)
+async def test_a_bot_token_that_is_revoked_ends_the_surface(
+    slack: SlackEmulator, provider: ProviderEmulator, tmp_path: Path
+) -> None:
+    async with product(slack, tmp_path, catalog(provider)) as stage:
+        await stage.ask(QUESTION, options="--no-charts --consortium slow")
+        slack.fault("*", times=1000, error="invalid_auth")
+        with pytest.raises(ConfigError, match="SLACK_BOT_TOKEN: Slack refuses it"):
+            await asyncio.wait_for(stage.surface.wait(), 20)
 
 
 async def test_slack_may_be_down_for_a_moment_at_the_start(slack: SlackEmulator, core: Core) -> None:
@@ -245,6 +248,19 @@ async def test_an_ask_whose_process_died_before_it_posted_gets_its_thread(stage:
     await stage.core.service.handle(AskCommand(text="Is anybody there?", charts=False), inbound)
     await stage.surface.resume()
     root = await stage.root("Is anybody there?")
+    await stage.answer(root.ts)
+    await stage.idle()
+
+
+async def test_an_ask_whose_process_died_before_it_was_queued_is_answered(stage: Stage) -> None:
+    where = ThreadRef(platform=Platform.SLACK, workspace=stage.slack.team_id, channel=stage.slack.channel)
+    asker = Person(id=stage.slack.user)
+    ask = Ask(
+        id="a1b2c3d4e5f6", text="Was I heard?", asked_at=datetime.now(UTC), asker=asker, where=where, charts=False
+    )
+    await stage.core.history.open_run(stage.core.service.pending_run(ask))
+    await stage.surface.resume()
+    root = await stage.root("Was I heard?")
     await stage.answer(root.ts)
     await stage.idle()
 
