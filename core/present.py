@@ -169,7 +169,7 @@ def progress_text(view: RunView) -> str:
 
 def member_state(member: Member, view: RunView) -> str:
     """One member's state in a line: waiting, answered after so many seconds, or why not."""
-    role = f" as {member.role}" if member.role else ""
+    role = f" as {_short(member.role, 60)}" if member.role else ""
     match view.outcomes.get(member.id):
         case Response() as response:
             return f"✅ {member.label}{role}: answered in {response.seconds:.1f} s"

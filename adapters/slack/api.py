@@ -210,9 +210,10 @@ class Api:
         while True:
             page = await self._page(spot, cursor)
             for message in page.get("messages", []):
+                # Files tell by their names whose they are: Slack does not promise a bot's id on what is uploaded.
+                seen.files |= {file["name"] for file in message.get("files") or () if file.get("name")}
                 if message.get("bot_id") != self._bot:
                     continue
-                seen.files |= {file["name"] for file in message.get("files", []) if file.get("name")}
                 mark = message.get("metadata") or {}
                 payload = mark.get("event_payload") or {}
                 if mark.get("event_type") == EVENT_TYPE and payload.get("run_id") == spot.run_id:

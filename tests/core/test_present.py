@@ -195,6 +195,14 @@ def test_progress_shows_each_member_and_the_text_so_far() -> None:
     ]
 
 
+def test_progress_keeps_a_long_role_short() -> None:
+    view = RunView(panel=(A.model_copy(update={"role": "a very careful person " * 20}),))
+    state = progress_text(view).splitlines()[1]
+    assert state.startswith("- ⏳ a as a very careful person")
+    assert state.endswith("…: thinking")
+    assert len(state) < 90
+
+
 def summary(**fields: Any) -> RunSummary:
     return RunSummary.model_validate(
         {

@@ -101,6 +101,14 @@ async def test_files_are_shared_once_whatever_gets_lost(slack: SlackEmulator, ap
     slack.assert_clean()
 
 
+async def test_files_are_found_without_a_bots_id(slack: SlackEmulator, api: Api) -> None:
+    root = await api.post_once(spot(slack), "root", in_text("root"))
+    await api.upload_once(spot(slack, thread=root), [Upload("run1-heatmap.png", "Title", "numbers", b"png")], None)
+    [message] = [m for m in slack.messages(by_bot=True) if m.files]
+    message.bot_id = None
+    assert (await api.seen(spot(slack, thread=root))).files == {"run1-heatmap.png"}
+
+
 async def test_a_response_url_is_not_overused(slack: SlackEmulator, session: aiohttp.ClientSession) -> None:
     command = await slack.command("/consortium help")
     responder = Responder(command.payload["response_url"], session)
