@@ -118,13 +118,14 @@ def run_of(
     ask = Ask.model_validate_json(row["ask"])
     if ask.where.thread != row["thread"]:
         ask = ask.model_copy(update={"where": ask.where.model_copy(update={"thread": row["thread"]})})
+    panel = _members.validate_json(row["panel"])
     return Run(
         id=row["id"],
         ask=ask,
         consortium=row["consortium"],
-        panel=_members.validate_json(row["panel"]),
+        panel=panel,
         status=row["status"],
-        rounds=_rounds(round_rows, outcomes),
+        rounds=_rounds(panel, round_rows, outcomes),
         analysis=Analysis.model_validate_json(analysis) if analysis else None,
         bill=Bill.model_validate_json(row["bill"]),
         notes=_strings.validate_json(row["notes"]),
@@ -169,13 +170,16 @@ def summary_of(row: RowMapping) -> RunSummary:
     )
 
 
-def _rounds(round_rows: Sequence[RowMapping], outcomes: Mapping[int, Sequence[Outcome]]) -> tuple[Round, ...]:
-    """Rounds that ended, and one for the outcomes of a round that has not."""
+def _rounds(
+    panel: Sequence[Member], round_rows: Sequence[RowMapping], outcomes: Mapping[int, Sequence[Outcome]]
+) -> tuple[Round, ...]:
+    """Rounds that ended, and one for the outcomes of a round that has not: in the panel's order."""
+    seats = [member.id for member in panel]
     ended = {row["number"]: row for row in round_rows}
     result = []
     for number in sorted({*ended, *outcomes}):
         row, given = ended.get(number), outcomes.get(number, ())
-        order = {member: i for i, member in enumerate(json.loads(row["members"]))} if row else {}
+        order = {member: i for i, member in enumerate(json.loads(row["members"]) if row else seats)}
         verdict = _verdict.validate_json(row["verdict"]) if row and row["verdict"] else None
         in_order = sorted(given, key=lambda o: order.get(o.member.id, len(order)))
         result.append(Round(number=number, outcomes=tuple(in_order), verdict=verdict))

@@ -121,10 +121,6 @@ class SqlHistory:
         found = await self._runs(runs.c.id == run_id)
         return found[0] if found else None
 
-    async def outcomes(self, run_id: str) -> dict[int, list[Outcome]]:
-        """What members gave so far, by round, oldest first."""
-        return outcomes_of(await self._rows(_outcomes_where(outcomes.c.run_id == run_id)))
-
     async def charts(self, run_id: str) -> tuple[Chart, ...]:
         """The run's pictures in the order they were given."""
         query = select(charts).where(charts.c.run_id == run_id).order_by(charts.c.position)

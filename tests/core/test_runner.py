@@ -215,7 +215,8 @@ async def test_a_follow_up_knows_its_thread_and_nothing_else(works: Works) -> No
 async def recorded(works: Works, count: int) -> None:
     """Wait until so many outcomes are stored."""
     for _ in range(1000):
-        if sum(map(len, (await works.history.outcomes("r1")).values())) >= count:
+        stored = await works.history.run("r1")
+        if stored and sum(len(r.outcomes) for r in stored.rounds) >= count:
             return
         await asyncio.sleep(0.01)
     raise TimeoutError
