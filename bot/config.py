@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bot.settings import Settings
-from core.catalog import Catalog, ConsortiumSpec, LimitSpec, ModelSpec, Provider
+from core.setup import ConsortiumSpec
+from core.catalog import Catalog, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
 
 DEFAULT_FILE = Path("consortium.toml")

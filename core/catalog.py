@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from core.setup import ConsortiumSpec, Key, Section, parse_seat
 from core.types import Member
 
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
-"""A name in the file: letters, digits, dot, dash, underscore; at most 40 characters."""
+TWIN_TEMPERATURE = 0.7
+"""The least temperature of a model's second and further seats."""
 
 BUILT_IN_ROLES = {
     "Utilitarian": "Judge by consequences: prefer what brings the greatest well-being to the most people, and say "
@@ -42,12 +43,6 @@ BUILT_IN_DOMAINS = {
 """The five domains that are always there: each is a prefix to the members' instructions."""
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Provider(Section):
     """A server that speaks the OpenAI protocol. ``api_key_env`` names the variable that holds its key."""
 
@@ -75,57 +70,6 @@ class ModelSpec(Section):
     structured: Literal["schema", "json", "text"] = "schema"
 
 
-class ConsortiumSpec(Section):
-    """A panel. ``members`` are models or ``model:count``; ``deadline`` bounds one run, in seconds.
-
-    A member that is far behind is not waited for: once ``quorum`` (a share of those that have not failed) has
-    answered, the rest get ``patience`` times the time that took (one second more at the least), then the run goes on.
-    ``context_tokens`` bounds what a follow-up carries of its thread.
-    """
-
-    members: tuple[str, ...] = Field(min_length=1)
-    arbiter: str
-    arbiter_fallbacks: tuple[str, ...] = ()
-    confidence_threshold: float = Field(default=0.8, ge=0, le=1)
-    min_iterations: int = Field(default=1, ge=1, le=10)
-    max_iterations: int = Field(default=3, ge=1, le=10)
-    deadline: float = Field(default=120, gt=0, le=3600)
-    quorum: float = Field(default=0.66, gt=0, le=1)
-    patience: float = Field(default=2.0, ge=1, le=100)
-    context_tokens: int = Field(default=4000, ge=0)
-
-    @field_validator("members")
-    @classmethod
-    def _are_seats(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in members:
-            parse_seat(entry)
-        return members
-
-    @model_validator(mode="after")
-    def _iterations_in_order(self) -> Self:
-        if self.min_iterations > self.max_iterations:
-            raise ValueError(
-                f"min_iterations ({self.min_iterations}) must not exceed max_iterations ({self.max_iterations})"
-            )
-        if not 1 <= self.size <= 12:
-            raise ValueError(f"a panel has 1 to 12 members, this one has {self.size}")
-        return self
-
-    @property
-    def seats(self) -> tuple[tuple[str, int], ...]:
-        """The members as (model key, count), the same model named twice added up."""
-        counts: dict[str, int] = {}
-        for entry in self.members:
-            key, count = parse_seat(entry)
-            counts[key] = counts.get(key, 0) + count
-        return tuple(counts.items())
-
-    @property
-    def size(self) -> int:
-        """How many members the panel has."""
-        return sum(count for _, count in self.seats)
-
-
 class LimitSpec(Section):
     """How often people may ask: "10/minute", "200 per day"; several with a semicolon between them."""
 
@@ -150,15 +94,8 @@ class Catalog(Section):
             if model.provider != "simulated" and model.provider not in self.providers:
                 known = ", ".join(["simulated", *self.providers])
                 problems.append(f"models.{key}.provider: no provider {model.provider!r} (there are: {known})")
-        known = ", ".join(self.models)
         for name, spec in self.consortia.items():
-            used = [("members", key) for key, _ in spec.seats] + [("arbiter", spec.arbiter)]
-            used += [("arbiter_fallbacks", key) for key in spec.arbiter_fallbacks]
-            problems += [
-                f"consortia.{name}.{field}: no model {key!r} (there are: {known})"
-                for field, key in used
-                if key not in self.models
-            ]
+            problems += [f"consortia.{name}.{problem}" for problem in self.problems(spec)]
         if "default" not in self.consortia:
             problems.append("consortia.default: missing; one consortium must be called default")
         if problems:
@@ -175,32 +112,50 @@ class Catalog(Section):
         """Domain names with their prefixes, the built-in ones first."""
         return {**BUILT_IN_DOMAINS, **self.domains}
 
-    def panel(self, consortium: str, roles: dict[str, str] | None = None) -> tuple[Member, ...]:
-        """The members of a consortium with the roles that a person gave to models."""
+    def panel(self, setup: ConsortiumSpec, roles: Mapping[str, str] | None = None) -> tuple[Member, ...]:
+        """The members of a consortium, with the set-up's roles and those that a person gave to models, which go first.
+
+        Seats of one model differ by their seed, and those behind the first by their temperature too: at a
+        temperature of zero they would all say the same.
+        """
+        dealt = {**setup.roles, **(roles or {})}
         return tuple(
             Member(
                 id=key if count == 1 else f"{key} {seat + 1}",
                 model=key,
-                role=(roles or {}).get(key),
-                simulated=self.models[key].provider == "simulated",
+                role=dealt.get(key),
+                simulated=self._simulated(key),
+                seed=seat + 1 if count > 1 else None,
+                temperature=max(self.models[key].temperature or 0.0, TWIN_TEMPERATURE) if seat else None,
             )
-            for key, count in self.consortia[consortium].seats
+            for key, count in setup.seats
             for seat in range(count)
         )
 
-    def judges(self, consortium: str) -> tuple[Member, ...]:
-        """The arbiter and its stand-ins, in the order in which they are tried."""
-        spec = self.consortia[consortium]
-        keys = dict.fromkeys((spec.arbiter, *spec.arbiter_fallbacks))
-        return tuple(Member(id=k, model=k, simulated=self.models[k].provider == "simulated") for k in keys)
+    def judges(self, setup: ConsortiumSpec) -> tuple[Member, ...]:
+        """The arbiter and its stand-ins, in the order in which they are tried; stand-ins that sit on the panel last."""
+        seated = {key for key, _ in setup.seats}
+        stand_ins = sorted(setup.arbiter_fallbacks, key=lambda key: key in seated)
+        keys = dict.fromkeys((setup.arbiter, *stand_ins))
+        return tuple(Member(id=k, model=k, simulated=self._simulated(k)) for k in keys)
 
+    def arbiter_for(self, members: Iterable[str]) -> str:
+        """A model to judge a panel of these models when none was named: one that judges elsewhere or is at least no
+        member, where there is any."""
+        seated = [parse_seat(entry)[0] for entry in members]
+        known = dict.fromkeys([spec.arbiter for spec in self.consortia.values()] + [*self.models])
+        return next((key for key in known if key not in seated), seated[0])
 
-_SEAT = re.compile(r"(?P<key>[A-Za-z0-9][A-Za-z0-9._-]{0,39})(?::(?P<count>[1-9][0-9]?))?")
+    def problems(self, setup: ConsortiumSpec) -> list[str]:
+        """What is wrong with a set-up in view of the models and strategies there are, each headed by its field."""
+        from core import strategies  # which know of runs and prompts, and these of this file
 
+        known = ", ".join(self.models)
+        used = [("members", key) for key, _ in setup.seats] + [("arbiter", setup.arbiter)]
+        used += [("arbiter_fallbacks", key) for key in setup.arbiter_fallbacks]
+        used += [("roles", key) for key in setup.roles]
+        missing = [f"{field}: no model {key!r} (there are: {known})" for field, key in used if key not in self.models]
+        return missing + strategies.problems(setup.strategy, setup.params)
 
-def parse_seat(entry: str) -> tuple[str, int]:
-    """Read "model" or "model:count". Raises ValueError."""
-    match = _SEAT.fullmatch(entry)
-    if not match:
-        raise ValueError(f'{entry!r} is not a member; write "model" or "model:count", e.g. "qwen:2"')
-    return match["key"], int(match["count"] or 1)
+    def _simulated(self, key: str) -> bool:
+        return self.models[key].provider == "simulated"

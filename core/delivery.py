@@ -12,24 +12,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from core.errors import ConsortiumError, user_text
-from core.ports import Events, History
-from core.telemetry import get_logger
-from core.types import (
+from core.events import (
     Answered,
     ArbiterStarted,
-    Chart,
     ChartsDrawn,
-    Member,
     MemberEnded,
-    Outcome,
     RoundEnded,
-    Run,
     RunEnded,
     RunEvent,
     RunStarted,
-    RunStatus,
     TextDelta,
 )
+from core.ports import Events, History
+from core.telemetry import get_logger
+from core.types import Chart, Member, Outcome, Run, RunStatus
 
 log = get_logger(__name__)
 

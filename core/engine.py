@@ -13,26 +13,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.arbiter import Arbiter, Case, Watcher
-from core.catalog import Catalog, ConsortiumSpec
+from core.catalog import Catalog
+from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
 from core.ports import Models
 from core.prompts import member_prompt, within_budget
 from core.resilience import Caller, Clock, Deadline
+from core.setup import ConsortiumSpec
 from core.types import (
-    ArbiterStarted,
     Bill,
     Failure,
     FailureKind,
     Member,
-    MemberEnded,
     Outcome,
     Response,
     Round,
-    RoundEnded,
     Run,
-    RunEvent,
-    RunStarted,
     RunStatus,
-    TextDelta,
     Turn,
     Usage,
     Verdict,

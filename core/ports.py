@@ -6,10 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from core.confidence import Calibration
+from core.events import RunEvent
+from core.setup import ConsortiumSpec
+from core.trust import Experience, Record
 from core.types import (
+    Agreement,
     Analysis,
     Ask,
     Chart,
+    Grouping,
     Member,
     Outcome,
     Person,
@@ -17,12 +23,13 @@ from core.types import (
     Response,
     Round,
     Run,
-    RunEvent,
     RunSummary,
     Session,
+    Study,
     ThreadRef,
     Usage,
     Value,
+    Vectors,
 )
 
 
@@ -34,11 +41,15 @@ class Message(Value):
 
 
 class Prompt(Value):
-    """What a model is asked. ``schema`` asks for JSON of that shape where the server can give it."""
+    """What a model is asked. ``json_schema`` asks for JSON of that shape where the server can give it.
+
+    ``temperature`` goes before the one that the model is configured with.
+    """
 
     messages: tuple[Message, ...]
     json_schema: dict[str, Any] | None = None
     seed: int | None = None
+    temperature: float | None = None
 
 
 class Completion(Value):
@@ -101,17 +112,34 @@ class Breakers(Protocol):
         ...
 
 
-class Analyst(Protocol):
-    """Analysis and charts, off the event loop."""
+class Embedder(Protocol):
+    """Turns texts into vectors by asking a server. ``name`` is what :attr:`core.types.Analysis.embedder` shows."""
 
-    async def analyse(self, responses: Sequence[Response]) -> Analysis:
-        """Similarity, sentiment and emotions of one or more answers."""
+    name: str
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One row a text, all of the same length. Raises :class:`core.errors.Unavailable`, never makes vectors up."""
         ...
 
-    async def analyse_and_draw(
-        self, responses: Sequence[Response], panel: Sequence[Member] = ()
-    ) -> tuple[Analysis, tuple[Chart, ...]]:
-        """The analysis and its charts; with a single answer no charts. Colours go by the place in ``panel``."""
+
+class Analyst(Protocol):
+    """Analysis and charts, off the event loop. All raise :class:`core.errors.Unavailable` when it cannot be done."""
+
+    async def study(self, responses: Sequence[Response], panel: Sequence[Member] = (), *, charts: bool) -> Study:
+        """Analysis, vectors and, with ``charts`` and two answers or more, the two charts of every answer.
+
+        Colours go by the place in ``panel``.
+        """
+        ...
+
+    async def group(
+        self, responses: Sequence[Response], *, method: str = "dbscan", eps: float | None = None
+    ) -> Grouping:
+        """Group two answers or more by their meaning."""
+        ...
+
+    async def draw(self, rounds: Sequence[Round], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
+        """Every kind of chart that there is of a run, polarity, radar and drift over its rounds included."""
         ...
 
 
@@ -134,8 +162,8 @@ class History(Protocol):
         """A round ended with its verdict (all its outcomes have been recorded)."""
         ...
 
-    async def record_analysis(self, run_id: str, analysis: Analysis, charts: Sequence[Chart]) -> None:
-        """Analysis and pictures of the run."""
+    async def record_study(self, run_id: str, study: Study) -> None:
+        """Analysis, vectors and pictures of the run."""
         ...
 
     async def update_run(self, run: Run) -> None:
@@ -154,6 +182,18 @@ class History(Protocol):
         """The run's pictures."""
         ...
 
+    async def vectors(self, run_id: str) -> Vectors | None:
+        """The vectors of the run's answers, in the order of its analysis."""
+        ...
+
+    async def search(self, *, text: str = "", since: datetime | None = None, limit: int = 20) -> list[RunSummary]:
+        """The operator's view: everybody's runs, newest first; ``text`` must be in question, answer or id."""
+        ...
+
+    def export(self, since: datetime | None = None) -> AsyncIterator[Run]:
+        """All runs, oldest first, read in portions."""
+        ...
+
     async def thread_runs(self, where: ThreadRef, limit: int = 20) -> list[RunSummary]:
         """The latest runs of a thread, oldest first."""
         ...
@@ -165,6 +205,85 @@ class History(Protocol):
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
         """Runs of a platform whose answer is not marked as delivered."""
+        ...
+
+
+class SavedConsortium(Value):
+    """A consortium that somebody saved, as it stands in the database."""
+
+    name: str
+    setup: ConsortiumSpec
+    saved_at: datetime
+
+
+class Consortia(Protocol):
+    """Saved consortia and which one is the default, shared by all processes."""
+
+    async def get(self, name: str) -> SavedConsortium | None:
+        """The saved consortium of that name, whatever its case."""
+        ...
+
+    async def all(self) -> list[SavedConsortium]:
+        """All of them by name."""
+        ...
+
+    async def save(self, name: str, setup: ConsortiumSpec) -> bool:
+        """Save it; one of the same name is replaced. Returns whether there was one."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Forget it, and that it was the default. Returns whether there was one."""
+        ...
+
+    async def default(self) -> str | None:
+        """The name of the consortium that is asked when none is named; None: nobody has set one."""
+        ...
+
+    async def set_default(self, name: str | None) -> None:
+        """Set it, or take it back."""
+        ...
+
+
+class Standing(Value):
+    """What is known of one model in one consortium."""
+
+    consortium: str
+    model: str
+    record: Record
+
+
+class Sample(Value):
+    """A run whose result is known: what its confidence was read from, and whether its answer was right."""
+
+    consortium: str
+    agreement: Agreement
+    right: bool
+
+
+class Lessons(Protocol):
+    """What earlier runs have taught."""
+
+    async def experience(self, consortium: str) -> Experience:
+        """The records of a consortium's models and the calibration in force; may be some seconds old."""
+        ...
+
+    async def standings(self, consortium: str | None = None) -> list[Standing]:
+        """Records by consortium and model."""
+        ...
+
+    async def label(self, run_id: str, *, answer: str | None = None, good: bool | None = None) -> None:
+        """The right final answer of a run, or whether its answer was good. Replaces an earlier label of the run.
+
+        Raises :class:`core.errors.NotFound` for a run that is not on record.
+        """
+        ...
+
+    async def samples(self, consortium: str | None = None) -> list[Sample]:
+        """All labelled runs that have an agreement."""
+        ...
+
+    async def set_calibration(self, calibration: Calibration | None) -> None:
+        """Put a calibration into force for all processes; None: the built-in one."""
         ...
 
 

@@ -13,26 +13,10 @@ from datetime import datetime
 
 from core.engine import Engine
 from core.errors import ConsortiumError, user_text
+from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
 from core.ports import Analyst, Events, History
 from core.telemetry import bind_run, get_logger
-from core.types import (
-    Analysis,
-    Answered,
-    Ask,
-    Chart,
-    ChartsDrawn,
-    MemberEnded,
-    Outcome,
-    Response,
-    Round,
-    RoundEnded,
-    Run,
-    RunEnded,
-    RunEvent,
-    RunStatus,
-    TextDelta,
-    Turn,
-)
+from core.types import Analysis, Ask, Chart, Outcome, Response, Round, Run, RunStatus, Turn
 
 log = get_logger(__name__)
 

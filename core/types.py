@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.setup import ConsortiumSpec
+
 
 class Value(BaseModel):
     """Base of all values: immutable, and strict about unknown fields so that typing errors surface."""
@@ -60,10 +62,16 @@ class Turn(Value):
     answer: str
 
 
+QuestionType = Literal["open", "yes-no", "choice", "number"]
+"""What form the answer has: free text, yes or no, one of given options, a number."""
+
+
 class Ask(Value):
     """What a person wants. ``id`` is the run's id; ``roles`` maps a model's key to a role name or free text.
 
-    ``event_ids`` are the platform's ids of the event behind it, used to drop duplicates.
+    ``setup`` is the consortium as it was when it was asked: a saved one may change or go before the run ends.
+    ``system`` are instructions of the asker's own for the members. ``event_ids`` are the platform's ids of the
+    event behind it, used to drop duplicates.
     """
 
     id: str
@@ -72,7 +80,10 @@ class Ask(Value):
     asker: Person
     where: ThreadRef
     consortium: str | None = None
+    setup: ConsortiumSpec | None = None
     domain: str | None = None
+    question_type: QuestionType | None = None
+    system: str | None = None
     roles: dict[str, str] = Field(default_factory=dict)
     charts: bool = True
     event_ids: tuple[str, ...] = ()
@@ -82,12 +93,17 @@ class Ask(Value):
 
 
 class Member(Value):
-    """One seat on the panel. ``id`` is unique in the panel ("qwen", "qwen 2"); ``model`` is its key."""
+    """One seat on the panel. ``id`` is unique in the panel ("qwen", "qwen 2"); ``model`` is its key.
+
+    Where one model has several seats, ``seed`` and ``temperature`` set them apart; None: as the model is configured.
+    """
 
     id: str
     model: str
     role: str | None = None
     simulated: bool = False
+    seed: int | None = None
+    temperature: float | None = None
 
     @property
     def label(self) -> str:
@@ -192,19 +208,75 @@ class Position(Value):
     point: str = ""
 
 
+class Camp(Value):
+    """Members who hold the same answer. ``answer`` is how one of them put it, ``normal`` what makes them equal.
+
+    ``weight`` is the sum of their weights; without any history each weighs 1.
+    """
+
+    answer: str
+    normal: str
+    members: tuple[Member, ...]
+    weight: float
+
+
+class Ballot(Value):
+    """How the members voted: camps from the heaviest to the lightest. An abstention is no vote.
+
+    ``basis`` tells what made two answers the same: the final answers that they state, or their meaning (vectors).
+    """
+
+    basis: Literal["final answers", "meaning"]
+    camps: tuple[Camp, ...]
+    abstained: tuple[Member, ...] = ()
+
+    @property
+    def votes(self) -> int:
+        """How many voted."""
+        return sum(len(camp.members) for camp in self.camps)
+
+    @property
+    def lead(self) -> int:
+        """By how many votes the heaviest camp leads the largest of the others; negative where weight beat number."""
+        others = [len(camp.members) for camp in self.camps[1:]]
+        return len(self.camps[0].members) - max(others, default=0) if self.camps else 0
+
+    @property
+    def share(self) -> float:
+        """The heaviest camp's share of all weight, 0..1; 0 when nobody voted."""
+        total = sum(camp.weight for camp in self.camps)
+        return self.camps[0].weight / total if total else 0.0
+
+
+class Agreement(Value):
+    """How many hold the answer that goes out. ``agree`` counts a member that agrees in part as half."""
+
+    agree: float
+    total: int
+
+    @property
+    def share(self) -> float:
+        """0..1."""
+        return self.agree / self.total if self.total else 0.0
+
+
 class VerdictSource(StrEnum):
-    """Who decided: the arbiter, a stand-in, the most central answer, or the only answer there was."""
+    """Who decided: the arbiter, a stand-in, the vote, the most central answer, or the only answer there was."""
 
     ARBITER = "arbiter"
     STAND_IN = "stand_in"
+    VOTE = "vote"
     CENTRAL = "central"
     ONLY = "only"
 
 
 class Verdict(Value):
-    """The decision of a round. ``confidence`` is 0..1, None when nobody could state one.
+    """The decision of a round. ``confidence`` is 0..1 by the calibration table, None when nothing speaks for one.
 
-    ``judge`` is the model that wrote ``synthesis`` (for CENTRAL and ONLY: the member's model);
+    ``stated`` is the arbiter's own figure, kept beside it. ``agreement`` is what the confidence was read from,
+    ``ballot`` how the members voted, where they did. ``judge`` is the model that wrote ``synthesis`` (for VOTE,
+    CENTRAL and ONLY: the member whose text it is). ``ranking`` has the members, best first, where they were ranked.
+    ``note`` is a remark on how it came about that the asker should see.
     ``failures`` are the arbiters that were tried in vain, ``usage`` all calls made for this verdict.
     """
 
@@ -212,16 +284,25 @@ class Verdict(Value):
     judge: Member
     synthesis: str
     confidence: float | None = None
+    stated: float | None = None
+    agreement: Agreement | None = None
+    ballot: Ballot | None = None
     positions: tuple[Position, ...] = ()
+    ranking: tuple[Member, ...] = ()
     refine: tuple[str, ...] = ()
+    note: str | None = None
     failures: tuple[Failure, ...] = ()
     usage: tuple[Usage, ...] = ()
     seconds: float = 0.0
 
     @property
     def judged(self) -> bool:
-        """Whether an arbiter decided, or one that stood in for it."""
-        return self.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN)
+        """Whether somebody decided: the arbiter, one that stood in for it, or the members by their votes."""
+        return self.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN, VerdictSource.VOTE)
+
+
+RoundKind = Literal["answers", "reviews"]
+"""What members gave in a round: answers to the question, or rankings of each other's answers."""
 
 
 class Round(Value):
@@ -230,10 +311,11 @@ class Round(Value):
     number: int
     outcomes: tuple[Outcome, ...]
     verdict: Verdict | None = None
+    kind: RoundKind = "answers"
 
     @property
     def responses(self) -> tuple[Response, ...]:
-        """The answers of this round."""
+        """What members gave in this round."""
         return tuple(o for o in self.outcomes if isinstance(o, Response))
 
     @property
@@ -258,6 +340,38 @@ class MemberMood(Value):
     emotions: dict[str, float]
 
 
+class Grouping(Value):
+    """Answers grouped by meaning. ``labels`` has each answer's cluster in the order given, -1 for an outlier.
+
+    ``eps`` is DBSCAN's radius in cosine distance. ``densest`` is the label of the densest cluster, -1 when there is
+    none; ``density`` each cluster's mean inner similarity; ``confidence`` is geometric, 0..1 (:mod:`core.clusters`).
+    """
+
+    method: Literal["dbscan", "hdbscan"]
+    eps: float | None
+    labels: tuple[int, ...]
+    densest: int
+    confidence: float
+    density: tuple[float, ...]
+
+
+class RoundPoint(Value):
+    """How far the panel agreed in one round, each figure 0..1, None where it is unknown."""
+
+    number: int
+    similarity: float | None
+    agreement: float | None
+    confidence: float | None
+
+
+class Vectors(Value):
+    """The vectors of some texts, a row each: ``dimensions`` numbers of 32 bits, little-endian, one after the other."""
+
+    embedder: str
+    dimensions: int
+    data: bytes
+
+
 class Analysis(Value):
     """How alike the answers are and how they sound.
 
@@ -271,14 +385,26 @@ class Analysis(Value):
     mean_similarity: float | None
     central: int
     embedder: str
+    grouping: Grouping | None = None
     moods: tuple[MemberMood, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+ChartKind = Literal["heatmap", "emotions", "polarity", "radar", "drift"]
+
+TITLES: dict[ChartKind, str] = {
+    "heatmap": "How alike the answers are",
+    "emotions": "How the answers sound",
+    "polarity": "How positive and how personal the answers are",
+    "radar": "The answers' emotions compared",
+    "drift": "How the panel came together over the rounds",
+}
 
 
 class Chart(Value):
     """A drawn picture. ``alt`` carries the numbers in words, for those who cannot see it."""
 
-    kind: Literal["heatmap", "emotions"]
+    kind: ChartKind
     png: bytes
     alt: str
     width: int
@@ -292,7 +418,15 @@ class Chart(Value):
     @property
     def title(self) -> str:
         """A heading for uploads."""
-        return {"heatmap": "How alike the answers are", "emotions": "How the answers sound"}[self.kind]
+        return TITLES[self.kind]
+
+
+class Study(Value):
+    """What the analysis of a run's answers came to. ``vectors`` has a row an answer, None where there was no need."""
+
+    analysis: Analysis
+    charts: tuple[Chart, ...] = ()
+    vectors: Vectors | None = None
 
 
 class RunStatus(StrEnum):
@@ -338,6 +472,13 @@ class Run(Value):
         return self.deciding_round.verdict if self.deciding_round else None
 
     @property
+    def answers(self) -> tuple[Response, ...]:
+        """The answers that the decision was about: of the deciding round, or of the one that it reviewed."""
+        decided = self.deciding_round
+        upto = [r for r in self.rounds if r.kind == "answers" and (decided is None or r.number <= decided.number)]
+        return upto[-1].responses if upto else ()
+
+    @property
     def simulated(self) -> bool:
         """Whether a simulated member is on the panel, so that its texts must be labelled."""
         return any(member.simulated for member in self.panel)
@@ -361,83 +502,6 @@ class RunSummary(Value):
     where: ThreadRef
     created_at: datetime
 
-
-# --- what happens in a run ------------------------------------------------------------------------------
-
-
-class RunStarted(Value):
-    """Members are being asked; also sent at the start of each further round."""
-
-    type: Literal["run_started"] = "run_started"
-    round: int
-    max_rounds: int
-    panel: tuple[Member, ...]
-    refine: tuple[str, ...] = ()
-
-
-class MemberEnded(Value):
-    """A member answered or failed."""
-
-    type: Literal["member_ended"] = "member_ended"
-    round: int
-    outcome: Outcome
-
-
-class ArbiterStarted(Value):
-    """An arbiter began to write; text sent before belongs to an attempt that failed and is void."""
-
-    type: Literal["arbiter_started"] = "arbiter_started"
-    round: int
-    judge: Member
-
-
-class TextDelta(Value):
-    """More of the synthesis, as the arbiter writes it."""
-
-    type: Literal["text_delta"] = "text_delta"
-    text: str
-
-
-class RoundEnded(Value):
-    """A verdict stands; another round may follow."""
-
-    type: Literal["round_ended"] = "round_ended"
-    round: int
-    verdict: Verdict
-
-
-class Answered(Value):
-    """The final answer stands. Charts may follow when ``charts_follow``."""
-
-    type: Literal["answered"] = "answered"
-    run: Run
-    charts_follow: bool
-
-
-class ChartsDrawn(Value):
-    """Analysis and charts are stored; ``kinds`` tells which charts there are, ``note`` why some are not."""
-
-    type: Literal["charts_drawn"] = "charts_drawn"
-    analysis: Analysis | None
-    kinds: tuple[str, ...]
-    note: str | None = None
-
-
-class RunEnded(Value):
-    """Nothing more will come."""
-
-    type: Literal["run_ended"] = "run_ended"
-    status: RunStatus
-    error: str | None = None
-
-
-RunEvent = Annotated[
-    RunStarted | MemberEnded | ArbiterStarted | TextDelta | RoundEnded | Answered | ChartsDrawn | RunEnded,
-    Field(discriminator="type"),
-]
-
-run_event: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
-"""Reads and writes a :data:`RunEvent` as JSON."""
 
 outcome: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 """Reads and writes an :data:`Outcome` as JSON."""

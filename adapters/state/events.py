@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from adapters.state.redis import Argument, Link, Script
 from core.errors import Unavailable
 from core.telemetry import get_logger
-from core.types import RunEnded, RunEvent, run_event
+from core.events import RunEnded, RunEvent, run_event
 
 log = get_logger(__name__)
 

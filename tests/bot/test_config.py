@@ -10,7 +10,8 @@ import pytest
 from adapters.models import ModelPool
 from bot.config import load_catalog, read_catalog
 from bot.settings import Settings
-from core.catalog import Catalog, ConsortiumSpec, LimitSpec, ModelSpec, Provider
+from core.setup import ConsortiumSpec
+from core.catalog import Catalog, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "consortium.example.toml"

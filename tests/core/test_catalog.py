@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.catalog import BUILT_IN_DOMAINS, BUILT_IN_ROLES, Catalog, ConsortiumSpec, ModelSpec, Provider, parse_seat
+from core.setup import ConsortiumSpec, parse_seat
+from core.catalog import BUILT_IN_DOMAINS, BUILT_IN_ROLES, Catalog, ModelSpec, Provider
 from tests.core.fakes import catalog
 
 

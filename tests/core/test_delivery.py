@@ -8,27 +8,18 @@ import pytest
 from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.delivery import RunView, deliver
-from core.types import (
-    Analysis,
+from core.events import (
     Answered,
     ArbiterStarted,
-    Chart,
     ChartsDrawn,
-    Member,
     MemberEnded,
-    Platform,
-    Response,
-    Round,
     RoundEnded,
-    Run,
     RunEnded,
     RunEvent,
     RunStarted,
-    RunStatus,
     TextDelta,
-    Verdict,
-    VerdictSource,
 )
+from core.types import Analysis, Chart, Member, Platform, Response, Round, Run, RunStatus, Verdict, VerdictSource
 from tests.core.fakes import START, catalog, make_run
 
 JUDGE = Member(id="j", model="j")

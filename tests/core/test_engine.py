@@ -9,24 +9,8 @@ import pytest
 
 from core.catalog import Catalog
 from core.errors import ModelError
-from core.types import (
-    ArbiterStarted,
-    Bill,
-    Failure,
-    FailureKind,
-    MemberEnded,
-    Response,
-    Round,
-    RoundEnded,
-    Run,
-    RunEvent,
-    RunStarted,
-    RunStatus,
-    TextDelta,
-    Turn,
-    Usage,
-    VerdictSource,
-)
+from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
+from core.types import Bill, Failure, FailureKind, Response, Round, Run, RunStatus, Turn, Usage, VerdictSource
 from tests.core.fakes import (
     HANG,
     USED,

@@ -10,7 +10,8 @@ from adapters.models import ModelPool
 from adapters.state.state import State
 from core.catalog import Catalog
 from core.runner import Runner
-from core.types import Ask, Person, Platform, RunEvent, RunStatus, ThreadRef
+from core.events import RunEvent
+from core.types import Ask, Person, Platform, RunStatus, ThreadRef
 from tests.core.fakes import START, FakeAnalyst, make_engine, make_run, now
 from tests.emulators.provider import ProviderEmulator, status
 

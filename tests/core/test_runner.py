@@ -12,23 +12,8 @@ from adapters.state.state import State
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
 from core.runner import Runner
-from core.types import (
-    Analysis,
-    Answered,
-    Ask,
-    Chart,
-    ChartsDrawn,
-    FailureKind,
-    MemberEnded,
-    Platform,
-    Round,
-    Run,
-    RunEnded,
-    RunEvent,
-    RunStatus,
-    TextDelta,
-    ThreadRef,
-)
+from core.events import Answered, ChartsDrawn, MemberEnded, RunEnded, RunEvent, TextDelta
+from core.types import Analysis, Ask, Chart, FailureKind, Platform, Round, Run, RunStatus, ThreadRef
 from tests.core.fakes import (
     HANG,
     START,

@@ -16,7 +16,8 @@ from adapters.state import events as module
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
 from core.errors import Unavailable
-from core.types import RunEnded, RunEvent, RunStarted, RunStatus, TextDelta
+from core.events import RunEnded, RunEvent, RunStarted, TextDelta
+from core.types import RunStatus
 from tests.adapters.state.conftest import eventually
 
 START = RunStarted(round=1, max_rounds=3, panel=())

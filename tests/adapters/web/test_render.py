@@ -9,14 +9,13 @@ import pytest
 
 from adapters.web.render import panel_json, progress_json, run_json
 from core.delivery import RunView
+from core.events import ArbiterStarted, MemberEnded, RunStarted, TextDelta
 from core.types import (
-    ArbiterStarted,
     Ask,
     Chart,
     Failure,
     FailureKind,
     Member,
-    MemberEnded,
     Outcome,
     Person,
     Platform,
@@ -24,10 +23,8 @@ from core.types import (
     Response,
     Round,
     Run,
-    RunStarted,
     RunStatus,
     Stance,
-    TextDelta,
     ThreadRef,
     Verdict,
     VerdictSource,
