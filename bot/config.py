@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.settings import Settings
 from core.setup import ConsortiumSpec
-from core.catalog import Catalog, LimitSpec, ModelSpec, Provider
+from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
 
 DEFAULT_FILE = Path("consortium.toml")
@@ -22,6 +22,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "models": ModelSpec,
     "consortia": ConsortiumSpec,
     "limits": LimitSpec,
+    "embeddings": EmbeddingSpec,
 }
 
 _PATTERNS = {

@@ -70,6 +70,27 @@ class ModelSpec(Section):
     structured: Literal["schema", "json", "text"] = "schema"
 
 
+class EmbeddingSpec(Section):
+    """What makes vectors of texts. "auto" takes WordLlama's where they are installed, else "tfidf".
+
+    "endpoint" asks ``provider`` for the model ``name`` at its ``/embeddings``; with "sentence-transformers" ``name`` is
+    that of a model or the path of its folder. ``timeout`` bounds one request, in seconds.
+    """
+
+    backend: Literal["auto", "wordllama", "tfidf", "endpoint", "sentence-transformers"] = "auto"
+    provider: str | None = None
+    name: str | None = None
+    timeout: float = Field(default=20, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.backend == "endpoint" and not (self.provider and self.name):
+            raise ValueError('backend "endpoint" needs provider, one of the providers, and name, that of the model')
+        if self.backend == "sentence-transformers" and not self.name:
+            raise ValueError('backend "sentence-transformers" needs name, that of a model or the path of its folder')
+        return self
+
+
 class LimitSpec(Section):
     """How often people may ask: "10/minute", "200 per day"; several with a semicolon between them."""
 
@@ -86,6 +107,7 @@ class Catalog(Section):
     roles: dict[str, str] = Field(default_factory=dict)
     domains: dict[Key, str] = Field(default_factory=dict)
     limits: LimitSpec = LimitSpec()
+    embeddings: EmbeddingSpec = EmbeddingSpec()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -96,6 +118,9 @@ class Catalog(Section):
                 problems.append(f"models.{key}.provider: no provider {model.provider!r} (there are: {known})")
         for name, spec in self.consortia.items():
             problems += [f"consortia.{name}.{problem}" for problem in self.problems(spec)]
+        if self.embeddings.provider and self.embeddings.provider not in self.providers:
+            known = ", ".join(self.providers) or "none"
+            problems.append(f"embeddings.provider: no provider {self.embeddings.provider!r} (there are: {known})")
         if "default" not in self.consortia:
             problems.append("consortia.default: missing; one consortium must be called default")
         if problems:
