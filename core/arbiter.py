@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import ConsortiumError
+from core.judging import arbiter_prompt
 from core.parsing import FieldStream, Unreadable, read_confidence, read_verdict
 from core.ports import Analyst, Message, Models, Prompt
-from core.prompts import arbiter_prompt
 from core.resilience import Caller, Deadline
 from core.telemetry import get_logger
 from core.types import (
