@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from adapters.history.store import SqlHistory
 from adapters.models import ModelPool
-from adapters.state.breakers import BreakerPolicy
 from adapters.state.jobs import DocketJobs
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
 from bot.settings import Settings, provider_keys
 from core.arbiter import Arbiter
+from core.breaker import BreakerPolicy
 from core.catalog import Catalog
 from core.engine import Engine
 from core.errors import ConfigError

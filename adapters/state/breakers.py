@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from adapters.state.redis import Argument, Link, Script
+from core.breaker import BreakerPolicy
 from core.ports import BreakerState
-
-
-@dataclass(frozen=True)
-class BreakerPolicy:
-    """When a breaker opens and how it closes again. Durations are seconds.
-
-    A failure opens it when it is the ``streak``-th in a row, or when of the last ``calls`` results that are at most
-    ``seconds`` old, and at least ``least`` in number, the share ``rate`` has failed. It stays open for ``cooldown``,
-    twice as long each time that its probes fail, ``longest`` at the most. Then ``probes`` calls are let through at
-    once; as many successes close it, one failure opens it again. A probe of which nothing is heard for
-    ``lease`` (longer than any call may take) is given up, and another takes its place.
-    """
-
-    calls: int = 20
-    seconds: float = 60
-    least: int = 5
-    rate: float = 0.5
-    streak: int = 3
-    cooldown: float = 15
-    longest: float = 300
-    probes: int = 1
-    lease: float = 90
-
-    @property
-    def _arguments(self) -> tuple[Argument, ...]:
-        durations = (self.cooldown * 1000, self.longest * 1000, self.probes, self.lease * 1000)
-        return (self.calls, self.seconds * 1000, self.least, self.rate, self.streak, *durations)
 
 
 class RedisBreakers:
@@ -52,7 +25,7 @@ class RedisBreakers:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._link, self._prefix, self._clock = link, prefix, clock
-        self._policy = (policy or BreakerPolicy())._arguments
+        self._policy = _arguments(policy or BreakerPolicy())
         self._script = Script(files("adapters.state").joinpath("breaker.lua").read_text())
 
     async def admit(self, key: str) -> str | None:
@@ -83,3 +56,9 @@ class RedisBreakers:
         now: Argument = "" if self._clock is None else round(self._clock() * 1000)
         keys = (base, f"{base}:results", f"{base}:probes")
         return await self._link.script(self._script, keys, (operation, now, *self._policy, *args))
+
+
+def _arguments(policy: BreakerPolicy) -> tuple[Argument, ...]:
+    """The policy as the script reads it: durations in milliseconds."""
+    window = (policy.calls, policy.seconds * 1000, policy.least, policy.rate, policy.streak)
+    return (*window, policy.cooldown * 1000, policy.longest * 1000, policy.probes, policy.lease * 1000)

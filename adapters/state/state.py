@@ -12,9 +12,10 @@ from urllib.parse import quote
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from adapters.state.breakers import BreakerPolicy, RedisBreakers
+from adapters.state.breakers import RedisBreakers
 from adapters.state.events import RedisEvents
 from adapters.state.redis import Link, Script, link
+from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited
 from core.telemetry import get_logger

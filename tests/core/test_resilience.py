@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from adapters.state.breakers import BreakerPolicy
 from adapters.state.state import State
+from core.breaker import BreakerPolicy
 from core.errors import ModelError, Unavailable
 from core.resilience import Caller, Deadline, RetryPolicy, SystemClock
 from core.types import Failure, FailureKind, Member, Response, Usage
