@@ -29,6 +29,15 @@ BUILT_IN_ROLES = {
 }
 """The six ethical roles that are always there."""
 
+PANEL_ROLES = {
+    "Generator": "Propose the strongest answer that you can find, and be concrete: others will test it.",
+    "Devil's Advocate": "Argue against what most would say, as strongly as honesty allows, and name what would have to "
+    "be true for you to be right.",
+    "Fact Checker": "Check what the question takes for granted and what answers to it usually claim: say what is known, "
+    "what is disputed and what cannot be told.",
+}
+"""Roles that keep a panel from agreeing too fast; the strategy "role" deals them."""
+
 BUILT_IN_DOMAINS = {
     "education": "The question is about education: consider learners, teachers, evidence on learning and fair access.",
     "healthcare": "The question is about health care: consider safety, evidence and consent, and say what needs a "
@@ -130,7 +139,7 @@ class Catalog(Section):
     @property
     def all_roles(self) -> dict[str, str]:
         """Role names with their instructions, the built-in ones first."""
-        return {**BUILT_IN_ROLES, **self.roles}
+        return {**BUILT_IN_ROLES, **PANEL_ROLES, **self.roles}
 
     @property
     def all_domains(self) -> dict[str, str]:

@@ -172,7 +172,7 @@ class Service:
             id=ask.id,
             ask=ask,
             consortium=name,
-            panel=self.catalog.panel(name, ask.roles),
+            panel=self.catalog.panel(ask.setup or self.catalog.consortia[name], ask.roles),
             created_at=ask.asked_at,
         )
 

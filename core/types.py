@@ -208,6 +208,21 @@ class Position(Value):
     point: str = ""
 
 
+class Grouping(Value):
+    """Answers grouped by meaning. ``labels`` has each answer's cluster in the order given, -1 for an outlier.
+
+    ``eps`` is DBSCAN's radius in cosine distance. ``densest`` is the label of the densest cluster, -1 when there is
+    none; ``density`` each cluster's mean inner similarity; ``confidence`` is geometric, 0..1 (:mod:`core.clusters`).
+    """
+
+    method: Literal["dbscan", "hdbscan"]
+    eps: float | None
+    labels: tuple[int, ...]
+    densest: int
+    confidence: float
+    density: tuple[float, ...]
+
+
 class Camp(Value):
     """Members who hold the same answer. ``answer`` is how one of them put it, ``normal`` what makes them equal.
 
@@ -274,7 +289,8 @@ class Verdict(Value):
     """The decision of a round. ``confidence`` is 0..1 by the calibration table, None when nothing speaks for one.
 
     ``stated`` is the arbiter's own figure, kept beside it. ``agreement`` is what the confidence was read from,
-    ``ballot`` how the members voted, where they did. ``judge`` is the model that wrote ``synthesis`` (for VOTE,
+    ``ballot`` how the members voted, where they did, ``grouping`` how the round's responses lie to each other, where
+    that was asked. ``judge`` is the model that wrote ``synthesis`` (for VOTE,
     CENTRAL and ONLY: the member whose text it is). ``ranking`` has the members, best first, where they were ranked.
     ``note`` is a remark on how it came about that the asker should see.
     ``failures`` are the arbiters that were tried in vain, ``usage`` all calls made for this verdict.
@@ -287,6 +303,7 @@ class Verdict(Value):
     stated: float | None = None
     agreement: Agreement | None = None
     ballot: Ballot | None = None
+    grouping: Grouping | None = None
     positions: tuple[Position, ...] = ()
     ranking: tuple[Member, ...] = ()
     refine: tuple[str, ...] = ()
@@ -338,21 +355,6 @@ class MemberMood(Value):
     member: Member
     sentiment: Sentiment
     emotions: dict[str, float]
-
-
-class Grouping(Value):
-    """Answers grouped by meaning. ``labels`` has each answer's cluster in the order given, -1 for an outlier.
-
-    ``eps`` is DBSCAN's radius in cosine distance. ``densest`` is the label of the densest cluster, -1 when there is
-    none; ``density`` each cluster's mean inner similarity; ``confidence`` is geometric, 0..1 (:mod:`core.clusters`).
-    """
-
-    method: Literal["dbscan", "hdbscan"]
-    eps: float | None
-    labels: tuple[int, ...]
-    densest: int
-    confidence: float
-    density: tuple[float, ...]
 
 
 class RoundPoint(Value):

@@ -11,6 +11,7 @@ import functools
 import json
 import random
 import selectors
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,24 @@ from core.engine import Engine
 from core.errors import ModelError
 from core.ports import Breakers, BreakerState, Completion, Message, Models, Prompt
 from core.resilience import Caller, RetryPolicy, SystemClock
-from core.types import Analysis, Ask, Chart, FailureKind, Member, Person, Platform, Response, Run, ThreadRef, Usage
+from core.table import Tools
+from core.types import (
+    TITLES,
+    Analysis,
+    Ask,
+    Chart,
+    FailureKind,
+    Grouping,
+    Member,
+    Person,
+    Platform,
+    Response,
+    Round,
+    Run,
+    Study,
+    ThreadRef,
+    Usage,
+)
 
 P = ParamSpec("P")
 
@@ -156,22 +174,37 @@ class FakeAnalyst:
     error: Exception | None = None
     drawn: int = 0
 
-    async def analyse(self, responses: Sequence[Response]) -> Analysis:
+    async def study(self, responses: Sequence[Response], panel: Sequence[Member] = (), *, charts: bool) -> Study:
         if self.error:
             raise self.error
         members = tuple(r.member for r in responses)
-        return Analysis(
+        analysis = Analysis(
             members=members, similarity=None, mean_similarity=None, central=len(members) - 1, embedder="none"
         )
+        self.drawn += charts
+        heatmap = Chart(kind="heatmap", png=b"png of " + responses[0].text.encode(), alt="", width=1, height=1)
+        return Study(analysis=analysis, charts=(heatmap,) if charts and len(members) > 1 else ())
 
-    async def analyse_and_draw(
-        self, responses: Sequence[Response], panel: Sequence[Member] = ()
-    ) -> tuple[Analysis, tuple[Chart, ...]]:
-        analysis = await self.analyse(responses)
-        self.drawn += 1
-        return analysis, (
-            Chart(kind="heatmap", png=b"png of " + responses[0].text.encode(), alt="", width=1, height=1),
+    async def group(
+        self, responses: Sequence[Response], *, method: str = "dbscan", eps: float | None = None
+    ) -> Grouping:
+        """All that begin with the same word are alike; the largest such group is the densest."""
+        if self.error:
+            raise self.error
+        words = [r.text.split()[0] for r in responses]
+        clusters = [word for word, many in Counter(words).most_common() if many > 1]
+        labels = tuple(clusters.index(word) if word in clusters else -1 for word in words)
+        return Grouping(
+            method="dbscan",
+            eps=eps,
+            labels=labels,
+            densest=0 if clusters else -1,
+            confidence=labels.count(0) / len(labels),
+            density=(1.0,) * len(clusters),
         )
+
+    async def draw(self, rounds: Sequence[Round], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
+        return tuple(Chart(kind=kind, png=b"png", alt="", width=1, height=1) for kind in TITLES)
 
 
 def catalog(models: Sequence[str] = ("a", "b", "c", "j", "k"), **consortium: Any) -> Catalog:
@@ -195,7 +228,8 @@ def make_ask(text: str = "Is it so?", **fields: Any) -> Ask:
 def make_run(catalog: Catalog, ask: Ask | None = None) -> Run:
     ask = ask or make_ask()
     name = ask.consortium or "default"
-    return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(name, ask.roles), created_at=START)
+    setup = ask.setup or catalog.consortia[name]
+    return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(setup, ask.roles), created_at=START)
 
 
 def verdict(
@@ -226,8 +260,9 @@ def make_engine(
     clock = SystemClock()
     caller = Caller(breakers or FakeBreakers(), clock, random.Random(1), policy)
     timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
-    arbiter = Arbiter(caller, models, timeouts, analyst or FakeAnalyst(), nonce)
-    return Engine(catalog, models, caller, arbiter, clock, now)
+    analyst = analyst or FakeAnalyst()
+    arbiter = Arbiter(caller, models, timeouts, analyst, nonce)
+    return Engine(Tools(catalog, models, caller, arbiter, analyst, clock, nonce), now)
 
 
 def panel_models(**steps: Step | Sequence[Step]) -> dict[str, FakeModel]:
