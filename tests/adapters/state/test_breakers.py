@@ -147,6 +147,18 @@ async def test_a_failed_probe_opens_it_for_longer(breakers: AnyBreakers, clock: 
     assert (await breakers.state("llama")).retry_in == 10, "after it was well it starts from the beginning"
 
 
+async def test_success_before_a_probe_failed_counts_no_more(make: Make, clock: Clock) -> None:
+    breakers = make(BreakerPolicy(probes=2, cooldown=10), clock)
+    await opened(breakers)
+    clock.now += 10
+    await call(breakers, True, False)
+    clock.now += 20
+    await call(breakers, True)
+    assert await shown(breakers) == "half_open"
+    await call(breakers, True)
+    assert await shown(breakers) == "closed"
+
+
 async def test_a_cancelled_probe_makes_room(breakers: AnyBreakers, clock: Clock) -> None:
     await opened(breakers)
     clock.now += 10
@@ -246,19 +258,19 @@ EXAMPLES = itertools.count()  # each has a breaker of its own
 POLICIES = st.builds(
     BreakerPolicy,
     calls=st.integers(1, 12),
-    least=st.integers(1, 8),
-    rate=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
-    streak=st.integers(1, 5),
-    cooldown=st.sampled_from([0.0005, 10, 14.9996]),
+    least=st.integers(1, 6),
+    rate=st.sampled_from([0.3, 0.5, 1.0]),
+    streak=st.integers(1, 4),
+    cooldown=st.sampled_from([0.0005, 5, 9.9996]),
     longest=st.sampled_from([5, 10, 40]),
     probes=st.integers(1, 3),
-    lease=st.sampled_from([0.5, 15, 90]),
+    lease=st.sampled_from([5, 15]),
 )
 EVENTS: st.SearchStrategy[Event] = st.one_of(
-    st.tuples(st.just("call"), st.sampled_from([0.0, 1.0])),  # with its result, at once
+    st.tuples(st.just("call"), st.sampled_from([0.0, 0.0, 1.0])),  # with its result, at once
     st.tuples(st.just("admit"), st.just(0.0)),
-    st.tuples(st.sampled_from(list(RESULTS)), st.integers(0, 8).map(float)),  # of a ticket, perhaps late or again
-    st.tuples(st.just("wait"), st.sampled_from([0.0004, 0.4996, 1, 5, 9.999, 10, 14.9996, 15, 40, 59.999, 60, 90])),
+    st.tuples(st.sampled_from(list(RESULTS)), st.integers(0, 4).map(float)),  # of a ticket, perhaps late or again
+    st.tuples(st.just("wait"), st.sampled_from([0.0004, 1, 4.999, 5, 9.9996, 10, 20, 40, 59.999, 60])),
     st.tuples(st.just("reset"), st.just(0.0)),
 )
 
@@ -279,8 +291,8 @@ async def told(breakers: AnyBreakers, key: str, tickets: list[str], event: str, 
     return ticket
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(policy=POLICIES, events=st.lists(EVENTS, max_size=50))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(policy=POLICIES, events=st.lists(EVENTS, min_size=10, max_size=40))
 async def test_both_kinds_never_differ(state: State, policy: BreakerPolicy, events: list[Event]) -> None:
     clock, key = Clock(), f"model{next(EXAMPLES)}"
     local, shared = LocalBreakers(policy, clock), state.breakers(policy, clock)
