@@ -1,30 +1,102 @@
-"""How far each member is trusted: its record in earlier runs, turned into the weight of its vote."""
+"""How far each member is trusted: its record in earlier runs, turned into the weight of its vote.
+
+A vote weighs the odds p / (1 - p) of its member being right. On recorded answers that beat the best single member and
+the plain majority in nearly all settings; the logarithm of the odds, which theory asks for, turns votes of members
+below one half against themselves, and does not hold up where errors are shared.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import median
 
 from pydantic import Field
 
 from core.confidence import PRIOR, Calibration
-from core.types import Member, Value
+from core.types import Ballot, Member, Value
+
+LEAST, MOST = 0.02, 0.98
+"""No member counts as less or more reliable than this."""
+
+AGREEMENT_WORTH = 20
+"""As how many labelled runs a model's agreement with others counts at the most, once there are labels."""
+
+_Z = 1.959964  # of the normal distribution, for 95 %
 
 
 class Record(Value):
-    """What is known of a model in one consortium."""
+    """What is known of a model in one consortium: how often it agreed with the others, and how often it was right.
+
+    ``compared`` counts answers that had a plurality of the others to be compared with, ``labelled`` those of runs
+    whose right answer is known.
+    """
 
     agreed: int = 0
     compared: int = 0
     correct: int = 0
     labelled: int = 0
 
+    @property
+    def known(self) -> bool:
+        """Whether there is any history."""
+        return self.compared + self.labelled > 0
+
+    @property
+    def reliability(self) -> float:
+        """The probability that an answer of it is right, .02-.98; .5 without any history.
+
+        Without labels q = (agreed + 1) / (compared + 2), its agreement with the plurality of the others (Laplace).
+        With labels (correct + s * q) / (labelled + s), where s is ``compared``, 2 at the least and 20 at the most: the
+        agreement counts for as many labelled runs as s, and no more.
+        """
+        agreement = (self.agreed + 1) / (self.compared + 2)
+        worth = min(max(self.compared, 2), AGREEMENT_WORTH)
+        return min(MOST, max(LEAST, (self.correct + worth * agreement) / (self.labelled + worth)))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the reliability lies with 95 % (Wilson, Journal of the ASA 22, 1927), by how much is known."""
+        p = self.reliability
+        n = self.labelled + min(max(self.compared, 2), AGREEMENT_WORTH) if self.labelled else self.compared + 2
+        middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
+        return max(0.0, middle - reach), min(1.0, middle + reach)
+
+    @property
+    def weight(self) -> float:
+        """The odds of being right, 1/49 to 49; 1 without any history."""
+        return self.reliability / (1 - self.reliability)
+
 
 class Experience(Value):
-    """What earlier runs of a consortium have taught."""
+    """What earlier runs of a consortium have taught: a record by model, and how sure votes make."""
 
     records: dict[str, Record] = Field(default_factory=dict)
     calibration: Calibration = PRIOR
 
     def weights(self, panel: Sequence[Member]) -> dict[str, float]:
-        """The weight of each member's vote by its id."""
-        return {member.id: 1.0 for member in panel}
+        """The weight of each member's vote by its id. Seats of one model share its record.
+
+        Scaled so that the panel's median member with a history weighs 1; so does whoever has none.
+        """
+        records = {m.model: r for m in panel if (r := self.records.get(m.model)) and r.known}
+        known = [records[m.model].weight for m in panel if m.model in records]
+        middle = median(known) if known else 1.0
+        return {m.id: records[m.model].weight / middle if m.model in records else 1.0 for m in panel}
+
+
+def agreements(ballot: Ballot) -> dict[str, bool]:
+    """By member id, whether its answer is that of most of the others who voted.
+
+    Its own vote does not count, nor do weights: else trust would feed itself. Left out are those for whom the others
+    are tied or silent, and abstentions.
+    """
+    sizes = [len(camp.members) for camp in ballot.camps]
+    found: dict[str, bool] = {}
+    for own, camp in enumerate(ballot.camps):
+        others = [size - (i == own) for i, size in enumerate(sizes)]
+        top = max(others)
+        if top and others.count(top) == 1:
+            found |= {member.id: others[own] == top for member in camp.members}
+    return found
