@@ -25,6 +25,7 @@ from core.resilience import Caller, SystemClock
 from core.runner import Runner
 from core.service import Service
 from core.studio import Studio
+from core.table import Tools
 
 QUEUE = "runs"
 """The queue that ``serve`` and ``worker`` share."""
@@ -46,6 +47,11 @@ class Core:
     state: State
     studio: Studio | None
     finish: Callable[[], Awaitable[None]]
+
+
+def new_nonce() -> str:
+    """A mark that no text from outside can hold but by a chance of one in 2**64."""
+    return secrets.token_hex(8)
 
 
 def utc_now() -> datetime:
@@ -75,6 +81,7 @@ async def open_core(
         service = Service(
             catalog,
             history=history,
+            consortia=history.consortia,
             sessions=state.sessions,
             limits=state.limits(catalog.limits),
             duplicates=state.duplicates,
@@ -94,9 +101,9 @@ async def open_core(
             clock = SystemClock()
             caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
-            arbiter = Arbiter(caller, models, timeouts, studio, lambda: secrets.token_hex(8))
-            engine = Engine(catalog, models, caller, arbiter, clock, utc_now)
-            runner = Runner(engine, studio, history, state.events, service.pending_run, utc_now)
+            arbiter = Arbiter(caller, models, timeouts, studio, new_nonce)
+            engine = Engine(Tools(catalog, models, caller, arbiter, studio, clock, new_nonce), utc_now)
+            runner = Runner(engine, studio, history, history.lessons, state.events, service.pending_run, utc_now)
             working = jobs.worker(
                 runner.begin, runner.resume, concurrency=settings.run_concurrency, grace=settings.shutdown_grace
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core.errors import BadInput
 from core.setup import ConsortiumSpec, Key, Section, parse_seat
 from core.types import Member
 
@@ -33,8 +34,8 @@ PANEL_ROLES = {
     "Generator": "Propose the strongest answer that you can find, and be concrete: others will test it.",
     "Devil's Advocate": "Argue against what most would say, as strongly as honesty allows, and name what would have to "
     "be true for you to be right.",
-    "Fact Checker": "Check what the question takes for granted and what answers to it usually claim: say what is known, "
-    "what is disputed and what cannot be told.",
+    "Fact Checker": "Check what the question takes for granted and what answers to it usually claim: say what is "
+    "known, what is disputed and what cannot be told.",
 }
 """Roles that keep a panel from agreeing too fast; the strategy "role" deals them."""
 
@@ -191,5 +192,23 @@ class Catalog(Section):
         missing = [f"{field}: no model {key!r} (there are: {known})" for field, key in used if key not in self.models]
         return missing + strategies.problems(setup.strategy, setup.params)
 
+    def checked(self, fields: Mapping[str, Any]) -> ConsortiumSpec:
+        """A set-up from its fields. Raises BadInput with a line for each thing that is wrong."""
+        try:
+            setup = ConsortiumSpec.model_validate(fields)
+        except ValidationError as error:
+            raise BadInput("\n".join(_complaint(dict(e)) for e in error.errors())) from None
+        if problems := self.problems(setup):
+            raise BadInput("\n".join(problems))
+        return setup
+
     def _simulated(self, key: str) -> bool:
         return self.models[key].provider == "simulated"
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    field = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "unknown key"
+    return f"{field}: {message[0].lower()}{message[1:]}" if field else message

@@ -10,19 +10,34 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import Field
 
 from core.errors import BadInput, UnknownCommand
-from core.types import Value
+from core.setup import Judging
+from core.types import QuestionType, Value
 
 
 class AskCommand(Value):
-    """Ask the panel; the options overrule what the session says."""
+    """Ask the panel; the options overrule what the session and the consortium say.
+
+    ``models`` are seats (``model`` or ``model:count``) in place of the consortium's; ``roles`` maps models to roles.
+    """
 
     text: str
     consortium: str | None = None
     domain: str | None = None
     charts: bool = True
+    question_type: QuestionType | None = None
+    system: str | None = None
+    roles: dict[str, str] = Field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    arbiter: str | None = None
+    strategy: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    judging: Judging | None = None
+    both_orders: bool | None = None
 
 
 class HistoryCommand(Value):

@@ -17,6 +17,7 @@ from core.events import (
     ArbiterStarted,
     ChartsDrawn,
     MemberEnded,
+    MembersAsked,
     RoundEnded,
     RunEnded,
     RunEvent,
@@ -25,7 +26,7 @@ from core.events import (
 )
 from core.ports import Events, History
 from core.telemetry import get_logger
-from core.types import Chart, Member, Outcome, Run, RunStatus
+from core.types import Chart, Member, Outcome, RoundKind, Run, RunStatus
 
 log = get_logger(__name__)
 
@@ -37,6 +38,7 @@ class RunView:
     panel: tuple[Member, ...] = ()
     round: int = 1
     max_rounds: int = 1
+    kind: RoundKind = "answers"
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     judge: Member | None = None
     text: str = ""
@@ -47,7 +49,10 @@ class RunView:
         match event:
             case RunStarted():
                 self.panel, self.round, self.max_rounds = event.panel, event.round, event.max_rounds
+                self.kind = event.kind
                 self.outcomes, self.judge, self.text = {}, None, ""
+            case MembersAsked():
+                self.panel += event.members
             case MemberEnded():
                 self.outcomes[event.outcome.member.id] = event.outcome
             case ArbiterStarted():
@@ -55,7 +60,7 @@ class RunView:
             case TextDelta():
                 self.text += event.text
             case RoundEnded():
-                self.text = event.verdict.synthesis
+                self.text = event.verdict.synthesis if event.verdict else ""
             case Answered():
                 self.answered = event.run
             case ChartsDrawn() | RunEnded():

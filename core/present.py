@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.catalog import Catalog
+from core.confidence import word
 from core.delivery import RunView
 from core.ports import BreakerState
+from core.setup import ConsortiumSpec
 from core.types import (
     Bill,
     Failure,
@@ -66,9 +68,9 @@ def answer_text(run: Run) -> AnswerText:
     verdict, decided = run.verdict, run.deciding_round
     if verdict is None or decided is None:
         raise ValueError("the run has no verdict")
-    agreement = _agreement(verdict, len(decided.responses))
+    outcomes = next(r.outcomes for r in reversed(run.rounds) if r.kind == "answers" and r.number <= decided.number)
     return AnswerText(
-        headline=". ".join(filter(None, [_attendance(decided.outcomes), agreement, _confidence(verdict)])) + ".",
+        headline=". ".join(filter(None, [_attendance(outcomes), _how(verdict), _confidence(verdict)])) + ".",
         body=verdict.synthesis,
         views=tuple(_view(p) for p in verdict.positions),
         failures=tuple(f"{f.member.label}: {f.detail}" for f in (*decided.failures, *verdict.failures)),
@@ -86,28 +88,35 @@ def _attendance(outcomes: Sequence[Response | Failure]) -> str:
     return f"{total - len(failures)} of {total} members answered; {reasons}"
 
 
-def _agreement(verdict: Verdict, answers: int) -> str:
+def _how(verdict: Verdict) -> str:
+    """How it was decided, where not by an arbiter."""
     match verdict.source:
         case VerdictSource.ONLY:
             return "Only one answer: nobody could agree or disagree with it"
         case VerdictSource.CENTRAL:
             return f"No arbiter could decide: this is the answer most like the others, by {verdict.judge.label}"
-    if not verdict.positions:
-        return ""
-    agree = [p for p in verdict.positions if p.stance is Stance.AGREES]
-    against = [p.member.label for p in verdict.positions if p.stance is Stance.DISAGREES]
-    partly = [p.member.label for p in verdict.positions if p.stance is Stance.PARTLY]
-    if len(agree) == answers:
-        return f"All {answers} agree"
-    tail = [f"{_list(against)} {_verb(against, 'disagrees', 'disagree')}"] if against else []
-    tail += [f"{_list(partly)} only in part"] if partly else []
-    return f"{len(agree)} of {answers} agree" + (f"; {'; '.join(tail)}" if tail else "")
+        case VerdictSource.VOTE:
+            return f"Decided by vote, in the words of {verdict.judge.label}"
+    return ""
 
 
 def _confidence(verdict: Verdict) -> str:
+    """ "Confidence high, 0.91: 5 of 5 agree"."""
+    agreement = _agreement(verdict)
     if verdict.confidence is None:
-        return "Confidence unknown"
-    return f"Confidence {verdict.confidence:.2f} (the arbiter's own figure)"
+        return f"Confidence unknown{agreement and f': {agreement}'}"
+    return f"Confidence {word(verdict.confidence)}, {verdict.confidence:.2f}: {agreement}"
+
+
+def _agreement(verdict: Verdict) -> str:
+    if verdict.agreement is None:
+        return ""
+    against = [p.member.label for p in verdict.positions if p.stance is Stance.DISAGREES]
+    partly = [p.member.label for p in verdict.positions if p.stance is Stance.PARTLY]
+    agree = sum(p.stance is Stance.AGREES for p in verdict.positions) or int(verdict.agreement.agree)
+    tail = [f"{_list(against)} {_verb(against, 'disagrees', 'disagree')}"] if against else []
+    tail += [f"{_list(partly)} only in part"] if partly else []
+    return f"{agree} of {verdict.agreement.total} agree" + (f"; {'; '.join(tail)}" if tail else "")
 
 
 def _view(position: Position) -> str:
@@ -118,9 +127,12 @@ def _view(position: Position) -> str:
 
 def _footer(run: Run, verdict: Verdict) -> str:
     parts = [f"consortium {run.consortium}"]
-    if verdict.judged:
+    if run.ask.setup and run.ask.setup.strategy != "default":
+        parts.append(f"strategy {run.ask.setup.strategy}")
+    if verdict.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
         stand_in = ", standing in" if verdict.source is VerdictSource.STAND_IN else ""
-        parts.append(f"arbiter {verdict.judge.label}{stand_in}")
+        own = "" if verdict.stated is None else f", which says {verdict.stated:.2f} itself"
+        parts.append(f"arbiter {verdict.judge.label}{stand_in}{own}")
     if len(run.rounds) > 1:
         parts.append(f"{len(run.rounds)} rounds")
     roles = [f"{m.id} as {m.role}" for m in run.panel if m.role]
@@ -156,7 +168,9 @@ def cost_text(bill: Bill) -> str:
 def progress_text(view: RunView) -> str:
     """The state of a run while it goes on, a line a member."""
     done = len(view.outcomes)
-    head = f"**Asking {len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}** · {done} done"
+    doing = "rank each other's answers" if view.kind == "reviews" else ""
+    many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
+    head = f"**{many} {doing}** · {done} done" if doing else f"**Asking {many}** · {done} done"
     if view.max_rounds > 1 and view.round > 1:
         head += f" · round {view.round} of at most {view.max_rounds}"
     lines = [head, *(f"- {member_state(m, view)}" for m in view.panel)]
@@ -220,16 +234,19 @@ def roles_text(known: Mapping[str, str], mine: Mapping[str, str], panel: Iterabl
     return "\n".join(lines)
 
 
-def models_text(catalog: Catalog, states: Mapping[str, BreakerState], mine: str) -> str:
-    """Models with their breakers, and consortia with their members."""
+def models_text(
+    catalog: Catalog, states: Mapping[str, BreakerState], mine: str, saved: Mapping[str, ConsortiumSpec]
+) -> str:
+    """Models with their breakers, and consortia (of the file, and saved ones) with their members."""
     lines = ["**Models**"]
     for key, model in catalog.models.items():
         where = "simulated" if model.provider == "simulated" else f"{model.name} at {model.provider}"
         lines.append(f"- {key} ({where}): {breaker_text(states[key])}")
     lines += ["", "**Consortia**"]
-    for name, spec in catalog.consortia.items():
+    for name, spec in {**catalog.consortia, **saved}.items():
         yours = " (in use here)" if name == mine else ""
-        lines.append(f"- {name}{yours}: {', '.join(spec.members)}; arbiter {spec.arbiter}")
+        how = "" if spec.strategy == "default" else f"; strategy {spec.strategy}"
+        lines.append(f"- {name}{yours}: {', '.join(spec.members)}; arbiter {spec.arbiter}{how}")
     return "\n".join(lines)
 
 

@@ -12,11 +12,12 @@ from contextlib import suppress
 from datetime import datetime
 
 from core.engine import Engine
-from core.errors import ConsortiumError, user_text
+from core.errors import ConsortiumError, Unavailable, user_text
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
-from core.ports import Analyst, Events, History
+from core.ports import Analyst, Events, History, Lessons
 from core.telemetry import bind_run, get_logger
-from core.types import Analysis, Ask, Chart, Outcome, Response, Round, Run, RunStatus, Turn
+from core.trust import Experience
+from core.types import Ask, Outcome, Round, Run, RunStatus, Turn
 
 log = get_logger(__name__)
 
@@ -81,7 +82,8 @@ class Journal:
                 await self._history.record_outcome(self._run_id, event.round, event.outcome)
             case RoundEnded():
                 ended = (self._outcomes.get((event.round, member.id)) for member in self._panel)
-                decided = Round(number=event.round, outcomes=tuple(filter(None, ended)), verdict=event.verdict)
+                outcomes: tuple[Outcome, ...] = tuple(filter(None, ended))
+                decided = Round(number=event.round, outcomes=outcomes, verdict=event.verdict, kind=event.kind)
                 await self._history.record_round(self._run_id, decided)
             case Answered():
                 await self._history.update_run(event.run)
@@ -106,12 +108,13 @@ class Runner:
         engine: Engine,
         analyst: Analyst,
         history: History,
+        lessons: Lessons,
         events: Events,
         pending: Callable[[Ask], Run],
         now: Callable[[], datetime],
     ) -> None:
         self._engine, self._analyst, self._history, self._events = engine, analyst, history, events
-        self._pending, self._now = pending, now
+        self._lessons, self._pending, self._now = lessons, pending, now
 
     async def begin(self, ask: Ask) -> None:
         """Run an ask that nobody has begun."""
@@ -136,7 +139,8 @@ class Runner:
     async def _carry(self, run: Run) -> None:
         async with Journal(run, self._history, self._events) as journal:
             if run.answered_at is None:
-                run = await self._engine.run(run, await self._conversation(run), journal.emit)
+                turns, experience = await asyncio.gather(self._conversation(run), self._experience(run))
+                run = await self._engine.run(run, turns, journal.emit, experience)
             if run.status is RunStatus.FAILED:
                 log.warning("nobody answered")
             else:
@@ -147,12 +151,20 @@ class Runner:
             run = run.model_copy(update={"status": RunStatus.DONE})
         await self._end(run)
 
+    async def _experience(self, run: Run) -> Experience:
+        """What earlier runs have taught; a run can do without."""
+        try:
+            return await self._lessons.experience(run.consortium)
+        except Unavailable as error:
+            log.warning("asked without experience", error=str(error))
+            return Experience()
+
     async def _analyse(self, run: Run) -> None:
         """Analysis and charts. They are an extra: without them the answer stands all the same."""
-        answers = run.deciding_round.responses if run.deciding_round else ()
+        answers = run.answers
         try:
-            analysis, charts, note = await self._draw(run, answers)
-            await self._history.record_analysis(run.id, analysis, charts)
+            study = await self._analyst.study(answers, run.panel, charts=True)
+            await self._history.record_study(run.id, study)
         except ConsortiumError as error:
             log.warning("no analysis", error=str(error))
             drawn = ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {error}")
@@ -160,14 +172,11 @@ class Runner:
             log.exception("analysis broke")
             drawn = ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {user_text(error, run.id)}")
         else:
-            drawn = ChartsDrawn(analysis=analysis, kinds=tuple(chart.kind for chart in charts), note=note)
+            alone = answers[0].member.label if len(answers) == 1 else None
+            note = f"Only {alone} answered: there is nothing to compare." if alone else None
+            kinds = tuple(chart.kind for chart in study.charts)
+            drawn = ChartsDrawn(analysis=study.analysis, kinds=kinds, note=note)
         await self._events.publish(run.id, drawn)
-
-    async def _draw(self, run: Run, answers: Sequence[Response]) -> tuple[Analysis, tuple[Chart, ...], str | None]:
-        if len(answers) == 1:
-            name = answers[0].member.label
-            return await self._analyst.analyse(answers), (), f"Only {name} answered: there is nothing to compare."
-        return *(await self._analyst.analyse_and_draw(answers, run.panel)), None
 
     async def _end(self, run: Run) -> None:
         ended = run.model_copy(update={"ended_at": self._now()})

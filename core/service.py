@@ -10,7 +10,7 @@ import difflib
 import random
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import overload
+from typing import Any, overload
 
 from core.catalog import Catalog
 from core.commands import (
@@ -27,12 +27,16 @@ from core.commands import (
     split_roles,
 )
 from core.errors import BadInput, Duplicate, NotFound, Unavailable
-from core.ports import Breakers, Duplicates, History, Jobs, Limits, Sessions
+from core.ports import Breakers, Consortia, Duplicates, History, Jobs, Limits, Sessions
 from core.present import history_text, models_text, roles_text
+from core.setup import ConsortiumSpec
 from core.types import Ask, Member, Person, Platform, Run, RunStatus, ThreadRef, Value
 
 PAGE = 10
 """Lines on a page of history."""
+
+CUSTOM = "custom"
+"""What a panel is called that somebody put together for one ask."""
 
 UNDELIVERED = timedelta(hours=1)
 """How old a run may be whose answer is still posted after a restart."""
@@ -64,6 +68,7 @@ class Service:
         catalog: Catalog,
         *,
         history: History,
+        consortia: Consortia,
         sessions: Sessions,
         limits: Limits,
         duplicates: Duplicates,
@@ -74,7 +79,8 @@ class Service:
         rng: random.Random,
     ) -> None:
         self.catalog = catalog
-        self._history, self._sessions, self._limits = history, sessions, limits
+        self._history, self._consortia = history, consortia
+        self._sessions, self._limits = sessions, limits
         self._duplicates, self._breakers, self._jobs = duplicates, breakers, jobs
         self._clock, self._new_id, self._rng = clock, new_id, rng
 
@@ -104,7 +110,7 @@ class Service:
             return None
         await self._first_time(inbound)
         panel = earlier[-1].consortium
-        known = panel in self.catalog.consortia
+        known = panel in self.catalog.consortia or await self._consortia.get(panel)
         return await self._ask(AskCommand(text=text, consortium=panel if known else None), inbound)
 
     async def _first_time(self, inbound: Inbound) -> None:
@@ -120,7 +126,9 @@ class Service:
         if len(text) > MAX_QUESTION:
             raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
         session = await self._sessions.load(inbound.asker, inbound.where)
-        consortium = self._known("consortium", command.consortium or session.consortium, self.catalog.consortia)
+        name, setup = await self.setup(command.consortium or session.consortium)
+        if changed := self._changed(setup, command):
+            name, setup = CUSTOM if command.models else name, changed
         domain = self._known("domain", command.domain or session.domain, self.catalog.all_domains)
         await self._limits.spend(inbound.asker, inbound.where)
         ask = Ask(
@@ -129,9 +137,12 @@ class Service:
             asked_at=self._clock(),
             asker=inbound.asker,
             where=inbound.where,
-            consortium=consortium or "default",
+            consortium=name,
+            setup=setup,
             domain=domain,
-            roles=session.roles,
+            question_type=command.question_type,
+            system=command.system,
+            roles={**session.roles, **self._roles_of(command)},
             charts=command.charts,
             event_ids=inbound.event_ids,
         )
@@ -145,6 +156,41 @@ class Service:
             await self._history.mark_delivered(run.id)  # the asker is told now
             raise
         return run
+
+    async def setup(self, name: str | None = None) -> tuple[str, ConsortiumSpec]:
+        """A consortium by name, or the one that is asked when none is named. A saved one goes before one of the file.
+
+        Raises NotFound.
+        """
+        wanted = name or await self._consortia.default() or "default"
+        if saved := await self._consortia.get(wanted):
+            return saved.name, saved.setup
+        names = [*self.catalog.consortia, *(s.name for s in await self._consortia.all())]
+        found = self._required("consortium", wanted, names)
+        return found, self.catalog.consortia[found]
+
+    def _changed(self, setup: ConsortiumSpec, command: AskCommand) -> ConsortiumSpec | None:
+        """The set-up with what the command changes; None when it changes nothing. Raises BadInput, NotFound."""
+        changes: dict[str, Any] = {
+            "strategy": command.strategy,
+            "judging": command.judging,
+            "both_orders": command.both_orders,
+            "arbiter": command.arbiter and self._required("model", command.arbiter, self.catalog.models),
+        }
+        changes = {field: value for field, value in changes.items() if value is not None}
+        if command.models:
+            changes["members"] = command.models
+            if "arbiter" not in changes and setup.arbiter in {seat.partition(":")[0] for seat in command.models}:
+                changes["arbiter"] = self.catalog.arbiter_for(command.models)
+        if command.strategy or command.params:
+            same = command.strategy in (None, setup.strategy)
+            changes["params"] = {**(setup.params if same else {}), **command.params}
+        return self.catalog.checked({**setup.model_dump(), **changes}) if changes else None
+
+    def _roles_of(self, command: AskCommand) -> dict[str, str]:
+        """The command's roles by the proper names of models and roles. Raises NotFound."""
+        models = self.catalog.models
+        return {self._required("model", key, models): self._role(role) for key, role in command.roles.items()}
 
     async def undelivered(self, platform: Platform) -> list[Run]:
         """What was asked there within the last hour and has not been delivered, oldest first.
@@ -181,7 +227,9 @@ class Service:
     async def _models(self, inbound: Inbound) -> Reply:
         session = await self._sessions.load(inbound.asker, inbound.where)
         states = {key: await self._breakers.state(key) for key in self.catalog.models}
-        return Reply(text=models_text(self.catalog, states, session.consortium or "default"))
+        mine, _ = await self.setup(session.consortium)
+        saved = {s.name: s.setup for s in await self._consortia.all()}
+        return Reply(text=models_text(self.catalog, states, mine, saved))
 
     async def _history_page(self, page: int, inbound: Inbound) -> Reply:
         rows = await self._history.page(inbound.asker, inbound.where, PAGE + 1, (page - 1) * PAGE)
@@ -189,7 +237,8 @@ class Service:
 
     async def _roles(self, command: Command, inbound: Inbound) -> Reply:
         session = await self._sessions.load(inbound.asker, inbound.where)
-        panel = self.catalog.panel(session.consortium or "default")
+        _, setup = await self.setup(session.consortium)
+        panel = self.catalog.panel(setup)
         roles, note = session.roles, None
         match command:
             case AssignRole():

@@ -185,8 +185,9 @@ class OpenAIModel:
             "model": spec.name,
             "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
         }
-        if spec.temperature is not None:
-            body["temperature"] = spec.temperature
+        temperature = spec.temperature if prompt.temperature is None else prompt.temperature
+        if temperature is not None:
+            body["temperature"] = temperature
         if spec.max_tokens is not None:
             body["max_tokens"] = spec.max_tokens
         if prompt.seed is not None:

@@ -198,7 +198,8 @@ class WebSurface:
         person = self._person(request)
         rows = await self._history.page(person, _where(person, None), RECENT, 0)
         runs = [run for row in reversed(rows) if (run := await self._history.run(row.id))]
-        panel = self._service.catalog.panel("default")
+        _, setup = await self._service.setup()
+        panel = self._service.catalog.panel(setup)
         return web.json_response(
             {
                 "runs": [run_json(run, await self._history.charts(run.id)) for run in runs if run.ask.where.thread],
