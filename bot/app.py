@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from adapters.embeddings import open_embedder
 from adapters.history.store import SqlHistory
 from adapters.models import ModelPool
 from adapters.state.jobs import DocketJobs
@@ -94,10 +95,12 @@ async def open_core(
         studio: Studio | None = None
         shift = AsyncExitStack()
         if work:
-            models = await stack.enter_async_context(ModelPool(catalog, provider_keys(catalog), pace=pace))
+            keys = provider_keys(catalog)
+            models = await stack.enter_async_context(ModelPool(catalog, keys, pace=pace))
             for key in catalog.models:
                 models[key]  # an address that is none ends the start, not the first run
-            studio = await stack.enter_async_context(Studio())
+            embedder = await stack.enter_async_context(open_embedder(catalog, keys))
+            studio = await stack.enter_async_context(Studio(embeddings=catalog.embeddings, remote=embedder))
             clock = SystemClock()
             caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 from core.resilience import Clock
 from core.types import Failure, FailureKind, Member, Outcome, Response, Usage
@@ -15,7 +15,7 @@ LEAST_PATIENCE = 1.0
 
 async def ask_all(
     members: Sequence[Member],
-    ask: Callable[[Member], Awaitable[Outcome]],
+    ask: Callable[[Member], Coroutine[None, None, Outcome]],
     ended: Callable[[Outcome], None],
     clock: Clock,
     *,
@@ -30,7 +30,11 @@ async def ask_all(
     are not asked for.
     """
     asking = _Asking(members, ended, clock, quorum, patience, {o.member.id: o for o in known})
-    tasks = {asyncio.ensure_future(ask(member)): member for member in members if member.id not in asking.outcomes}
+    tasks = {
+        asyncio.create_task(ask(member), name=f"member {member.id}"): member
+        for member in members
+        if member.id not in asking.outcomes
+    }
     try:
         await asking.collect(set(tasks))
         for task, member in tasks.items():
@@ -59,7 +63,7 @@ class _Asking:
         self._started = clock.monotonic()
         self.outcomes = known
 
-    async def collect(self, pending: set[asyncio.Future[Outcome]]) -> None:
+    async def collect(self, pending: set[asyncio.Task[Outcome]]) -> None:
         """Wait for outcomes until all are there or patience is at its end."""
         until: float | None = None
         while pending:
@@ -93,7 +97,7 @@ class _Asking:
         self._ended(outcome)
 
 
-async def _cancel(tasks: Mapping[asyncio.Future[Outcome], Member]) -> None:
+async def _cancel(tasks: Mapping[asyncio.Task[Outcome], Member]) -> None:
     """End what still runs and wait until it has, so that no call outlives its run."""
     for task in tasks:
         task.cancel()

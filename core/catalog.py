@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInput
-from core.setup import ConsortiumSpec, Key, Section, parse_seat
+from core.setup import ConsortiumSpec, Key, Section
 from core.types import Member
 
 TWIN_TEMPERATURE = 0.7
@@ -177,7 +177,7 @@ class Catalog(Section):
     def arbiter_for(self, members: Iterable[str]) -> str:
         """A model to judge a panel of these models when none was named: one that judges elsewhere or is at least no
         member, where there is any."""
-        seated = [parse_seat(entry)[0] for entry in members]
+        seated = [str(entry).partition(":")[0] for entry in members]
         known = dict.fromkeys([spec.arbiter for spec in self.consortia.values()] + [*self.models])
         return next((key for key in known if key not in seated), seated[0])
 
@@ -191,6 +191,19 @@ class Catalog(Section):
         used += [("roles", key) for key in setup.roles]
         missing = [f"{field}: no model {key!r} (there are: {known})" for field, key in used if key not in self.models]
         return missing + strategies.problems(setup.strategy, setup.params)
+
+    def changed(self, setup: ConsortiumSpec, changes: Mapping[str, Any]) -> ConsortiumSpec:
+        """The set-up with some fields changed. Raises BadInput with a line for each thing that is wrong.
+
+        A panel that the arbiter now sits on gets another arbiter where there is one; ``params`` add to those there
+        are, which go with their strategy.
+        """
+        fields = {**setup.model_dump(), **changes}
+        if "members" in changes and "arbiter" not in changes:
+            seated = {str(entry).partition(":")[0] for entry in changes["members"]}
+            fields["arbiter"] = self.arbiter_for(changes["members"]) if setup.arbiter in seated else setup.arbiter
+        kept = setup.params if fields["strategy"] == setup.strategy else {}
+        return self.checked({**fields, "params": {**kept, **changes.get("params", {})}})
 
     def checked(self, fields: Mapping[str, Any]) -> ConsortiumSpec:
         """A set-up from its fields. Raises BadInput with a line for each thing that is wrong."""

@@ -171,21 +171,17 @@ class Service:
 
     def _changed(self, setup: ConsortiumSpec, command: AskCommand) -> ConsortiumSpec | None:
         """The set-up with what the command changes; None when it changes nothing. Raises BadInput, NotFound."""
-        changes: dict[str, Any] = {
-            "strategy": command.strategy,
-            "judging": command.judging,
-            "both_orders": command.both_orders,
+        given: dict[str, Any] = {
+            "members": command.models,
             "arbiter": command.arbiter and self._required("model", command.arbiter, self.catalog.models),
+            "strategy": command.strategy,
+            "params": command.params,
+            "judging": command.judging,
         }
-        changes = {field: value for field, value in changes.items() if value is not None}
-        if command.models:
-            changes["members"] = command.models
-            if "arbiter" not in changes and setup.arbiter in {seat.partition(":")[0] for seat in command.models}:
-                changes["arbiter"] = self.catalog.arbiter_for(command.models)
-        if command.strategy or command.params:
-            same = command.strategy in (None, setup.strategy)
-            changes["params"] = {**(setup.params if same else {}), **command.params}
-        return self.catalog.checked({**setup.model_dump(), **changes}) if changes else None
+        changes = {field: value for field, value in given.items() if value}
+        if command.both_orders is not None:
+            changes["both_orders"] = command.both_orders
+        return self.catalog.changed(setup, changes) if changes else None
 
     def _roles_of(self, command: AskCommand) -> dict[str, str]:
         """The command's roles by the proper names of models and roles. Raises NotFound."""

@@ -474,6 +474,11 @@ class Run(Value):
         return self.deciding_round.verdict if self.deciding_round else None
 
     @property
+    def synthesis(self) -> str | None:
+        """The answer that goes out, None while there is none."""
+        return self.verdict.synthesis if self.verdict else None
+
+    @property
     def answers(self) -> tuple[Response, ...]:
         """The answers that the decision was about: of the deciding round, or of the one that it reviewed."""
         decided = self.deciding_round
