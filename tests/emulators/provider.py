@@ -24,13 +24,14 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from tests.emulators.provider_rules import JSON, check_body, check_headers
+from tests.emulators.provider_rules import JSON, Refusal, check_body, check_embedding, check_headers
+from tests.emulators.provider_vectors import vectors_reply
 
 FaultKind = Literal[
     "status",  # an error status, with Retry-After where given
@@ -47,6 +48,11 @@ FaultKind = Literal[
     "filtered",  # finish_reason content_filter
     "huge",  # more bytes than anybody should read
     "prose",  # status 200 and a page of HTML
+    "few",  # of vectors: the last one is missing
+    "twice",  # ... two have the same index
+    "uneven",  # ... one has a number less
+    "not_finite",  # ... one holds NaN
+    "zeros",  # ... one is all zero
 ]
 
 
@@ -72,6 +78,7 @@ class Behaviour:
 
     ``fail`` is used up from its front, one a request; ``always`` comes after that, None for fine. ``confidence``
     is what verdicts state, one a call, the last one for good. ``pause`` lies between the pieces of a stream.
+    ``dimensions`` makes it a model for embeddings, whose vectors come last first; other models refuse with 501.
     """
 
     latency: float = 0.0
@@ -88,6 +95,7 @@ class Behaviour:
     can_stream: bool = True
     usage: bool = True
     cost: float | None = None
+    dimensions: int | None = None
     verdicts: int = 0
 
     def next_fault(self) -> Fault | None:
@@ -193,7 +201,9 @@ class ProviderEmulator:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         route = (request.method, request.path)
         if route == ("POST", "/v1/chat/completions"):
-            return await self._chat(request)
+            return await self._serve(request, check_body, self._answer)
+        if route == ("POST", "/v1/embeddings"):
+            return await self._serve(request, check_embedding, self._embed)
         if route == ("GET", "/v1/models"):
             return self._list(request)
         if request.path == "/_ctl":
@@ -201,7 +211,12 @@ class ProviderEmulator:
         self.violate("bad_route", f"{request.method} {request.path}")
         return _error(404, "No such path")
 
-    async def _chat(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(
+        self,
+        request: web.BaseRequest,
+        check: Callable[[Any], Refusal | None],
+        answer: Callable[[web.BaseRequest, JSON], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
         raw = await request.read()
         refused = check_headers(request.headers, self.key)
         body: JSON = {}
@@ -211,7 +226,7 @@ class ProviderEmulator:
             except ValueError as error:
                 refused = (400, "bad_json", str(error))
             else:
-                refused = check_body(body)
+                refused = check(body)
         recorded = self._note(request, body)
         try:
             if refused:
@@ -219,7 +234,7 @@ class ProviderEmulator:
                 self.violate(kind, detail)
                 response: web.StreamResponse = _error(code, detail)
             else:
-                response = await self._answer(request, body)
+                response = await answer(request, body)
             recorded.status = response.status
         except (asyncio.CancelledError, ConnectionError):
             recorded.hung_up = not request.get(_DROPPED)
@@ -257,6 +272,20 @@ class ProviderEmulator:
         if body.get("stream") and behaviour.can_stream:
             return await self._stream(request, body, behaviour, text, fault)
         return await self._whole(request, body, behaviour, text, fault)
+
+    async def _embed(self, request: web.BaseRequest, body: JSON) -> web.StreamResponse:
+        behaviour = self._models.get(body["model"], self.default)
+        if behaviour is None:
+            return _error(404, f"The model {body['model']} does not exist.")
+        if behaviour.latency:
+            await asyncio.sleep(behaviour.latency)
+        if behaviour.dimensions is None:
+            return _error(501, "This server does not support embeddings.")
+        fault = behaviour.next_fault()
+        if fault and (early := await self._early(request, fault)):
+            return early
+        kind = fault.kind if fault else None
+        return await self._send(request, vectors_reply(body, behaviour.dimensions, kind), kind)
 
     async def _early(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse | None:
         """Faults that look the same whether or not the reply is a stream."""
@@ -307,6 +336,10 @@ class ProviderEmulator:
         document: JSON = {"id": "gen-1", "object": "chat.completion", "model": body["model"], "choices": [choice]}
         if behaviour.usage:
             document["usage"] = _usage(body, text, behaviour)
+        return await self._send(request, document, kind)
+
+    async def _send(self, request: web.BaseRequest, document: JSON, kind: FaultKind | None) -> web.StreamResponse:
+        """A whole reply, unless the fault breaks it."""
         payload = json.dumps(document).encode()
         if kind in {"broken_json", "cut"}:
             payload = payload[: len(payload) // 2]

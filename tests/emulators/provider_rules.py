@@ -55,6 +55,15 @@ def _is_format(value: Any) -> bool:
     )
 
 
+def _is_input(value: Any) -> bool:
+    """What every server takes: a list of texts, none of them blank, at most as many as OpenAI allows."""
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= 2048
+        and all(isinstance(text, str) and text.strip() for text in value)
+    )
+
+
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "model": lambda v: isinstance(v, str) and bool(v),
     "messages": _is_messages,
@@ -67,20 +76,38 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+_EMBEDDING_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "model": _FIELDS["model"],
+    "input": _is_input,
+    "encoding_format": lambda v: v == "float",  # which all servers know; base64 is for some
+}
+
+
 def check_body(body: Any) -> Refusal | None:
     """The request's fields: none unknown, each of its shape, and those that need one another together."""
-    if not isinstance(body, dict):
-        return 400, "bad_json", "the body is not an object"
-    if unknown := sorted(set(body) - set(_FIELDS)):
-        return 400, "unknown_field", ", ".join(unknown)
-    for name in ("model", "messages"):
-        if name not in body:
-            return 400, "missing_field", name
-    for name, value in body.items():
-        if not _FIELDS[name](value):
-            return 400, f"bad_{name}", repr(value)[:200]
+    if refusal := _check_fields(body, _FIELDS, ("model", "messages")):
+        return refusal
     if "stream_options" in body and not body.get("stream"):
         return 400, "bad_stream_options", "stream_options without stream"
     if body.get("response_format") and "max_tokens" not in body:
         return 400, "unbounded_json", "response_format without max_tokens may never end"
+    return None
+
+
+def check_embedding(body: Any) -> Refusal | None:
+    """The fields of a request for vectors. The format must be named: without it some servers send base64."""
+    return _check_fields(body, _EMBEDDING_FIELDS, tuple(_EMBEDDING_FIELDS))
+
+
+def _check_fields(body: Any, known: dict[str, Callable[[Any], bool]], needed: tuple[str, ...]) -> Refusal | None:
+    if not isinstance(body, dict):
+        return 400, "bad_json", "the body is not an object"
+    if unknown := sorted(set(body) - set(known)):
+        return 400, "unknown_field", ", ".join(unknown)
+    for name in needed:
+        if name not in body:
+            return 400, "missing_field", name
+    for name, value in body.items():
+        if not known[name](value):
+            return 400, f"bad_{name}", repr(value)[:200]
     return None

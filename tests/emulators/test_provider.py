@@ -119,6 +119,53 @@ async def test_faults_come_in_order_and_then_all_is_well(provider: ProviderEmula
     assert "choices" in replies[4].json()
 
 
+VECTORS: dict[str, Any] = {"model": "e1", "input": ["one two", "two"], "encoding_format": "float"}
+
+
+async def test_vectors_come_with_their_index_and_in_no_order(
+    provider: ProviderEmulator, client: httpx.AsyncClient
+) -> None:
+    provider.model("e1", dimensions=8)
+    reply = (await client.post("/embeddings", json=VECTORS)).json()
+    assert [entry["index"] for entry in reply["data"]] == [1, 0]
+    assert [sum(entry["embedding"]) for entry in reply["data"]] == [1, 2]
+    assert {len(entry["embedding"]) for entry in reply["data"]} == {8}
+    assert reply["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert (await client.post("/embeddings", json={**VECTORS, "model": "m1"})).status_code == 501
+    assert (await client.post("/embeddings", json={**VECTORS, "model": "other"})).status_code == 404
+    assert not provider.violations
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"input": "one text"}, "bad_input"),
+        ({"input": []}, "bad_input"),
+        ({"input": ["one", " "]}, "bad_input"),
+        ({"input": [[1, 2]]}, "bad_input"),
+        ({"input": ["x"] * 2049}, "bad_input"),
+        ({"encoding_format": "base64"}, "bad_encoding_format"),
+        ({"model": ""}, "bad_model"),
+        ({"messages": []}, "unknown_field"),
+    ],
+)
+async def test_bad_requests_for_vectors(
+    provider: ProviderEmulator, client: httpx.AsyncClient, change: dict[str, Any], kind: str
+) -> None:
+    provider.model("e1", dimensions=8)
+    assert (await client.post("/embeddings", json={**VECTORS, **change})).status_code == 400
+    assert [violation.kind for violation in provider.violations] == [kind]
+
+
+@pytest.mark.parametrize("missing", list(VECTORS))
+async def test_requests_for_vectors_are_whole(
+    provider: ProviderEmulator, client: httpx.AsyncClient, missing: str
+) -> None:
+    body = {name: value for name, value in VECTORS.items() if name != missing}
+    assert (await client.post("/embeddings", json=body)).status_code == 400
+    assert [violation.kind for violation in provider.violations] == ["missing_field"]
+
+
 async def test_stream(provider: ProviderEmulator, client: httpx.AsyncClient) -> None:
     provider.model("m1", text="a b c", pieces=5, cost=0.25)
     body = {**GOOD, "stream": True, "stream_options": {"include_usage": True}}
