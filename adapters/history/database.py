@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, MappingResult, RowMapping, Select, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
@@ -85,10 +86,20 @@ class Database:
             async with self._reading.connect() as connection:
                 return await connection.run_sync(work)
 
+    async def rows(self, query: Select[Any]) -> Sequence[RowMapping]:
+        """All rows that a query finds."""
+        return await self.read(partial(fetch, query))
+
     async def close(self) -> None:
         """Give up all connections."""
         await self._reading.dispose()
         await self._writing.dispose()
+
+
+def fetch(query: Select[Any], connection: Connection) -> Sequence[RowMapping]:
+    """All rows that a query finds."""
+    found: MappingResult = connection.execute(query).mappings()
+    return found.all()
 
 
 def parse(url: str) -> URL:
@@ -150,9 +161,15 @@ def _set_up(connection: Any, record: object) -> None:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("lower", 1, _lower, deterministic=True)
     except BaseException:
         connection.close()  # nobody else will, and its thread would outlive the event loop
         raise
+
+
+def _lower(value: Any) -> Any:
+    """SQLite's own knows the letters of ASCII alone."""
+    return value.lower() if isinstance(value, str) else value
 
 
 def _use_wal(connection: Any) -> None:

@@ -8,20 +8,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import RowMapping
 
 from adapters.history.schema import mend
 from core import types
-from core.types import Analysis, Ask, Bill, Chart, Failure, Member, Outcome, Response, Round, Run, RunSummary, ThreadRef
-from core.types import Value as CoreValue
+from core.trust import agreements
+from core.types import (
+    Analysis,
+    Ask,
+    Ballot,
+    Bill,
+    Chart,
+    Failure,
+    Member,
+    Outcome,
+    Response,
+    Round,
+    Run,
+    RunSummary,
+    Study,
+    ThreadRef,
+    Vectors,
+)
 
 Row = dict[str, Any]
 
 _members: TypeAdapter[tuple[Member, ...]] = TypeAdapter(tuple[Member, ...])
 _strings: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
-_verdict = TypeAdapter(types.Verdict)
 
 
 def run_row(run: Run) -> Row:
@@ -45,9 +60,9 @@ def run_row(run: Run) -> Row:
         "created_at": run.created_at,
         "answered_at": run.answered_at,
         "ended_at": run.ended_at,
-        "ask": _json(run.ask),
+        "ask": to_json(run.ask),
         "panel": _dump(_members, run.panel),
-        "bill": _json(run.bill),
+        "bill": to_json(run.bill),
         "notes": _dump(_strings, run.notes),
     }
 
@@ -67,7 +82,7 @@ def outcome_row(run_id: str, number: int, outcome: Outcome, now: datetime) -> Ro
         "completion_tokens": _total(u.completion_tokens for u in usages),
         "cost": _total(u.cost for u in usages),
         "recorded_at": now,
-        "body": _json(outcome),
+        "body": to_json(outcome),
     }
 
 
@@ -82,18 +97,36 @@ def round_row(run_id: str, round_: Round, now: datetime) -> Row:
         "confidence": verdict.confidence if verdict else None,
         "seconds": verdict.seconds if verdict else None,
         "recorded_at": now,
-        "members": json.dumps([o.member.id for o in round_.outcomes]),
-        "verdict": _json(verdict) if verdict else None,
+        "verdict": to_json(verdict) if verdict else None,
+        "kind": round_.kind,
     }
 
 
-def analysis_row(run_id: str, analysis: Analysis) -> Row:
-    """An analysis as a row."""
+def vote_rows(run_id: str, ballot: Ballot) -> list[Row]:
+    """A row a vote; the consortium is the run's, which the database knows."""
+    agreed = agreements(ballot)
+    return [
+        {
+            "id_": run_id,
+            "member_": member.id,
+            "model_": member.model,
+            "answer_": camp.normal,
+            "agreed_": agreed.get(member.id),
+        }
+        for camp in ballot.camps
+        for member in camp.members
+    ]
+
+
+def study_row(run_id: str, study: Study) -> Row:
+    """Analysis and vectors as a row; pictures have rows of their own."""
     return {
         "run_id": run_id,
-        "mean_similarity": analysis.mean_similarity,
-        "embedder": analysis.embedder,
-        "body": _json(analysis),
+        "mean_similarity": study.analysis.mean_similarity,
+        "embedder": study.analysis.embedder,
+        "body": to_json(study.analysis),
+        "vectors": study.vectors.data if study.vectors else None,
+        "dimensions": study.vectors.dimensions if study.vectors else None,
     }
 
 
@@ -144,6 +177,13 @@ def outcomes_of(rows: Iterable[RowMapping]) -> dict[int, list[Outcome]]:
     return dict(by_round)
 
 
+def vectors_of(row: RowMapping) -> Vectors | None:
+    """Vectors from an analysis's row; None when none were kept."""
+    if row["vectors"] is None:
+        return None
+    return Vectors(embedder=row["embedder"], dimensions=row["dimensions"], data=row["vectors"])
+
+
 def chart_of(row: RowMapping) -> Chart:
     """A picture from its row."""
     return Chart(kind=row["kind"], png=row["png"], alt=row["alt"], width=row["width"], height=row["height"])
@@ -173,16 +213,19 @@ def summary_of(row: RowMapping) -> RunSummary:
 def _rounds(
     panel: Sequence[Member], round_rows: Sequence[RowMapping], outcomes: Mapping[int, Sequence[Outcome]]
 ) -> tuple[Round, ...]:
-    """Rounds that ended, and one for the outcomes of a round that has not: in the panel's order."""
-    seats = [member.id for member in panel]
+    """Rounds that ended, and one for the outcomes of a round that has not.
+
+    Outcomes stand in the panel's order, those of members that are not on it last.
+    """
+    seats = {member.id: i for i, member in enumerate(panel)}
     ended = {row["number"]: row for row in round_rows}
     result = []
     for number in sorted({*ended, *outcomes}):
-        row, given = ended.get(number), outcomes.get(number, ())
-        order = {member: i for i, member in enumerate(json.loads(row["members"]) if row else seats)}
-        verdict = _verdict.validate_json(row["verdict"]) if row and row["verdict"] else None
-        in_order = sorted(given, key=lambda o: order.get(o.member.id, len(order)))
-        result.append(Round(number=number, outcomes=tuple(in_order), verdict=verdict))
+        row = ended.get(number)
+        in_order = sorted(outcomes.get(number, ()), key=lambda o: seats.get(o.member.id, len(seats)))
+        verdict = types.Verdict.model_validate_json(row["verdict"]) if row and row["verdict"] else None
+        kind: types.RoundKind = row["kind"] if row else "answers"
+        result.append(Round(number=number, outcomes=tuple(in_order), verdict=verdict, kind=kind))
     return tuple(result)
 
 
@@ -192,7 +235,8 @@ def _total(values: Iterable[float | None]) -> float | None:
     return sum(v for v in known if v is not None) if known and None not in known else None
 
 
-def _json(value: CoreValue) -> str:
+def to_json(value: BaseModel) -> str:
+    """A value as JSON that every database can store, whatever its texts are made of."""
     try:
         return value.model_dump_json()
     except PydanticSerializationError:

@@ -97,6 +97,7 @@ Index(
     sqlite_where=runs.c.delivered_at.is_(None),
     postgresql_where=runs.c.delivered_at.is_(None),
 )
+Index("ix_runs_created", runs.c.created_at, runs.c.id)
 
 
 def _of_run() -> Column[str]:
@@ -113,8 +114,8 @@ rounds = Table(
     Column("confidence", Float),
     Column("seconds", Float),
     Column("recorded_at", Utc, nullable=False),
-    Column("members", Text, nullable=False, comment="JSON: ids in the order of the round's outcomes"),
     Column("verdict", Text, comment="JSON"),
+    Column("kind", Words, nullable=False, server_default="answers", comment="what members gave"),
 )
 
 outcomes = Table(
@@ -141,6 +142,8 @@ analyses = Table(
     Column("mean_similarity", Float),
     Column("embedder", Words, nullable=False),
     Column("body", Text, nullable=False, comment="JSON"),
+    Column("vectors", LargeBinary, comment="a row an answer, 32 bits a number"),
+    Column("dimensions", Integer, comment="numbers in a row of vectors"),
 )
 
 charts = Table(
@@ -154,4 +157,43 @@ charts = Table(
     Column("alt", Words, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
+)
+
+votes = Table(
+    "votes",
+    metadata,
+    _of_run(),
+    Column("member", Words, primary_key=True),
+    Column("model", Words, nullable=False),
+    Column("consortium", Words, nullable=False, comment="that of the run"),
+    Column("answer", Words, nullable=False, comment="in its normal form"),
+    Column("agreed", Boolean, comment="with most of the others; null: they were tied"),
+    Column("correct", Boolean, comment="null: nobody has said"),
+)
+Index("ix_votes_record", votes.c.consortium, votes.c.model, votes.c.agreed, votes.c.correct)
+"""All that the aggregation of records reads: it never touches the table."""
+
+labels = Table(
+    "labels",
+    metadata,
+    _of_run(),
+    Column("answer", Words, comment="the right one"),
+    Column("good", Boolean, comment="whether the run's answer was"),
+    Column("labelled_at", Utc, nullable=False),
+)
+
+consortia = Table(
+    "consortia",
+    metadata,
+    Column("key", Words, primary_key=True, comment="the name without its case"),
+    Column("name", Words, nullable=False, comment="as it was given"),
+    Column("setup", Text, nullable=False, comment="JSON"),
+    Column("saved_at", Utc, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("value", Text, nullable=False, comment="JSON"),
 )

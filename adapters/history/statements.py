@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, delete, func, update
+from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, delete, func, select, update
 
-from adapters.history.schema import analyses, charts, outcomes, rounds, runs
+from adapters.history.schema import analyses, charts, consortia, labels, outcomes, rounds, runs, settings, votes
 
 _CHANGES_WITH_A_RUN = (
     *("answer", "confidence", "consortium", "status", "error", "answered_at", "ended_at"),
@@ -18,7 +18,10 @@ _CHANGES_WITH_A_RUN = (
 
 @dataclass(frozen=True)
 class Statements:
-    """All statements that write. They take rows as :mod:`adapters.history.rows` makes them; ``id_`` is a run's."""
+    """All statements that write. They take rows as :mod:`adapters.history.rows` makes them.
+
+    Names with a line at their end are not columns: ``id_`` is a run's, ``key_`` that of a row to drop.
+    """
 
     open_run: Executable
     update_run: Executable
@@ -26,9 +29,18 @@ class Statements:
     mark_delivered: Executable
     record_outcome: Executable
     record_round: Executable
+    drop_votes: Executable
+    record_vote: Executable
     record_analysis: Executable
     record_chart: Executable
     drop_charts: Executable
+    put_label: Executable
+    drop_label: Executable
+    grade_vote: Executable
+    save_consortium: Executable
+    drop_consortium: Executable
+    put_setting: Executable
+    drop_setting: Executable
 
     @classmethod
     def of(cls, backend: str) -> Statements:
@@ -55,10 +67,29 @@ class Statements:
             .values(delivered_at=func.coalesce(runs.c.delivered_at, bindparam("now", type_=runs.c.delivered_at.type))),
             record_outcome=replace(outcomes),
             record_round=replace(rounds),
+            drop_votes=delete(votes).where(votes.c.run_id == id_),
+            record_vote=_record_vote(insert(votes)),
             record_analysis=replace(analyses),
             record_chart=replace(charts),
             drop_charts=delete(charts).where(charts.c.run_id == id_),
+            put_label=replace(labels),
+            drop_label=delete(labels).where(labels.c.run_id == id_),
+            grade_vote=update(votes)
+            .where(votes.c.run_id == id_, votes.c.member == bindparam("member_"))
+            .values(correct=bindparam("correct")),
+            save_consortium=replace(consortia),
+            drop_consortium=delete(consortia).where(consortia.c.key == bindparam("key_")),
+            put_setting=replace(settings),
+            drop_setting=delete(settings).where(settings.c.key == bindparam("key_")),
         )
+
+
+def _record_vote(insert_vote: Any) -> Executable:
+    """The run's own row says of which consortium it is, so that nobody needs to read it first."""
+    given = {name: bindparam(f"{name}_", type_=votes.c[name].type) for name in ("member", "model", "answer", "agreed")}
+    vote = select(runs.c.id, runs.c.consortium, *given.values()).where(runs.c.id == bindparam("id_"))
+    recording: Executable = insert_vote.from_select(["run_id", "consortium", *given], vote)
+    return recording
 
 
 def _insert(backend: str) -> Callable[[Table], Any]:

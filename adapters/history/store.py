@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, MappingResult, RowMapping, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, literal, or_, select, true, tuple_
 
 from adapters.history import migrations
-from adapters.history.database import Database, parse
+from adapters.history.access import Access
+from adapters.history.consortia import SqlConsortia
+from adapters.history.database import Database, fetch, parse
+from adapters.history.lessons import SqlLessons
 from adapters.history.rows import (
-    analysis_row,
     chart_of,
     chart_row,
     outcome_row,
@@ -22,12 +25,15 @@ from adapters.history.rows import (
     round_row,
     run_of,
     run_row,
+    study_row,
     summary_of,
+    vectors_of,
+    vote_rows,
 )
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
 from adapters.history.writer import Writer
-from core.types import Analysis, Chart, Outcome, Person, Platform, Round, Run, RunSummary, ThreadRef
+from core.types import Chart, Outcome, Person, Platform, Round, Run, RunSummary, Study, ThreadRef, Vectors
 
 _SUMMARY = (
     *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.simulated, runs.c.confidence, runs.c.consortium),
@@ -35,6 +41,8 @@ _SUMMARY = (
 )
 _AT_ONCE = 500
 """Runs whose parts are read with one query; databases bound the number of parameters."""
+_PORTION = 100
+"""Runs that an export holds at a time."""
 
 
 def _now() -> datetime:
@@ -45,8 +53,9 @@ class SqlHistory:
     """:class:`core.ports.History` in SQL. Use as an async context manager: entering creates or updates the tables.
 
     ``url`` is ``sqlite:///path`` (any number of processes of one machine) or ``postgresql://...``. ``clock``
-    gives the time for what is stamped here. Every method, and entering, raises
-    :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is a
+    gives the time for what is stamped here, ``monotonic`` the seconds by which what was read grows old.
+    Entering also makes :attr:`consortia` and :attr:`lessons`, on the same database. Every method, and entering,
+    raises :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is a
     :class:`core.errors.ConfigError`, as is a database that a newer version has written.
 
     Writing for a run that was never opened raises :class:`core.errors.NotFound`, except that
@@ -54,9 +63,14 @@ class SqlHistory:
     nothing. All writes can be repeated.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = _now) -> None:
+    consortia: SqlConsortia
+    lessons: SqlLessons
+
+    def __init__(
+        self, url: str, *, clock: Callable[[], datetime] = _now, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._url = parse(url)
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
 
     async def __aenter__(self) -> SqlHistory:
         self._database = Database(self._url)
@@ -68,6 +82,9 @@ class SqlHistory:
         self._do = Statements.of(self._database.backend)
         self._writer = Writer(self._database)
         self._writer.start()
+        access = Access(self._database, self._writer, self._do, self._clock)
+        self.consortia = SqlConsortia(access)
+        self.lessons = SqlLessons(access, monotonic=self._monotonic)
         return self
 
     async def __aexit__(
@@ -94,16 +111,24 @@ class SqlHistory:
         await self._writer.write(run_id, (self._do.record_outcome, row))
 
     async def record_round(self, run_id: str, round_: Round) -> None:
-        """A round ended. Only the order of its outcomes is stored here: they have been recorded one by one."""
-        await self._writer.write(run_id, (self._do.record_round, round_row(run_id, round_, self._clock())))
+        """A round ended with its verdict; its outcomes have been recorded one by one.
 
-    async def record_analysis(self, run_id: str, analysis: Analysis, charts: Sequence[Chart]) -> None:
-        """Analysis and pictures, in place of earlier ones."""
+        Votes by final answers go into the records of their members, in place of the run's earlier ones.
+        """
+        statements = [(self._do.record_round, round_row(run_id, round_, self._clock()))]
+        ballot = round_.verdict.ballot if round_.verdict else None
+        if ballot and ballot.basis == "final answers":
+            statements.append((self._do.drop_votes, {"id_": run_id}))
+            statements += ((self._do.record_vote, row) for row in vote_rows(run_id, ballot))
+        await self._writer.write(run_id, *statements)
+
+    async def record_study(self, run_id: str, study: Study) -> None:
+        """Analysis, vectors and pictures, in place of earlier ones."""
         await self._writer.write(
             run_id,
-            (self._do.record_analysis, analysis_row(run_id, analysis)),
+            (self._do.record_analysis, study_row(run_id, study)),
             (self._do.drop_charts, {"id_": run_id}),
-            *((self._do.record_chart, chart_row(run_id, i, chart)) for i, chart in enumerate(charts)),
+            *((self._do.record_chart, chart_row(run_id, i, chart)) for i, chart in enumerate(study.charts)),
         )
 
     async def update_run(self, run: Run) -> None:
@@ -124,7 +149,15 @@ class SqlHistory:
     async def charts(self, run_id: str) -> tuple[Chart, ...]:
         """The run's pictures in the order they were given."""
         query = select(charts).where(charts.c.run_id == run_id).order_by(charts.c.position)
-        return tuple(chart_of(row) for row in await self._rows(query))
+        return tuple(chart_of(row) for row in await self._database.rows(query))
+
+    async def vectors(self, run_id: str) -> Vectors | None:
+        """The vectors of the run's answers, in the order of its analysis; None where none were kept."""
+        query = select(analyses.c.embedder, analyses.c.vectors, analyses.c.dimensions).where(
+            analyses.c.run_id == run_id
+        )
+        found = await self._database.rows(query)
+        return vectors_of(found[0]) if found else None
 
     async def thread_runs(self, where: ThreadRef, limit: int = 20) -> list[RunSummary]:
         """The latest runs of exactly that thread, oldest first, whatever their status.
@@ -139,7 +172,7 @@ class SqlHistory:
             .order_by(runs.c.created_at.desc(), runs.c.id.desc())
             .limit(limit)
         )
-        return [summary_of(row) for row in reversed(await self._rows(query))]
+        return [summary_of(row) for row in reversed(await self._database.rows(query))]
 
     async def page(self, asker: Person, where: ThreadRef, limit: int, offset: int) -> list[RunSummary]:
         """The person's own runs in this workspace, newest first; private ones only where they were asked."""
@@ -150,7 +183,7 @@ class SqlHistory:
             .limit(limit)
             .offset(offset)
         )
-        return [summary_of(row) for row in await self._rows(query)]
+        return [summary_of(row) for row in await self._database.rows(query)]
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
         """Runs created since then that are not marked as delivered, in any status, oldest first."""
@@ -158,17 +191,40 @@ class SqlHistory:
             and_(runs.c.platform == platform.value, runs.c.created_at >= since, runs.c.delivered_at.is_(None))
         )
 
-    async def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
-        return await self._database.read(partial(_fetch, query))
+    async def search(self, *, text: str = "", since: datetime | None = None, limit: int = 20) -> list[RunSummary]:
+        """Everybody's runs, private ones too, newest first: those with ``text`` in question, answer or id.
 
-    async def _runs(self, condition: ColumnElement[bool]) -> list[Run]:
+        The case of letters makes no difference (on PostgreSQL: as far as the database's locale knows them).
+        """
+        conditions = [runs.c.created_at >= since] if since else []
+        if text:
+            places = (runs.c.question, runs.c.answer, runs.c.id)
+            conditions.append(or_(*(place.icontains(text, autoescape=True) for place in places)))
+        query = select(*_SUMMARY).where(*conditions).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        return [summary_of(row) for row in await self._database.rows(query)]
+
+    async def export(self, since: datetime | None = None) -> AsyncIterator[Run]:
+        """All runs, oldest first, those included that come in meanwhile. Holds a hundred at a time."""
+        condition = runs.c.created_at >= since if since else true()
+        while portion := await self._runs(condition, limit=_PORTION):
+            for run in portion:
+                yield run
+            condition = _after(portion[-1])
+
+    async def _runs(self, condition: ColumnElement[bool], limit: int | None = None) -> list[Run]:
         """Whole runs, oldest first."""
-        return await self._database.read(partial(_whole_runs, condition))
+        return await self._database.read(partial(_whole_runs, condition, limit))
 
 
-def _whole_runs(condition: ColumnElement[bool], connection: Connection) -> list[Run]:
+def _after(run: Run) -> ColumnElement[bool]:
+    """Runs that come after this one in the order of their making."""
+    position = tuple_(runs.c.created_at, runs.c.id)
+    return position > tuple_(literal(run.created_at, runs.c.created_at.type), literal(run.id, runs.c.id.type))
+
+
+def _whole_runs(condition: ColumnElement[bool], limit: int | None, connection: Connection) -> list[Run]:
     """A run's row is read before its parts: when it says done, they are there."""
-    found = _fetch(select(runs).where(condition).order_by(runs.c.created_at, runs.c.id), connection)
+    found = fetch(select(runs).where(condition).order_by(runs.c.created_at, runs.c.id).limit(limit), connection)
     whole: list[Run] = []
     for start in range(0, len(found), _AT_ONCE):
         whole += _completed(found[start : start + _AT_ONCE], connection)
@@ -177,19 +233,14 @@ def _whole_runs(condition: ColumnElement[bool], connection: Connection) -> list[
 
 def _completed(found: Sequence[RowMapping], connection: Connection) -> list[Run]:
     ids = [row["id"] for row in found]
-    round_rows = _by_run(_fetch(select(rounds).where(rounds.c.run_id.in_(ids)), connection))
-    outcome_rows = _by_run(_fetch(_outcomes_where(outcomes.c.run_id.in_(ids)), connection))
-    analysis_rows = _fetch(select(analyses).where(analyses.c.run_id.in_(ids)), connection)
-    analysed = {row["run_id"]: row["body"] for row in analysis_rows}
+    round_rows = _by_run(fetch(select(rounds).where(rounds.c.run_id.in_(ids)), connection))
+    outcome_rows = _by_run(fetch(_outcomes_where(outcomes.c.run_id.in_(ids)), connection))
+    bodies = select(analyses.c.run_id, analyses.c.body).where(analyses.c.run_id.in_(ids))
+    analysed = {row["run_id"]: row["body"] for row in fetch(bodies, connection)}
     return [
         run_of(row, round_rows[row["id"]], outcomes_of(outcome_rows[row["id"]]), analysed.get(row["id"]))
         for row in found
     ]
-
-
-def _fetch(query: Select[Any], connection: Connection) -> Sequence[RowMapping]:
-    rows: MappingResult = connection.execute(query).mappings()
-    return rows.all()
 
 
 def _outcomes_where(condition: ColumnElement[bool]) -> Select[Any]:

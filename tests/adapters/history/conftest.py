@@ -66,7 +66,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def _clear(url: str) -> None:
     async with SqlHistory(url):
-        await _execute(url, "TRUNCATE runs CASCADE")
+        await _execute(url, "TRUNCATE runs, consortia, settings CASCADE")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import asyncio
 import sys
 
 from adapters.history import SqlHistory
+from core.types import Study
 from tests.adapters.history.samples import CHARTS, finished, new_run
 
 
@@ -25,7 +26,7 @@ async def main(url: str, name: str, count: int) -> None:
                 await asyncio.gather(*(history.record_outcome(run.id, round_.number, o) for o in round_.outcomes))
                 await history.record_round(run.id, round_)
             assert run.analysis
-            await history.record_analysis(run.id, run.analysis, CHARTS)
+            await history.record_study(run.id, Study(analysis=run.analysis, charts=CHARTS))
             await history.update_run(run)
             print(run.id, flush=True)
 

@@ -104,7 +104,7 @@ def finished(run: Run) -> Run:
         seconds=0.4,
     )
     rounds = (
-        Round(number=1, outcomes=(first[2], first[0], first[1]), verdict=verdict),
+        Round(number=1, outcomes=first, verdict=verdict),
         Round(number=2, outcomes=second, verdict=verdict.model_copy(update={"confidence": 0.85, "synthesis": "Yes."})),
     )
     return run.model_copy(

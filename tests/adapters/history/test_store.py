@@ -22,8 +22,10 @@ from core.types import (
     Round,
     Run,
     RunStatus,
+    Study,
     ThreadRef,
     Usage,
+    Vectors,
     Verdict,
     VerdictSource,
 )
@@ -49,7 +51,7 @@ async def store(history: History, run: Run) -> None:
             await history.record_outcome(run.id, round_.number, outcome)
         await history.record_round(run.id, round_)
     if run.analysis:
-        await history.record_analysis(run.id, run.analysis, CHARTS)
+        await history.record_study(run.id, Study(analysis=run.analysis, charts=CHARTS))
     await history.update_run(run)
 
 
@@ -183,13 +185,16 @@ async def test_a_round_under_way_shows_what_came_so_far(history: SqlHistory) -> 
     assert stored.rounds == (Round(number=1, outcomes=(answer,)),)
 
 
-async def test_analysis_and_charts_replace_earlier_ones(history: SqlHistory) -> None:
-    run = new_run()
+async def test_a_study_replaces_an_earlier_one(history: SqlHistory) -> None:
+    run, vectors = new_run(), Vectors(embedder="wordllama", dimensions=3, data=bytes(range(24)))
     await history.open_run(run)
-    await history.record_analysis(run.id, ANALYSIS, CHARTS)
+    assert await history.vectors(run.id) is None
+    await history.record_study(run.id, Study(analysis=ANALYSIS, charts=CHARTS, vectors=vectors))
+    assert await history.vectors(run.id) == vectors
     single = ANALYSIS.model_copy(update={"similarity": None, "mean_similarity": None})
-    await history.record_analysis(run.id, single, CHARTS[1:])
+    await history.record_study(run.id, Study(analysis=single, charts=CHARTS[1:]))
     assert await history.charts(run.id) == CHARTS[1:]
+    assert await history.vectors(run.id) is None
     stored = await history.run(run.id)
     assert stored is not None
     assert stored.analysis == single

@@ -18,7 +18,7 @@ from adapters.history.schema import outcomes
 from adapters.history.statements import Statements
 from adapters.history.writer import Statement, Write, Writer, batched
 from core.errors import NotFound, Unavailable
-from core.types import Response, Run, RunStatus
+from core.types import Response, Run, RunStatus, Study
 from tests.adapters.history.samples import PANEL, START, finished, new_run, outcomes_of_round
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ async def test_a_run_that_is_done_is_complete_at_any_moment(url: str) -> None:
                 await asyncio.gather(*(history.record_outcome(run.id, round_.number, o) for o in round_.outcomes))
                 await history.record_round(run.id, round_)
             assert run.analysis
-            analysis = asyncio.create_task(history.record_analysis(run.id, run.analysis, []))
+            analysis = asyncio.create_task(history.record_study(run.id, Study(analysis=run.analysis)))
             await asyncio.sleep(0)
             await history.update_run(run)  # handed in after, so committed after
             await analysis

@@ -1,0 +1,36 @@
+"""What the parts of the history share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from adapters.history.database import Database
+from adapters.history.schema import settings
+from adapters.history.statements import Statements
+from adapters.history.writer import Writer
+
+
+@dataclass(frozen=True)
+class Access:
+    """One database with its writer and statements, the clock for what is stamped, and settings: JSON by key."""
+
+    database: Database
+    writer: Writer
+    do: Statements
+    clock: Callable[[], datetime]
+
+    async def setting(self, key: str) -> str | None:
+        """The JSON that was put there; None when there is none."""
+        found = await self.database.rows(select(settings.c.value).where(settings.c.key == key))
+        return found[0]["value"] if found else None
+
+    async def put_setting(self, key: str, value: str | None) -> None:
+        """Replace it; None takes it away."""
+        if value is None:
+            await self.writer.write(key, (self.do.drop_setting, {"key_": key}))
+        else:
+            await self.writer.write(key, (self.do.put_setting, {"key": key, "value": value}))

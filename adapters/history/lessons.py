@@ -1,0 +1,180 @@
+"""What earlier runs have taught, in SQL: records of members, labels of runs, the calibration in force."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import groupby
+
+from sqlalchemy import Connection, RowMapping, func, select
+
+from adapters.history.access import Access
+from adapters.history.database import fetch
+from adapters.history.rows import to_json
+from adapters.history.schema import labels, rounds, runs, votes
+from adapters.history.writer import Statement
+from core.answers import final_answer
+from core.confidence import PRIOR, Calibration
+from core.errors import NotFound
+from core.normal import same
+from core.ports import Sample, Standing
+from core.trust import Experience, Record
+from core.types import Verdict, VerdictSource
+
+_CALIBRATION = "calibration"
+_FRESH = 10.0
+"""Seconds for which an experience is not read again: votes come in all the time, and one more changes little."""
+
+
+class SqlLessons:
+    """:class:`core.ports.Lessons` in SQL.
+
+    An experience is kept for ten seconds of ``monotonic``: within that time it shows the votes that came in and
+    what other processes did; what this object labels or puts into force it shows at once.
+    """
+
+    def __init__(self, access: Access, *, monotonic: Callable[[], float]) -> None:
+        self._access = access
+        self._monotonic = monotonic
+        self._kept: dict[str, tuple[float, Experience]] = {}
+        self._reading = asyncio.Lock()
+
+    async def experience(self, consortium: str) -> Experience:
+        """The records of a consortium's models and the calibration in force, at most ten seconds old."""
+        async with self._reading:  # of many that start at once, one reads
+            kept = self._kept.get(consortium)
+            if kept is None or self._monotonic() >= kept[0]:
+                due = self._monotonic() + _FRESH
+                kept = self._kept[consortium] = due, await self._read(consortium)
+            return kept[1]
+
+    async def standings(self, consortium: str | None = None) -> list[Standing]:
+        """Records by consortium and model, in the order of their names."""
+        return await self._access.database.read(partial(_standings, consortium))
+
+    async def label(self, run_id: str, *, answer: str | None = None, good: bool | None = None) -> None:
+        """The right final answer of a run, or whether its answer was good; neither takes the label back.
+
+        Either grades the run's votes. A right answer grades them all. ``good`` says of those for the run's answer
+        what they are, and nothing of the others: to an open question there may be several good answers.
+        """
+        given, cast = await self._access.database.read(partial(_cast, run_id))
+        do = self._access.do
+        label: Statement = (do.drop_label, {"id_": run_id})
+        if answer is not None or good is not None:
+            row = {"run_id": run_id, "answer": answer, "good": good, "labelled_at": self._access.clock()}
+            label = (do.put_label, row)
+        grades = {member: _grade(vote, given, answer, good) for member, vote in cast.items()}
+        graded = ({"id_": run_id, "member_": member, "correct": correct} for member, correct in grades.items())
+        await self._access.writer.write(run_id, label, *((do.grade_vote, row) for row in graded))
+        await self._forget()
+
+    async def samples(self, consortium: str | None = None) -> list[Sample]:
+        """All labelled runs that have an agreement, oldest first.
+
+        Left out is a run that has only a right answer as its label and did not state a final answer itself.
+        """
+        query = (
+            select(runs.c.id, runs.c.consortium, labels.c.answer, labels.c.good, rounds.c.verdict)
+            .join(labels, labels.c.run_id == runs.c.id)
+            .join(rounds, rounds.c.run_id == runs.c.id)
+            .where(rounds.c.verdict.is_not(None))
+            .order_by(runs.c.created_at, runs.c.id, rounds.c.number)
+        )
+        if consortium is not None:
+            query = query.where(runs.c.consortium == consortium)
+        of_runs = groupby(await self._access.database.rows(query), key=lambda row: str(row["id"]))
+        samples = (_sample(list(rows)) for _, rows in of_runs)
+        return [sample for sample in samples if sample]
+
+    async def set_calibration(self, calibration: Calibration | None) -> None:
+        """Put a calibration into force for all processes; None: the built-in one."""
+        await self._access.put_setting(_CALIBRATION, to_json(calibration) if calibration else None)
+        await self._forget()
+
+    async def _read(self, consortium: str) -> Experience:
+        value = await self._access.setting(_CALIBRATION)
+        calibration = Calibration.model_validate_json(value) if value else PRIOR
+        records = {standing.model: standing.record for standing in await self.standings(consortium)}
+        return Experience(records=records, calibration=calibration)
+
+    async def _forget(self) -> None:
+        async with self._reading:  # what is being read may be from before the change
+            self._kept.clear()
+
+
+def _standings(consortium: str | None, connection: Connection) -> list[Standing]:
+    """Counting equal rows of the index is several times cheaper than adding up its columns."""
+    kinds = (votes.c.consortium, votes.c.model, votes.c.agreed, votes.c.correct)
+    query = select(*kinds, func.count().label("votes")).group_by(*kinds)
+    if consortium is not None:
+        query = query.where(votes.c.consortium == consortium)
+    by_model: defaultdict[tuple[str, str], list[RowMapping]] = defaultdict(list)
+    for row in fetch(query, connection):
+        by_model[row["consortium"], row["model"]].append(row)
+    return [
+        Standing(consortium=name, model=model, record=_record(rows)) for (name, model), rows in sorted(by_model.items())
+    ]
+
+
+def _record(rows: Iterable[RowMapping]) -> Record:
+    """A record from numbers of votes by what became of them."""
+    counts: defaultdict[tuple[str, bool | None], int] = defaultdict(int)
+    for row in rows:
+        counts["agreed", row["agreed"]] += row["votes"]
+        counts["correct", row["correct"]] += row["votes"]
+    agreed, correct = counts["agreed", True], counts["correct", True]
+    return Record(
+        agreed=agreed,
+        compared=agreed + counts["agreed", False],
+        correct=correct,
+        labelled=correct + counts["correct", False],
+    )
+
+
+def _cast(run_id: str, connection: Connection) -> tuple[str | None, dict[str, str]]:
+    """The answer that a run gave, in its normal form where there is one, and its votes by member."""
+    if not fetch(select(runs.c.id).where(runs.c.id == run_id), connection):
+        raise NotFound("There is no such run on record.")
+    decisions = select(rounds.c.verdict).where(rounds.c.run_id == run_id, rounds.c.verdict.is_not(None))
+    verdicts = [
+        Verdict.model_validate_json(row["verdict"]) for row in fetch(decisions.order_by(rounds.c.number), connection)
+    ]
+    cast = fetch(select(votes.c.member, votes.c.answer).where(votes.c.run_id == run_id), connection)
+    return _given(_decision(verdicts)) if verdicts else None, {row["member"]: row["answer"] for row in cast}
+
+
+def _grade(vote: str, given: str | None, answer: str | None, good: bool | None) -> bool | None:
+    """Whether a vote was right, by the right answer or by what is known of the given one; None: unknown."""
+    if answer is not None:
+        return same(vote, answer)
+    return good if given is not None and same(vote, given) else None
+
+
+def _sample(rows: Sequence[RowMapping]) -> Sample | None:
+    """A labelled run from its rounds; None where agreement or result are unknown."""
+    verdict = _decision([Verdict.model_validate_json(row["verdict"]) for row in rows])
+    given, right = _given(verdict), rows[0]["good"]
+    if right is None and given is not None:
+        right = same(given, rows[0]["answer"])
+    if verdict.agreement is None or right is None:
+        return None
+    return Sample(consortium=rows[0]["consortium"], agreement=verdict.agreement, right=right)
+
+
+def _decision(verdicts: Sequence[Verdict]) -> Verdict:
+    """As :attr:`core.types.Run.deciding_round` has it."""
+    return next((verdict for verdict in reversed(verdicts) if verdict.judged), verdicts[-1])
+
+
+def _given(verdict: Verdict) -> str | None:
+    """The final answer that went out: the winner's, or that of the camp which the arbiter sided with."""
+    ballot, said = verdict.ballot, final_answer(verdict.synthesis)
+    if ballot is None or ballot.basis != "final answers" or not ballot.camps:
+        return said.normal if said else None
+    sides = [
+        c for c in ballot.camps if said and verdict.source is not VerdictSource.VOTE and same(c.normal, said.normal)
+    ]
+    return (sides or ballot.camps)[0].normal
