@@ -1,76 +1,40 @@
-"""The arbiter: one model reads the anonymised answers and writes the one that goes out.
+"""The arbiter: one model reads the anonymised answers and decides, by the method that the consortium is set up with.
 
-What the evidence asks for: names removed and the order shuffled anew for each call; member text fenced with
-delimiters that cannot be forged, and declared to be data; structured output read tolerantly; an unreadable
-verdict is the arbiter's failure (once more, then the next arbiter, then the most central answer, labelled).
+What the evidence asks for: names removed and the order shuffled anew for each call; where it must be surer, two calls
+in opposite orders, heard only if they agree; structured output read tolerantly; an unreadable verdict is the arbiter's
+failure (once more, then the next arbiter, then the members' vote, then the most central answer, each labelled).
+
+What is shown to a judge and how its reply is read is :mod:`core.judging`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import ConsortiumError
-from core.judging import arbiter_prompt
-from core.parsing import FieldStream, Unreadable, read_confidence, read_verdict
+from core.judging import MOST_CANDIDATES, SCHEMAS, Case, Reading, read, show
+from core.parsing import FieldStream, Unreadable
 from core.ports import Analyst, Message, Models, Prompt
 from core.resilience import Caller, Deadline
 from core.telemetry import get_logger
-from core.types import (
-    Ask,
-    Failure,
-    FailureKind,
-    Member,
-    Position,
-    Response,
-    Stance,
-    Turn,
-    Usage,
-    Verdict,
-    VerdictSource,
-)
+from core.types import Ballot, Failure, FailureKind, Member, Response, Stance, Usage, Verdict, VerdictSource
+from core.voting import by_vote
+
+__all__ = ["Arbiter", "Case", "Watcher"]
 
 log = get_logger(__name__)
 
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        # First, so that it streams while the rest is still to come.
-        "synthesis": {"type": "string"},
-        "confidence": {"type": "integer", "minimum": 0, "maximum": 100},
-        "members": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "letter": {"type": "string"},
-                    "stance": {"type": "string", "enum": [s.value for s in Stance]},
-                    "point": {"type": "string"},
-                },
-                "required": ["letter", "stance", "point"],
-                "additionalProperties": False,
-            },
-        },
-        "refine": {"type": "array", "items": {"type": "string"}},
-    },
-    "required": ["synthesis", "confidence", "members", "refine"],
-    "additionalProperties": False,
-}
-"""What an arbiter's reply looks like."""
+LEAST_VOTES = 2
+"""Votes that a ballot must have to decide where no arbiter does."""
 
+LETTERS = "ABCDEFGHIJKL"
 
-@dataclass(frozen=True)
-class Case:
-    """What is to be judged: the ask, the thread before it, this round's answers, and which round it is."""
-
-    ask: Ask
-    turns: tuple[Turn, ...]
-    responses: tuple[Response, ...]
-    round: int
-    max_rounds: int
+Order = dict[str, Response]
+"""The candidates by letter, in the order in which they are shown."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +43,27 @@ class Watcher:
 
     started: Callable[[Member], None]
     text: Callable[[str], None]
+
+
+@dataclass
+class _Sitting:
+    """One decision while it is sought; lives as long as it takes."""
+
+    case: Case
+    watcher: Watcher
+    deadline: Deadline
+    rng: random.Random
+    usage: list[Usage] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def cost(self) -> dict[str, Any]:
+        """What a verdict says of how it came about."""
+        return {
+            "failures": tuple(self.failures),
+            "usage": tuple(self.usage),
+            "note": " ".join(self.notes) or None,
+        }
 
 
 class Arbiter:
@@ -96,91 +81,128 @@ class Arbiter:
         self._analyst, self._nonce = analyst, nonce
 
     async def decide(self, case: Case, judges: Sequence[Member], deadline: Deadline, watcher: Watcher) -> Verdict:
-        """The arbiter's verdict, or a stand-in's, or the most central answer. Needs at least one response."""
+        """The arbiter's verdict, or a stand-in's, or the members' vote, or the most central answer.
+
+        Needs at least one response. Only an unreadable verdict that came at the first attempt is asked for once more,
+        so a judge is called four times at the most, with both orders eight times: more only costs the time of those
+        who stand in. The verdict's ``confidence``, ``agreement`` and ``ballot`` are for the caller to fill in.
+        """
         if len(case.responses) == 1:
             only = case.responses[0]
             return Verdict(source=VerdictSource.ONLY, judge=only.member, synthesis=only.text)
         started = deadline.clock.monotonic()
         rng = random.Random(f"{case.ask.id}/{case.round}")  # noqa: S311 - an order that can be replayed, no secret
-        failures: list[Failure] = []
-        usage: list[Usage] = []
+        sitting = _Sitting(case, watcher, deadline, rng)
+        if (left := len(case.responses) - MOST_CANDIDATES) > 0:
+            sitting.notes.append(
+                f"The arbiter was shown the first {MOST_CANDIDATES} answers; {left} more were not judged."
+            )
+        verdict = await self._by_judges(sitting, judges) or await self._without_judges(sitting)
+        return verdict.model_copy(update={"seconds": deadline.clock.monotonic() - started})
+
+    async def _by_judges(self, sitting: _Sitting, judges: Sequence[Member]) -> Verdict | None:
+        """The first verdict that a judge gives; None when none does."""
         for index, judge in enumerate(judges):
             # Nobody may use up the time that those who stand in for him need.
-            share = Deadline.after(deadline.remaining / (len(judges) - index), deadline.clock)
-            failure: Failure | None = None
-            for _ in range(2):  # an unreadable verdict is asked for once more
-                found = await self._judge(case, judge, share, watcher, usage, rng)
-                if isinstance(found, dict):
-                    source = VerdictSource.STAND_IN if index else VerdictSource.ARBITER
-                    return Verdict(
-                        source=source,
-                        judge=judge,
-                        failures=tuple(failures),
-                        usage=tuple(usage),
-                        seconds=deadline.clock.monotonic() - started,
-                        **found,
-                    )
-                log.warning("arbiter failed", judge=judge.id, kind=found.kind, detail=found.detail)
-                failure = found
-                if found.kind is not FailureKind.BAD_REPLY:
-                    break
-            failures += [failure] if failure else []
-        central = await self._central(case.responses)
-        return Verdict(
-            source=VerdictSource.CENTRAL,
-            judge=central.member,
-            synthesis=central.text,
-            failures=tuple(failures),
-            usage=tuple(usage),
-            seconds=deadline.clock.monotonic() - started,
+            share = Deadline.after(sitting.deadline.remaining / (len(judges) - index), sitting.deadline.clock)
+            ask = self._twice if sitting.case.both_orders else self._once
+            found = await ask(sitting, judge, share)
+            if isinstance(found, _Contradiction):
+                return await self._without_judges(sitting, found)
+            if isinstance(found, Reading):
+                return _verdict(sitting, judge, found, VerdictSource.STAND_IN if index else VerdictSource.ARBITER)
+            sitting.failures.append(found)
+        return None
+
+    async def _once(self, sitting: _Sitting, judge: Member, deadline: Deadline) -> Reading | Failure:
+        orders = [_deal(sitting.case, sitting.rng) for _ in range(2)]
+        return await self._hear(sitting, judge, deadline, orders, sitting.watcher)
+
+    async def _twice(self, sitting: _Sitting, judge: Member, deadline: Deadline) -> Reading | Failure | _Contradiction:
+        """One verdict out of two, asked for at the same time; only the first is shown while it is written."""
+        order = _deal(sitting.case, sitting.rng)
+        opposite = _opposite(order)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._hear(sitting, judge, deadline, [order, order], sitting.watcher)),
+                group.create_task(self._hear(sitting, judge, deadline, [opposite, opposite], None)),
+            ]
+        one, other = (task.result() for task in tasks)
+        if isinstance(one, Reading) and isinstance(other, Reading):
+            return _Contradiction(judge, one, other) if _contradict(one, other) else _joined(one, other)
+        heard, failed = (other, one) if isinstance(other, Reading) else (one, other)
+        if isinstance(heard, Reading) and isinstance(failed, Failure):
+            sitting.notes.append(
+                f"{judge.label} was to judge twice, in opposite orders, but gave one verdict only ({failed.detail})."
+            )
+        return heard
+
+    async def _hear(
+        self, sitting: _Sitting, judge: Member, deadline: Deadline, orders: Sequence[Order], watcher: Watcher | None
+    ) -> Reading | Failure:
+        """Ask one judge for a verdict, with a further order each time that it cannot be read."""
+        failure: Failure | None = None
+        for order in orders:
+            outcome = await self._call(sitting.case, judge, deadline, order, watcher)
+            if isinstance(outcome, Failure):
+                sitting.usage.extend(outcome.usage)
+                failure = outcome
+                break
+            sitting.usage.extend((*outcome.failed_usage, outcome.usage))
+            try:
+                return read(sitting.case, outcome.text, order)
+            except Unreadable as error:
+                failure = _unreadable(outcome, error)
+            if outcome.attempts > 1:
+                break
+        if failure is None:
+            raise ValueError("no order to judge in")
+        log.warning("arbiter failed", judge=judge.id, kind=failure.kind, detail=failure.detail)
+        return failure
+
+    async def _call(
+        self, case: Case, judge: Member, deadline: Deadline, order: Order, watcher: Watcher | None
+    ) -> Response | Failure:
+        system, shown = show(case, order, self._nonce())
+        prompt = Prompt(
+            messages=(Message(role="system", content=system), Message(role="user", content=shown)),
+            json_schema=SCHEMAS[case.method],
+        )
+        model, timeout = self._models[judge.model], self._timeouts[judge.model]
+        if watcher is None:
+            return await self._caller.ask(judge, model, prompt, timeout, deadline)
+        stream = FieldStream()
+        return await self._caller.stream(
+            judge,
+            model,
+            prompt,
+            timeout,
+            deadline,
+            on_attempt=lambda: _restart(stream, watcher, judge),
+            on_text=lambda piece: _pass_on(stream, watcher, piece),
         )
 
-    async def _judge(
-        self,
-        case: Case,
-        judge: Member,
-        deadline: Deadline,
-        watcher: Watcher,
-        usage: list[Usage],
-        rng: random.Random,
-    ) -> dict[str, Any] | Failure:
-        """Ask one judge once: a verdict's fields, or why there are none."""
-        lots = [chr(ord("A") + i) for i in range(len(case.responses))]
-        rng.shuffle(lots)
-        letters = {lot: response.member for lot, response in zip(lots, case.responses, strict=True)}
-        names = {name for m in letters.values() for name in (m.id, m.model)}
-        texts = (without_self_references(response.text, names) for response in case.responses)
-        candidates = sorted(zip(lots, texts, strict=True))
-        prompt = arbiter_prompt(
-            case.ask, case.turns, candidates, self._nonce(), round_=case.round, max_rounds=case.max_rounds
-        )
-        field = FieldStream()
-        outcome = await self._caller.stream(
-            judge,
-            self._models[judge.model],
-            Prompt(
-                messages=(Message(role="system", content=prompt[0]), Message(role="user", content=prompt[1])),
-                json_schema=SCHEMA,
-            ),
-            self._timeouts[judge.model],
-            deadline,
-            on_attempt=lambda: _restart(field, watcher, judge),
-            on_text=lambda piece: _pass_on(field, watcher, piece),
-        )
-        if isinstance(outcome, Failure):
-            usage.extend(outcome.usage)
-            return outcome
-        usage.extend((*outcome.failed_usage, outcome.usage))
-        try:
-            return _read(outcome.text, letters)
-        except Unreadable as error:
-            detail = f"its verdict could not be read: {error}"
-            return Failure(member=judge, kind=FailureKind.BAD_REPLY, detail=detail, seconds=outcome.seconds)
+    async def _without_judges(self, sitting: _Sitting, why: _Contradiction | None = None) -> Verdict:
+        """The members' vote where there is one, else the most central answer."""
+        case = sitting.case
+        ballot = _usable(case)
+        if why:
+            instead = "the members' vote decided" if ballot else "the answer most like the others goes out"
+            sitting.notes.append(
+                f"{why.judge.label} judged twice, with the answers in opposite orders, and contradicted itself: "
+                f"{instead}."
+            )
+        known = sitting.cost() | {"refine": why.one.refine if why else ()}
+        if ballot:
+            weights = {m.id: case.weights.get(m.id, 1.0) for camp in ballot.camps for m in camp.members}
+            return by_vote(ballot, case.responses, weights, **known)
+        central = await self._central(case.responses)
+        return Verdict(source=VerdictSource.CENTRAL, judge=central.member, synthesis=central.text, **known)
 
     async def _central(self, responses: Sequence[Response]) -> Response:
         """The answer most like all others; the first one where even that cannot be told."""
         try:
-            return responses[(await self._analyst.analyse(responses)).central]
+            return responses[(await self._analyst.study(responses, charts=False)).analysis.central]
         except ConsortiumError as error:
             log.warning("no central answer", error=str(error))
         except Exception:
@@ -188,65 +210,97 @@ class Arbiter:
         return responses[0]
 
 
-def _restart(field: FieldStream, watcher: Watcher, judge: Member) -> None:
-    field.reset()
+def _restart(stream: FieldStream, watcher: Watcher, judge: Member) -> None:
+    stream.reset()
     watcher.started(judge)
 
 
-def _pass_on(field: FieldStream, watcher: Watcher, piece: str) -> None:
-    if text := field.feed(piece):
+def _pass_on(stream: FieldStream, watcher: Watcher, piece: str) -> None:
+    if text := stream.feed(piece):
         watcher.text(text)
 
 
-def _read(text: str, letters: Mapping[str, Member]) -> dict[str, Any]:
-    """The verdict's fields with letters turned back into members. Raises Unreadable."""
-    found = read_verdict(text)
-    positions: dict[str, Position] = {}
-    for entry in _list(found.get("members")):
-        position = _position(entry, letters)
-        if position:
-            positions.setdefault(position.member.id, position)
-    refine = list(filter(None, map(_line, _list(found.get("refine")))))
-    return {
-        "synthesis": named(found["synthesis"].strip(), letters),
-        "confidence": read_confidence(found.get("confidence")),
-        "positions": tuple(positions[m.id] for m in letters.values() if m.id in positions),
-        "refine": tuple(named(r, letters) for r in refine[:10]),
-    }
+def _verdict(sitting: _Sitting, judge: Member, found: Reading, source: VerdictSource) -> Verdict:
+    return Verdict(
+        source=source,
+        judge=judge,
+        synthesis=found.synthesis,
+        stated=found.stated,
+        positions=found.positions,
+        ranking=found.ranking,
+        refine=found.refine,
+        **sitting.cost(),
+    )
 
 
-_STANCES = {stance.value: stance for stance in Stance}
+def _unreadable(reply: Response, error: Unreadable) -> Failure:
+    return Failure(
+        member=reply.member,
+        kind=FailureKind.BAD_REPLY,
+        detail=f"its verdict could not be read: {error}",
+        seconds=reply.seconds,
+        attempts=reply.attempts,
+    )
 
 
-def _position(entry: Any, letters: Mapping[str, Member]) -> Position | None:
-    """One member's stance, None when the entry makes no sense."""
-    if not isinstance(entry, dict):
+def _usable(case: Case) -> Ballot | None:
+    """The ballot, if enough voted and the winners' answers are among those that are judged."""
+    ballot = case.ballot
+    if ballot is None or ballot.votes < LEAST_VOTES:
         return None
-    member = letters.get(_line(entry.get("letter")).upper().removeprefix("CANDIDATE").strip())
-    stance = _STANCES.get(_line(entry.get("stance")).lower())
-    if member is None or stance is None:
-        return None
-    return Position(member=member, stance=stance, point=named(_line(entry.get("point")), letters)[:400])
+    here = {r.member.id for r in case.responses}
+    return ballot if all(m.id in here for m in ballot.camps[0].members) else None
 
 
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else ()
+# --- orders ---------------------------------------------------------------------------------------------
 
 
-def _line(value: Any) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
+@dataclass(frozen=True)
+class _Contradiction:
+    """Two verdicts of one judge, in opposite orders, that cannot both be right."""
+
+    judge: Member
+    one: Reading
+    other: Reading
 
 
-def named(text: str, letters: Mapping[str, Member]) -> str:
-    """Put names back where a judge wrote "Candidate B" all the same."""
-    return re.sub(r"\b[Cc]andidate ([A-L])\b", lambda m: letters[m[1]].label if m[1] in letters else m[0], text)
+def _deal(case: Case, rng: random.Random) -> Order:
+    shuffled = rng.sample(case.candidates, len(case.candidates))
+    return dict(zip(LETTERS, shuffled, strict=False))
 
 
-_SELF = r"(?:As|I am|I'm|This is|My name is|Speaking as)"
-_KIND = r"(?:an? (?:AI|artificial intelligence|(?:large )?language model|AI (?:assistant|language model)))"
+def _opposite(order: Order) -> Order:
+    """The candidates the other way round, and none with the letter that it had."""
+    letters = list(order)
+    middle = len(letters) // 2
+    if len(letters) % 2:  # the one in the middle stays there
+        letters[middle], letters[middle + 1] = letters[middle + 1], letters[middle]
+    return dict(zip(letters, reversed(order.values()), strict=True))
 
 
-def without_self_references(text: str, names: Iterable[str]) -> str:
-    """Take out phrases by which an answer tells who wrote it ("As Llama, …", "I'm an AI assistant.")."""
-    who = "|".join([*(re.escape(n) for n in sorted(names, key=len, reverse=True)), _KIND])
-    return re.sub(rf"\b{_SELF} (?:{who})\b[^.,;:\n]*[.,;:]?\s*", "", text, flags=re.IGNORECASE)
+def _contradict(one: Reading, other: Reading) -> bool:
+    """Whether another one came first, or, where nobody was ranked, somebody agrees here and disagrees there."""
+    if one.ranking and other.ranking:
+        return one.ranking[0].id != other.ranking[0].id
+    stances = {p.member.id: p.stance for p in one.positions}
+    opposites = {Stance.AGREES, Stance.DISAGREES}
+    return any({stances.get(p.member.id), p.stance} == opposites for p in other.positions)
+
+
+def _joined(one: Reading, other: Reading) -> Reading:
+    """The first verdict, with the mean of both confidences and ranks and with whom only the second had judged."""
+    known = {p.member.id for p in one.positions}
+    stated = [r.stated for r in (one, other) if r.stated is not None]
+    return replace(
+        one,
+        stated=sum(stated) / len(stated) if stated else None,
+        positions=(*one.positions, *(p for p in other.positions if p.member.id not in known)),
+        ranking=_mean_ranking(one.ranking, other.ranking),
+    )
+
+
+def _mean_ranking(*rankings: Sequence[Member]) -> tuple[Member, ...]:
+    """Members by their mean rank; one that a ranking leaves out is last in it, equals stand as in the first."""
+    members = {m.id: m for ranking in rankings for m in ranking}
+    ranks = [{m.id: rank for rank, m in enumerate(ranking)} for ranking in rankings]
+    return tuple(sorted(members.values(), key=lambda m: sum(r.get(m.id, len(members)) for r in ranks)))
