@@ -1,7 +1,8 @@
 """Analysis and drawing in processes of their own, so that neither the event loop nor this process pays for them.
 
 The heavy libraries are imported by one server process (multiprocessing's forkserver) from which the workers are
-forked. None of these processes outlives this one, however it ends.
+forked. None of these processes outlives this one, however it ends, and none of them runs the program of this one
+again: it needs no ``if __name__ == "__main__"``.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import spawn
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.analysis import LONGEST
 from core.errors import Unavailable
@@ -33,6 +35,8 @@ R = TypeVar("R")
 Answers = list[tuple[Member, str]]
 
 _PR_SET_PDEATHSIG = 1
+
+_spawning = threading.Lock()  # one at a time changes how processes are made and puts it back
 
 
 class Studio:
@@ -124,6 +128,41 @@ def _answers(responses: Sequence[Response]) -> Answers:
     return [(response.member, response.text[: LONGEST + 1]) for response in responses]
 
 
+class _Pool(ProcessPoolExecutor):
+    """A pool whose workers leave the program that they work for alone, whenever it starts them."""
+
+    def _spawn_process(self) -> None:
+        with _program_left_out():
+            super()._spawn_process()  # type: ignore[misc] # the stubs leave it out
+
+
+@contextlib.contextmanager
+def _program_left_out() -> Iterator[None]:
+    """Whatever process this thread starts meanwhile does not run the main module of this program.
+
+    multiprocessing has a new process run the caller's main module under another name, so that it finds what was
+    defined there. A program without a guard would thus be carried out once more in each worker; and nothing
+    that workers are sent comes from there. There is no setting for this; what a new process is to do comes out of one
+    function, from which the main module is left out here. Other threads that start processes get it whole.
+    """
+    thread = threading.get_ident()
+
+    def prepare(name: str) -> dict[str, Any]:
+        data = whole(name)
+        if threading.get_ident() == thread:
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+        return data
+
+    with _spawning:
+        whole = spawn.get_preparation_data
+        spawn.get_preparation_data = prepare
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = whole
+
+
 def _start(workers: int) -> ProcessPoolExecutor:
     """A pool whose workers all run. Raises Unavailable when they cannot be started."""
     forks = "forkserver" in multiprocessing.get_all_start_methods()
@@ -132,7 +171,7 @@ def _start(workers: int) -> ProcessPoolExecutor:
     try:
         if forks:
             context.set_forkserver_preload(["core.workshop"])
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open_worker)
+        pool = _Pool(workers, mp_context=context, initializer=_open_worker)
         # The pool starts a worker for a call that finds none free: these calls overlap.
         for future in [pool.submit(time.sleep, 0.05) for _ in range(workers)]:
             future.result()

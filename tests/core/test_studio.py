@@ -44,6 +44,12 @@ def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
 
 
+def run_program(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *args]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=50)
+
+
 def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
     gone, alive = psutil.wait_procs(list(processes), timeout=20)
     assert not alive
@@ -145,6 +151,70 @@ def test_the_serving_process_stays_light() -> None:
     assert done.stdout.strip() == "set()"
 
 
+UNGUARDED = """
+import asyncio, multiprocessing, sys
+with open("executions", "a") as file:
+    print(__name__, file=file)
+if "spawn" in sys.argv:  # as where there is no fork server
+    multiprocessing.get_all_start_methods = lambda: ["spawn"]
+
+from core.studio import Studio
+from core.types import Member, Response
+
+async def main():
+    async with Studio() as studio:
+        answers = [Response(member=Member(id=name, model="m"), text="So it is.", seconds=1) for name in "ab"]
+        study = await studio.study(answers, charts=True)
+        print([member.id for member in study.analysis.members], len(study.charts))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("how", ["program.py", "-m program", "-m package", "-c"])
+def test_a_program_without_a_guard_runs_once(how: str, method: str, tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    for file in ("program.py", "package/__main__.py"):
+        (tmp_path / file).write_text(UNGUARDED)
+    code = [UNGUARDED] if how == "-c" else []
+    done = run_program(*how.split(), *code, method, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["['a', 'b'] 2"]
+    assert (tmp_path / "executions").read_text().splitlines() == ["__main__"]
+
+
+WITH_PROCESSES_OF_ITS_OWN = """
+import asyncio, multiprocessing
+from core.studio import Studio
+
+def double(number):
+    return 2 * number
+
+def doubled():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(double, [1, 2])
+
+async def main():
+    async with Studio() as studio:
+        starting = asyncio.create_task(studio.warm())
+        await asyncio.sleep(0.1)
+        assert not starting.done()
+        print(await asyncio.to_thread(doubled))
+        await starting
+        print(await asyncio.to_thread(doubled))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_processes_that_the_program_starts_itself_know_it(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(WITH_PROCESSES_OF_ITS_OWN)
+    done = run_program("program.py", folder=tmp_path)
+    assert done.stdout.splitlines() == ["[2, 4]", "[2, 4]"], done.stderr
+
+
 NO_HANDLES = """
 import asyncio, os, resource
 from core.errors import Unavailable
@@ -170,10 +240,8 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits here")
 def test_processes_that_cannot_be_started_end_nothing_but_what_needs_them(tmp_path: Path) -> None:
-    script = tmp_path / "owner.py"
-    script.write_text(NO_HANDLES)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    (tmp_path / "owner.py").write_text(NO_HANDLES)
+    done = run_program("owner.py", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "The processes that analyse answers could not be started."
 
