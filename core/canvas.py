@@ -8,8 +8,11 @@ of processor time, while here the ink of a text is kept and costs a tenth of tha
 from __future__ import annotations
 
 import io
+import math
 import re
+from collections.abc import Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -21,7 +24,9 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.transforms import Affine2D
 from PIL import Image, ImageDraw, ImageFont
 
-from core.palette import rgb
+from core.palette import Mark, rgb
+
+Point = tuple[float, float]
 
 WIDTH = 360
 MARGIN = 16
@@ -40,7 +45,7 @@ class Page:
     """Shapes and words, collected and then drawn at once. Belongs to one picture."""
 
     def __init__(self) -> None:
-        self._shapes: list[list[tuple[float, float]]] = []
+        self._shapes: list[Sequence[Point]] = []
         self._colours: list[str] = []
         self._words: list[tuple[float, float, str, float, bool, str]] = []
 
@@ -58,6 +63,30 @@ class Page:
             + [(right - r * a, bottom - r * b) for a, b in _ARC]
             + [(right - r * a, y + r * b) for a, b in reversed(_ARC)]
         )
+
+    def polygon(self, points: Sequence[Point], colour: str) -> None:
+        """A filled shape."""
+        self._shapes.append(points)
+        self._colours.append(colour)
+
+    def path(self, points: Sequence[Point], width: float, colour: str, *, closed: bool = False) -> None:
+        """A line through the points, with round corners."""
+        for (x, y), (to_x, to_y) in pairwise([*points, points[0]] if closed else points):
+            if length := math.hypot(to_x - x, to_y - y):
+                a, b = (to_y - y) / length * width / 2, (x - to_x) / length * width / 2
+                self.polygon([(x + a, y + b), (to_x + a, to_y + b), (to_x - a, to_y - b), (x - a, y - b)], colour)
+        for x, y in points:
+            self.mark("disc", x, y, width, colour)
+
+    def mark(self, mark: Mark, x: float, y: float, size: float, colour: str) -> None:
+        """A small sign, centred on x, y."""
+        if mark == "diamond":
+            # Set off by a white edge from what it lies on.
+            for reach, ink in ((size / 2 + 1.5, WHITE), (size / 2, colour)):
+                self.polygon([(x, y - reach), (x + reach, y), (x, y + reach), (x - reach, y)], ink)
+        else:
+            side = size if mark == "disc" else size * 0.9
+            self.rect(x - side / 2, y - side / 2, side, side, colour, radius=size / 2 if mark == "disc" else 0)
 
     def text(self, x: float, y: float, text: str, size: float, colour: str = INK, *, bold: bool = False) -> None:
         """One line, starting at x, its capitals centred on the height y."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Mark = Literal["disc", "square", "diamond"]
+
 SEATS = (
     "#0072B2",  # blue
     "#E69F00",  # orange
@@ -20,6 +24,13 @@ SEATS = (
 
 Twelve cannot all be far from each other, so a colour never stands without the seat's number.
 """
+
+MEASURES: dict[str, tuple[Mark, str]] = {
+    "similarity": ("disc", "#77AADD"),
+    "agreement": ("square", "#CC3311"),
+    "confidence": ("diamond", "#222222"),
+}
+"""Mark and colour of each figure of a round. They stand in no chart together with seats."""
 
 
 def seat_colour(seat: int) -> str:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import charts
+from core import captions, charts
 from core.analysis import central_index, mean_similarity
 from core.canvas import MARGIN, SCALE, WIDTH, printable, text_width, wrap
 from core.emotions import EMOTIONS
-from core.palette import SEATS, blend, rgb, seat_colour, text_on
-from core.types import Analysis, Chart, Member, MemberMood, Sentiment
+from core.palette import MEASURES, SEATS, blend, rgb, seat_colour, text_on
+from core.types import TITLES, Analysis, Chart, Member, MemberMood, RoundPoint, Sentiment
 
 LONG = "meta-llama/llama-3.1-405b-instruct-turbo"
 
@@ -28,7 +28,11 @@ def analysis(names: Sequence[str], *, simulated: bool = False, seed: int = 1, fe
     moods = (
         MemberMood(
             member=member,
-            sentiment=Sentiment(polarity=0, subjectivity=0, vader=0),
+            sentiment=Sentiment(
+                polarity=round(chance.uniform(-1, 1), 4),
+                subjectivity=round(chance.random(), 4),
+                vader=round(chance.uniform(-1, 1), 4),
+            ),
             emotions={e: round(chance.random(), 3) if feeling and chance.random() < 0.7 else 0.0 for e in EMOTIONS},
         )
         for member in members
@@ -42,6 +46,18 @@ def analysis(names: Sequence[str], *, simulated: bool = False, seed: int = 1, fe
         embedder="none",
         moods=tuple(moods),
     )
+
+
+def at(number: int, similarity: float | None, agreement: float | None, confidence: float | None) -> RoundPoint:
+    return RoundPoint(number=number, similarity=similarity, agreement=agreement, confidence=confidence)
+
+
+ROUNDS = (at(1, 0.5, 0.4, None), at(2, 0.55, None, 0.7), at(3, 0.8, 0.8, 0.82))
+
+
+def every(result: Analysis, panel: Sequence[Member] = (), points: Sequence[RoundPoint] = ROUNDS) -> tuple[Chart, ...]:
+    """All charts there are of an analysis."""
+    return (*charts.draw(result, panel), *charts.draw_more(result, panel, points))
 
 
 def pixels(chart: Chart) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
@@ -69,20 +85,20 @@ def assert_whole(chart: Chart) -> None:
 @pytest.mark.parametrize("simulated", [False, True])
 def test_pictures_of_one_to_twelve_members_are_whole(count: int, name: str, simulated: bool) -> None:
     result = analysis([name if n == 0 else f"{name} {n + 1}" for n in range(count)], simulated=simulated)
-    drawn = charts.draw(result) if count > 1 else (charts.emotion_chart(result),)
-    assert [chart.kind for chart in drawn] == (["heatmap", "emotions"] if count > 1 else ["emotions"])
+    drawn = every(result) if count > 1 else (charts.emotion_chart(result), *every(result))
+    assert [chart.kind for chart in drawn] == list(TITLES)[0 if count > 1 else 1 :]
     for chart in drawn:
         assert_whole(chart)
-        assert 0 < len(chart.alt) <= charts.ALT_LIMIT
+        assert 0 < len(chart.alt) <= captions.ALT_LIMIT
 
 
 @pytest.mark.parametrize(
     "name", ["通义千问", "🚀", "a\nb\t\u200dc", "$x^2$", "<b>", "x" * 200, " ", "é\u0301", "\u202eabc", "م"]
 )
 def test_any_name_can_be_drawn(name: str) -> None:
-    for chart in charts.draw(analysis([name, "qwen", f"{name} 2"])):
+    for chart in every(analysis([name, "qwen", f"{name} 2"])):
         assert_whole(chart)
-        assert " ".join(name.split())[:50] in chart.alt
+        assert chart.kind == "drift" or " ".join(name.split())[:50] in chart.alt
 
 
 def test_a_single_answer_has_no_charts() -> None:
@@ -93,32 +109,35 @@ def test_a_single_answer_has_no_charts() -> None:
 
 
 def test_no_feeling_at_all_is_drawn_as_a_sentence() -> None:
-    chart = charts.emotion_chart(analysis(["llama", "qwen"], feeling=False))
-    assert_whole(chart)
-    assert chart.alt.count("none found") == 2
+    sober = analysis(["llama", "qwen"], feeling=False)
+    for chart in (charts.emotion_chart(sober), charts.radar(sober)):
+        assert_whole(chart)
+        assert chart.alt.count("none found") == 2
+    assert charts.radar(sober).height < 2 * 200
 
 
 def test_a_member_has_its_colour_on_both_charts() -> None:
-    for chart in charts.draw(analysis(["a", "b", "c"])):
+    for chart in every(analysis(["a", "b", "c"]), points=()):
         assert [has(chart, colour) for colour in SEATS[:4]] == [True, True, True, False]
 
 
 def test_a_member_keeps_its_colour_when_another_fails() -> None:
     panel = [Member(id=name, model="m") for name in ("a", "b", "c", "d")]
-    for chart in charts.draw(analysis(["b", "d"]), panel):
+    for chart in every(analysis(["b", "d"]), panel, ()):
         assert [has(chart, colour) for colour in SEATS[:4]] == [False, True, False, True]
 
 
 def test_the_same_analysis_gives_the_same_bytes() -> None:
     result = analysis(["a", "b", "c"])
-    first = charts.draw(result)
-    charts.draw(analysis(["x", "y"], seed=2))
-    assert charts.draw(result) == first
-    assert charts.draw(analysis(["a", "b", "c"], seed=3)) != first
+    first = every(result)
+    every(analysis(["x", "y"], seed=2))
+    assert every(result) == first
+    others = every(analysis(["a", "b", "c"], seed=3), points=ROUNDS[:2])
+    assert all(one != other for one, other in zip(first, others, strict=True))
 
 
 def test_simulated_members_are_marked() -> None:
-    real, simulated = (charts.draw(analysis(["a", "b"], simulated=s)) for s in (False, True))
+    real, simulated = (every(analysis(["a", "b"], simulated=s)) for s in (False, True))
     for plain, marked in zip(real, simulated, strict=True):
         assert "simulated" not in plain.alt
         assert "All members are simulated." in marked.alt
@@ -126,14 +145,14 @@ def test_simulated_members_are_marked() -> None:
     mixed = analysis(["a", "b"]).model_copy(
         update={"members": (Member(id="a", model="m", simulated=True), Member(id="b", model="m"))}
     )
-    for plain, marked in zip(real, charts.draw(mixed), strict=True):
-        assert "a (simulated)" in marked.alt
+    for plain, marked in zip(real, every(mixed), strict=True):
+        assert ("Some members are simulated." if marked.kind == "drift" else "a (simulated)") in marked.alt
         assert marked.png != plain.png
 
 
 def test_the_alternative_text_carries_all_numbers_while_they_fit() -> None:
     result = analysis(["llama", "qwen", "mistral"])
-    heatmap, emotions = charts.draw(result)
+    heatmap, emotions, polarity, radar, _ = every(result)
     assert result.similarity
     for a, b in ((0, 1), (0, 2), (1, 2)):
         pair = f"{result.members[a].id} and {result.members[b].id} {result.similarity[a][b]:.2f}"
@@ -142,17 +161,114 @@ def test_the_alternative_text_carries_all_numbers_while_they_fit() -> None:
     assert "not agreement" in heatmap.alt
     for mood in result.moods:
         for emotion, score in mood.emotions.items():
-            assert not score or f"{emotion} {score:.2f}" in emotions.alt
+            for chart in (emotions, radar):
+                assert not score or f"{emotion} {score:.2f}" in chart.alt
+        tone = mood.sentiment
+        assert (
+            f"{mood.member.id}: polarity {tone.polarity:+.2f}, subjectivity {tone.subjectivity:.2f}, "
+            f"VADER {tone.vader:+.2f}." in polarity.alt
+        )
 
 
 def test_a_long_alternative_text_is_summed_up() -> None:
-    heatmap, emotions = charts.draw(analysis([f"{LONG} {n}" for n in range(12)]))
+    heatmap, emotions, polarity, radar, drift = every(
+        analysis([f"{LONG} {n}" for n in range(12)]), points=[at(n, None, 0.5, None) for n in range(40)]
+    )
     assert "Most alike" in heatmap.alt
     assert "Least alike" in heatmap.alt
-    assert "strongest of each." in emotions.alt
-    assert all(f"{LONG} {n}:" in emotions.alt for n in range(12))
-    endless = charts.draw(analysis(["x" * 3000, "y" * 3000]))
-    assert all(len(chart.alt) <= charts.ALT_LIMIT for chart in endless)
+    for chart in (emotions, radar):
+        assert "strongest of each." in chart.alt
+        assert all(f"{LONG} {n}:" in chart.alt for n in range(12))
+    assert all(f"{LONG} {n} " in polarity.alt for n in range(12))
+    assert "Round 0:" in drift.alt
+    assert "Round 39:" in drift.alt
+    assert_whole(drift)
+    endless = every(analysis(["x" * 3000, "y" * 3000]))
+    assert all(len(chart.alt) <= captions.ALT_LIMIT for chart in endless)
+
+
+def test_what_was_not_looked_at_is_not_drawn() -> None:
+    bare = analysis(["a", "b"]).model_copy(update={"moods": ()})
+    assert charts.draw_more(bare, (), ()) == ()
+    assert [chart.kind for chart in charts.draw_more(bare, (), ROUNDS)] == ["drift"]
+    assert [chart.kind for chart in charts.draw_more(analysis(["a"]), (), ())] == ["polarity", "radar"]
+    with pytest.raises(ValueError, match="no round"):
+        charts.drift(())
+
+
+def test_an_answer_without_feeling_is_named_and_has_no_shape() -> None:
+    result = analysis(["llama", "qwen", "phi"])
+    flat = result.moods[1].model_copy(update={"emotions": dict.fromkeys(EMOTIONS, 0.0)})
+    result = result.model_copy(update={"moods": (result.moods[0], flat, result.moods[2])})
+    chart = charts.radar(result)
+    assert_whole(chart)
+    assert [has(chart, colour) for colour in SEATS[:3]] == [True, False, True]
+    assert "qwen: none found." in chart.alt
+    assert "no shape: qwen." in captions.profile_sentence(result, ["llama", "qwen", "phi"])
+
+
+def test_shapes_that_are_the_same_keep_their_numbers_apart() -> None:
+    result = analysis([f"m{n}" for n in range(12)])
+    same = tuple(mood.model_copy(update={"emotions": result.moods[0].emotions}) for mood in result.moods)
+    chart = charts.radar(result.model_copy(update={"moods": same}))
+    assert_whole(chart)
+    web = pixels(chart)[-300 * SCALE :]
+    assert all((web == rgb(colour)).all(axis=2).sum() > 300 for colour in SEATS)
+
+
+@pytest.mark.parametrize("extreme", [-1.0, 0.0, 0.001, 1.0])
+def test_extreme_tones_stay_on_the_page(extreme: float) -> None:
+    result = analysis(["a", "b"])
+    tone = Sentiment(polarity=extreme, subjectivity=abs(extreme), vader=-extreme)
+    moods = tuple(mood.model_copy(update={"sentiment": tone}) for mood in result.moods)
+    chart = charts.polarity_chart(result.model_copy(update={"moods": moods}))
+    assert_whole(chart)
+    assert "-0.00" not in chart.alt
+    assert "+0.00" not in chart.alt
+
+
+def test_the_drift_tells_every_round_and_what_is_unknown() -> None:
+    chart = charts.drift(ROUNDS)
+    assert_whole(chart)
+    assert "Round 1: likeness 0.50, agreement 0.40, confidence unknown." in chart.alt
+    assert "Round 2: likeness 0.55, agreement unknown, confidence 0.70." in chart.alt
+    assert captions.drift_sentence(ROUNDS).splitlines() == [
+        "Likeness from 0.50 to 0.80.",
+        "Agreement from 0.40 to 0.80.",
+        "Confidence from 0.70 to 0.82.",
+    ]
+
+
+def test_a_gap_in_the_drift_is_no_line_and_no_zero() -> None:
+    red, known = MEASURES["agreement"][1], (at(1, None, 0.5, None), at(3, None, 0.5, None))
+    whole, broken, zero = (
+        int((pixels(charts.drift((known[0], at(2, None, value, None), known[1]))) == rgb(red)).all(axis=2).sum())
+        for value in (0.5, None, 0.0)
+    )
+    assert broken < whole - 500
+    assert broken < zero - 500
+
+
+def test_a_single_round_and_unknown_figures_are_said_to_be_so() -> None:
+    assert "only one round" in captions.drift_sentence(ROUNDS[:1])
+    assert charts.drift(ROUNDS[:1]).alt.startswith("Points of the only round")
+    unknown = [at(n, None, None, None) for n in (1, 2)]
+    assert captions.drift_sentence(unknown) == "None of the figures is known."
+    assert charts.drift(unknown).height < charts.drift(ROUNDS).height
+    assert "more than one round" in captions.drift_sentence([at(1, 0.5, None, None), unknown[1]])
+    assert captions.drift_sentence([at(1, 0.5, None, None)] * 2) == "Likeness at 0.50 first and last."
+
+
+def test_equal_figures_of_a_round_leave_each_other_visible() -> None:
+    chart = charts.drift([at(n, 0.5, 0.5, 0.5) for n in (1, 2, 3)])
+    course = pixels(chart)[: -100 * SCALE]
+    for _, colour in MEASURES.values():
+        assert (course == rgb(colour)).all(axis=2).sum() > 50
+
+
+@pytest.mark.parametrize("count", range(1, 25))
+def test_any_number_of_rounds_fits(count: int) -> None:
+    assert_whole(charts.drift([at(n + 1, 1.0, n / 24, 0.0) for n in range(count)]))
 
 
 def contrast(one: str, other: str) -> float:
