@@ -11,18 +11,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_SINGLE, _LESS = "<＜﹤‹〈⟨❮˂", "<＜﹤‹〈⟨❮˂«《⟪≪"
-_MORE = ">＞﹥›〉⟩❯˃»》⟫≫"
+_LESS, _MORE = "<＜﹤‹〈⟨❮˂«《⟪≪", ">＞﹥›〉⟩❯˃»》⟫≫"
+_TWO_IN_ONE = "«《⟪≪»》⟫≫"
 _UNSEEN = r"\s\u00ad\u034f\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
 
 _MARK_LIKE = re.compile(
     rf"(?P<open>(?:&lt;|[{_LESS}])(?:&lt;|[{_LESS}{_UNSEEN}]){{0,40}})"
     rf"(?P<inside>[^{_LESS}{_MORE}&]{{2,160}}?)"
-    rf"(?:&gt;|[{_MORE}])(?:[{_UNSEEN}]{{0,40}}(?:&gt;|[{_MORE}]))*"
+    rf"(?P<close>(?:&gt;|[{_MORE}])(?:[{_UNSEEN}]{{0,40}}(?:&gt;|[{_MORE}]))*)"
 )
-_OPENS_TWICE = re.compile(rf"(?:&lt;|[{_SINGLE}]).*(?:&lt;|[{_SINGLE}])|[«《⟪≪]", re.DOTALL)
 _OURS = re.compile(
-    r"[\s_:#*/-]*(?:end|candidate|question|earlier|answer)(?:[\s_:#.,/|-]+\w+){0,6}[\s_:#*./!-]*", re.IGNORECASE
+    r"[\s_:#*/-]*(?:end|candidate|question|earlier|answer)(?:[\s_:#.,/|-]+\w+){1,6}[\s_:#*./!-]*", re.IGNORECASE
 )
 _ALIKE = str.maketrans("АВСЕНІЈКМОРЅТХаеорсіѕԁΑΒΕΗΙΚΜΝΟΡΤΧοαı", "ABCEHIJKMOPSTXaeopcisdABEHIKMNOPTXoai")
 _TAG = re.compile(r"<(\s*/?\s*(?:synthesis|ranking|pick|confidence)\s*)>", re.IGNORECASE)
@@ -34,15 +33,21 @@ GONE = "[mark removed]"
 def disarmed(text: str) -> str:
     """The text without what looks like one of our marks, and with the tags of a verdict in square brackets.
 
-    Only what has both double brackets and begins with a word of ours goes: shifts, streams and generics of code stay.
+    Only what has both double brackets and in them a word of ours and another goes: code's shifts, streams, generics and
+    here-documents stay.
     """
     return _TAG.sub(r"[\1]", _MARK_LIKE.sub(_without_mark, text))
 
 
 def _without_mark(match: re.Match[str]) -> str:
-    if not _OPENS_TWICE.search(match["open"]):
-        return match[0]
-    return GONE if _OURS.fullmatch(_plain(match["inside"])) else match[0]
+    double = _width(match["open"]) > 1 and _width(match["close"]) > 1
+    return GONE if double and _OURS.fullmatch(_plain(match["inside"])) else match[0]
+
+
+def _width(brackets: str) -> int:
+    """How many brackets these look like."""
+    plain = brackets.replace("&lt;", "<").replace("&gt;", ">")
+    return sum(1 + (char in _TWO_IN_ONE) for char in plain if char in _LESS + _MORE)
 
 
 def _plain(text: str) -> str:
