@@ -37,7 +37,9 @@ def read_verdict(text: str, first: str = "synthesis") -> dict[str, Any]:
     in one that thinks aloud before, the last object counts, since earlier ones may be quoted from what is judged.
     Raises Unreadable when there is none with a ``first`` that says something.
     """
-    found = _from_json(text, first) or _from_tags(text, first)
+    begin = _START.match(text)
+    ways = (_from_tags, _from_json) if begin and begin["tag"] else (_from_json, _from_tags)
+    found = ways[0](text, first) or ways[1](text, first)
     if found is None:
         raise Unreadable("it did not keep to the format that was asked for")
     if not says_something(found[first]) and not (first == "ranking" and isinstance(found[first], list)):
@@ -104,7 +106,7 @@ def _from_tags(text: str, first: str) -> dict[str, Any] | None:
     for name in dict.fromkeys((first, "synthesis", "confidence")):
         found = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL | re.IGNORECASE)
         if found:
-            tags[name] = found[0 if begins else -1].strip()
+            tags[name] = _whole(found[0 if begins else -1].strip())
     return tags if first in tags else None
 
 
@@ -192,7 +194,8 @@ class FieldStream:
             self._open()
         if self._done or self._closing is None:
             return ""
-        return self._from_string() if self._closing == '"' else self._from_tag()
+        text = self._from_string() if self._closing == '"' else self._from_tag()
+        return text.replace("\0", "")
 
     def _open(self) -> None:
         """Go on to where the field begins, as far as the buffer reaches."""

@@ -2,61 +2,25 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from core.arbiter import Arbiter, Case, Watcher
 from core.errors import ModelError, Unavailable
 from core.ports import Prompt
-from core.resilience import Caller, Deadline, SystemClock
-from core.types import FailureKind, Member, Response, Stance, Turn, Usage, Verdict, VerdictSource
+from core.types import FailureKind, Stance, Usage, Verdict, VerdictSource
+from tests.core.court import Court
 from tests.core.fakes import (
     HANG,
     USED,
-    FakeAnalyst,
-    FakeBreakers,
     Step,
-    make_ask,
-    panel_models,
     verdict,
     virtual_time,
 )
 
 K = FailureKind
 RUBBISH = Step("I would rather talk about the weather.")
-
-
-class Court:
-    """An arbiter with judges j and k, the texts to be judged, and what was shown meanwhile."""
-
-    def __init__(self, *texts: str, nonce: Callable[[], str] = lambda: "f00d", **steps: Any) -> None:
-        self.models = panel_models(**steps)
-        self.breakers = FakeBreakers()
-        self.analyst = FakeAnalyst()
-        self.clock = SystemClock()
-        caller = Caller(self.breakers, self.clock, random.Random(1))
-        self.arbiter = Arbiter(caller, self.models, dict.fromkeys("jk", 60.0), self.analyst, nonce)
-        self.responses = tuple(
-            Response(member=Member(id=f"member {n}", model=f"model-{n}"), text=text, seconds=1)
-            for n, text in enumerate(texts or ("Yes, it is.", "It is.", "No, it is not."))
-        )
-        self.shown: list[str] = []
-
-    async def decide(self, *, deadline: float = 120, **ask: Any) -> Verdict:
-        case = Case(make_ask(**ask), (Turn(question="And before?", answer="Before."),), self.responses, 1, 3)
-        watcher = Watcher(started=lambda judge: self.shown.append(f"<{judge.id}>"), text=self.shown.append)
-        judges = [Member(id="j", model="j"), Member(id="k", model="k")]
-        return await self.arbiter.decide(case, judges, Deadline.after(deadline, self.clock), watcher)
-
-    def case(self, key: str = "j", call: int = 0) -> str:
-        return self.models[key].prompts[call].messages[-1].content
-
-    def calls(self) -> tuple[int, int]:
-        return len(self.models["j"].prompts), len(self.models["k"].prompts)
 
 
 def reply(**fields: Any) -> Step:
@@ -108,7 +72,7 @@ async def test_the_order_differs_from_call_to_call_and_can_be_replayed() -> None
 
     async def order(run: str) -> list[str]:
         court = Court(*texts)
-        await court.decide(id=run)
+        await court.decide(run=run)
         return re.findall(r"text \d", court.case())
 
     orders = [tuple(await order(f"run {n}")) for n in range(12)]
