@@ -10,9 +10,9 @@ import pytest
 from adapters.models import ModelPool
 from bot.config import load_catalog, read_catalog
 from bot.settings import Settings
-from core.setup import ConsortiumSpec
-from core.catalog import Catalog, LimitSpec, ModelSpec, Provider
+from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
+from core.setup import ConsortiumSpec
 
 EXAMPLE = Path(__file__).parents[2] / "consortium.example.toml"
 
@@ -52,14 +52,14 @@ def test_without_a_file_and_a_key_the_members_are_simulated() -> None:
     catalog = load_catalog(settings())
     assert {model.provider for model in catalog.models.values()} == {"simulated"}
     assert {"default", "quick"} <= set(catalog.consortia)
-    assert len(catalog.panel("default")) >= 4
+    assert len(catalog.panel(catalog.consortia["default"])) >= 4
     ModelPool(catalog, {})
 
 
 def test_with_a_key_they_are_real() -> None:
     catalog = load_catalog(settings(openrouter_api_key="sk-or-1"))
     assert catalog.providers["openrouter"].api_key_env == "OPENROUTER_API_KEY"
-    assert not any(member.simulated for member in catalog.panel("default"))
+    assert not any(member.simulated for member in catalog.panel(catalog.consortia["default"]))
 
 
 def test_a_file_in_the_folder_is_taken_and_a_named_one_goes_first(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def uncommented() -> str:
 
 def test_the_example_can_be_used_as_it_is() -> None:
     catalog = read_catalog(EXAMPLE.read_text("utf-8"), EXAMPLE.name)
-    assert [m.id for m in catalog.panel("default")] == ["llama", "qwen 1", "qwen 2", "mistral"]
+    assert [m.id for m in catalog.panel(catalog.consortia["default"])] == ["llama", "qwen 1", "qwen 2", "mistral"]
     assert catalog.limits == LimitSpec()
 
 
@@ -198,6 +198,7 @@ def test_the_example_shows_every_key() -> None:
     ):
         assert {key for entry in shown[section].values() for key in entry} == set(fields)
     assert set(shown["limits"]) == set(LimitSpec.model_fields)
+    assert set(shown["embeddings"]) == set(EmbeddingSpec.model_fields)
 
 
 def test_the_defaults_that_the_example_names_are_the_real_ones() -> None:
