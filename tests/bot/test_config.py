@@ -136,7 +136,7 @@ def test_a_good_file_is_read() -> None:
         ),
         (
             ("[consortia.default]", "[consortia.default]\nzzz = 3"),
-            ["consortia.default.zzz: unknown key; there are members, .*"],
+            ["consortia.default.zzz: unknown key; there are description, members, .*"],
         ),
         (
             ("[consortia.default]", "[consortia.default]\nmin_iterations = 5"),
