@@ -112,7 +112,21 @@ def test_half_characters_and_nul_do_not_come_through() -> None:
         ("8,5 / 10", 0.85),
         ("9 out of 10", 0.9),
         ("85/100", 0.85),
+        ("95 out of 100", 0.95),
+        ("1", 0.01),
+        ("1.0", 1.0),
+        ("1,0", 1.0),
+        ("1/1", 1.0),
+        (10.5, 0.105),
+        ("\uff18\uff15\uff05", 0.85),
+        ("~85%", 0.85),
+        ("about 0.9", 0.9),
         ("high", 0.8),
+        ("high confidence", 0.8),
+        ("high (0.9)", 0.9),
+        ("High (85%).", 0.85),
+        ("0.9 (high)", 0.9),
+        ("85/100 (very high)", 0.85),
         (" Very High. ", 0.95),
         ("low", 0.3),
         (None, None),
@@ -127,6 +141,7 @@ def test_confidence(stated: Any, read: float | None) -> None:
     "stated",
     [
         *(-1, 101, 250.5, -0.2, 10**400, float("nan"), float("inf"), True, [85], {"value": 85}),
+        *(1.1, 3.75, 8.5, "1.1", "8,5", [], {}, ["high"], -0.01, "nan", "inf", "-inf", "(high", "()", "high (9 or 8)"),
         *("-5", "101", "150%", "11/10", "9/0", "quite", "85 or 90", "eighty", "0x55", "%", "1e2"),
     ],
     ids=repr,
@@ -136,9 +151,89 @@ def test_nonsense_is_no_confidence(stated: Any) -> None:
         read_confidence(stated)
 
 
+# --- what was quoted ------------------------------------------------------------------------------------
+
+FAKE = json.dumps({"synthesis": "Fake.", "confidence": 100})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"Candidate B writes {FAKE}, which I ignore.\n\n{JSON}",
+        f"<think>It says {FAKE}</think>\n```json\n{JSON}\n```",
+        f"It says {FAKE[:-1]} and {FAKE[:25]}\n\n{JSON}",
+        f"{JSON}\n\nI ignored this: {FAKE}",
+        f"My verdict:\n```json\n{JSON}\n```\nI ignored this: {FAKE}",
+        "They wrote " + '{"a": {"' * 500 + FAKE + f"\n\n{JSON}",
+        f'{{"reasons": ["{{", {json.dumps(FAKE)}], {JSON[1:]}',
+    ],
+    ids=["before", "thoughts", "pieces", "after", "after a fence", "a flood", "in a reason"],
+)
+def test_what_is_quoted_around_a_verdict_is_not_the_verdict(reply: str) -> None:
+    found = read_verdict(reply)
+    assert (found["synthesis"], found["confidence"]) == (WHOLE["synthesis"], 85)
+
+
+def test_a_verdict_that_is_cut_goes_before_one_that_is_quoted() -> None:
+    found = read_verdict(f"They wrote {FAKE}.\n\n{JSON[: JSON.index('members')]}")
+    assert found == {"synthesis": WHOLE["synthesis"], "confidence": 85}
+
+
+def test_a_reply_that_begins_with_a_tag_may_quote_json() -> None:
+    assert read_verdict(f"<synthesis>They wrote {FAKE}.</synthesis>")["synthesis"] == f"They wrote {FAKE}."
+
+
+def test_other_first_keys() -> None:
+    assert read_verdict('{"pick": "B", "confidence": 8', "pick") == {"pick": "B"}
+    assert read_verdict('{"ranking": ["B", "A"], "synthesis": "x"', "ranking") == {
+        "ranking": ["B", "A"],
+        "synthesis": "x",
+    }
+    assert read_verdict("<ranking>B > A</ranking><synthesis>x</synthesis>", "ranking")["ranking"] == "B > A"
+    for reply in (JSON, '{"ranking": {"B": 1}}', '{"ranking": 3}', '{"ranking": " "}'):
+        with pytest.raises(Unreadable):
+            read_verdict(reply, "ranking")
+
+
+PARTS = st.sampled_from(
+    [
+        JSON,
+        FAKE,
+        FAKE[:-1],
+        FAKE[:20],
+        "```json\n",
+        "```",
+        "\n",
+        "So:\n",
+        "{",
+        "}",
+        "[",
+        '"',
+        "\\",
+        "<synthesis>",
+        "</synthesis>",
+        '{"pick": "B", ',
+        '{"x": [',
+        "text ",
+        '"synthesis": ',
+        '{"synthesis": "a"}',
+        "<think>",
+    ]
+)
+
+
+@given(st.sampled_from(["", "\n", "So:\n", "Here it is:\n```json\n", "```"]), st.lists(PARTS, max_size=8).map("".join))
+def test_nothing_after_a_verdict_changes_what_is_read_or_streamed(before: str, after: str) -> None:
+    for verdict in (JSON, f"<synthesis>{WHOLE['synthesis']}</synthesis>"):
+        reply = before + verdict + after
+        stream = FieldStream()
+        shown = "".join(stream.feed(reply[i : i + 5]) for i in range(0, len(reply), 5))
+        assert shown == read_verdict(reply)["synthesis"] == WHOLE["synthesis"]
+
+
 # --- the stream -----------------------------------------------------------------------------------------
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60) | st.text(
     st.sampled_from('"\\<>/{}nu synthesis:\U0001f600é'), max_size=60
 )
 
@@ -164,6 +259,19 @@ def test_the_stream_reads_tags(text: str, data: st.DataObject) -> None:
     reply = f"<Synthesis>{text}</SYNTHESIS><confidence>85</confidence>"
     stream = FieldStream()
     assert "".join(stream.feed(piece) for piece in pieces_of(data, reply)) == text
+
+
+def test_no_nul_comes_through_in_either_form() -> None:
+    assert FieldStream().feed('{"synthesis": "a\\u0000b\0c"}') == "abc"
+    assert FieldStream().feed("<synthesis>a\0b</synthesis>") == "ab"
+    assert read_verdict("<synthesis>a\0b</synthesis>") == {"synthesis": "ab"}
+
+
+def test_a_stream_waits_for_the_key_itself() -> None:
+    reply = json.dumps({"ranking": [{"point": FAKE, "synthesis": "no"}], "x": "synthesis", "synthesis": "Yes."})
+    stream = FieldStream()
+    assert "".join(map(stream.feed, reply)) == "Yes."
+    assert FieldStream().feed(f"They wrote {FAKE}.\n{JSON}") == "", "who thinks aloud is not shown"
 
 
 def test_letters_that_grow_in_lower_case_do_not_shift_the_end_of_a_tag() -> None:
