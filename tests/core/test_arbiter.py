@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import re
@@ -457,3 +458,15 @@ def test_a_vote_of_one_or_of_somebody_else_decides_nothing(votes: Ballot | None)
         assert found.source is VerdictSource.CENTRAL
 
     test()
+
+
+@virtual_time
+async def test_who_is_cancelled_leaves_no_call_behind() -> None:
+    court = Court(j=HANG)
+    deciding = asyncio.create_task(court.decide(both_orders=True))
+    await asyncio.sleep(1)
+    deciding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deciding
+    assert court.models["j"].cancelled == 2
+    assert not court.breakers.out
