@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from core import emotions
-from core.types import Analysis, Member, MemberMood, Sentiment
+from core.types import Analysis, Grouping, Member, MemberMood, Sentiment, Study
 
 if TYPE_CHECKING:
-    from core.embedders import Embedder
+    from core.clusters import Method
+    from core.embedders import Embedder, Rows
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -32,40 +33,37 @@ _LONGEST_SENTENCE = 60
 class Analyser:
     """Makes an :class:`Analysis` of answers. Holds the tools, nothing of any answer; use it in one thread."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self) -> None:
         from textblob import TextBlob
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-        self._embedder, self._textblob, self._vader = embedder, TextBlob, SentimentIntensityAnalyzer()
+        self._textblob, self._vader = TextBlob, SentimentIntensityAnalyzer()
 
-    def analyse(self, answers: Sequence[tuple[Member, str]]) -> Analysis:
-        """Analyse one or more members' texts. Raises ValueError when there is none."""
+    def study(self, answers: Sequence[tuple[Member, str]], embedder: Embedder) -> Study:
+        """Analyse one or more members' texts; of two or more the vectors are kept. Draws nothing.
+
+        Raises ValueError when there is no text, :class:`core.errors.Unavailable` when there are no vectors of them.
+        """
         if not answers:
             raise ValueError("there is no answer to analyse")
+        from core.embedders import pack
+
         members = tuple(member for member, _ in answers)
-        # Half of a surrogate pair, which JSON can carry, is no text to the tokenizer.
-        texts = [text[:LONGEST].encode(errors="replace").decode() for _, text in answers]
-        similarity = self._similarity(texts) if len(texts) > 1 else None
+        texts = [readable(text) for _, text in answers]
+        rows = embedder.embed(texts) if len(texts) > 1 else None
+        similarity = None if rows is None else similarity_of(rows)
         moods = tuple(self._mood(member, text) for member, text in zip(members, texts, strict=True))
-        return Analysis(
+        analysis = Analysis(
             members=members,
             similarity=similarity,
             mean_similarity=mean_similarity(similarity) if similarity else None,
             central=central_index(similarity) if similarity else 0,
-            embedder=self._embedder.name if similarity else "none",
+            embedder=embedder.name if similarity else "none",
+            grouping=None if rows is None or len(with_words(texts)) < 2 else _group(rows),
             moods=moods,
             notes=tuple(_notes(answers, moods)),
         )
-
-    def _similarity(self, texts: Sequence[str]) -> Matrix:
-        vectors = self._embedder.embed(texts)
-        # A sum of products, not `@`: a matrix this small gains nothing from a BLAS library and its threads.
-        cosines = (vectors[:, None, :] * vectors[None, :, :]).sum(axis=2).tolist()
-        return tuple(
-            # Reading both triangles from the upper one keeps the matrix symmetric to the last digit.
-            tuple(1.0 if a == b else _share(cosines[min(a, b)][max(a, b)]) for b in range(len(texts)))
-            for a in range(len(texts))
-        )
+        return Study(analysis=analysis, vectors=None if rows is None else pack(embedder.name, rows))
 
     def _mood(self, member: Member, text: str) -> MemberMood:
         prose = _LINK.sub(" ", _CODE.sub(" ", text))
@@ -83,6 +81,44 @@ class Analyser:
             ),
             emotions=emotions.profile(prose),
         )
+
+
+def group(texts: Sequence[str], embedder: Embedder, *, method: Method = "dbscan", eps: float | None = None) -> Grouping:
+    """Group texts by their meaning; see :func:`core.clusters.group`. One without words is an outlier.
+
+    Raises ValueError with fewer than two that have words, :class:`core.errors.Unavailable` without vectors of them.
+    """
+    texts = [readable(text) for text in texts]
+    if len(with_words(texts)) < 2:
+        raise ValueError("grouping needs two answers that have words")
+    return _group(embedder.embed(texts), method=method, eps=eps)
+
+
+def _group(rows: Rows, *, method: Method = "dbscan", eps: float | None = None) -> Grouping:
+    from core import clusters
+
+    return clusters.group(rows, method=method, eps=eps)
+
+
+def readable(text: str) -> str:
+    """What is looked at of a text, and can be encoded: half of a surrogate pair, which JSON can carry, cannot."""
+    return text[:LONGEST].encode(errors="replace").decode()
+
+
+def with_words(texts: Sequence[str]) -> list[str]:
+    """Those of the texts that are not blank."""
+    return [text for text in texts if text.strip()]
+
+
+def similarity_of(rows: Rows) -> Matrix:
+    """The cosines of rows of length 1; what is below 0 counts as 0, and a row of zeros is like itself alone."""
+    # A sum of products, not `@`: a matrix this small gains nothing from a BLAS library and its threads.
+    cosines = (rows[:, None, :] * rows[None, :, :]).sum(axis=2).tolist()
+    return tuple(
+        # Reading both triangles from the upper one keeps the matrix symmetric to the last digit.
+        tuple(1.0 if a == b else _share(cosines[min(a, b)][max(a, b)]) for b in range(len(rows)))
+        for a in range(len(rows))
+    )
 
 
 def mean_similarity(similarity: Sequence[Sequence[float]]) -> float:

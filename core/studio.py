@@ -10,23 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import spawn
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from core.analysis import LONGEST
+from core.analysis import LONGEST, readable, with_words
+from core.catalog import EmbeddingSpec
 from core.errors import Unavailable
+from core.ports import Embedder
 from core.telemetry import get_logger
-from core.types import Analysis, Chart, Member, Response
+from core.types import Analysis, Chart, Grouping, Member, Response, Round, RoundPoint, Study, Vectors
+
+if TYPE_CHECKING:
+    from core.workshop import Source, Stage
 
 log = get_logger(__name__)
 
@@ -42,13 +49,27 @@ _spawning = threading.Lock()  # one at a time changes how processes are made and
 class Studio:
     """A :class:`core.ports.Analyst` on a pool of ``workers`` processes, started when first needed.
 
+    ``embeddings`` names what makes the vectors inside of them; with ``remote``, which is its owner's to close, texts
+    are embedded by that instead and only the vectors go in. When there are no vectors there is no analysis:
+    :class:`core.errors.Unavailable` says why.
+
     A worker that dies, or that takes longer than ``limit`` seconds for one call and is then ended, takes the whole
     pool with it: the pool is made anew and each call that was lost is tried once more before it raises
     :class:`core.errors.Unavailable`. Use it in one event loop, as a context manager or with :meth:`aclose`.
     """
 
-    def __init__(self, workers: int = 2, *, limit: float = 20.0) -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        *,
+        limit: float = 20.0,
+        embeddings: EmbeddingSpec = EmbeddingSpec(),  # noqa: B008 (it is frozen)
+        remote: Embedder | None = None,
+    ) -> None:
+        if embeddings.backend == "endpoint" and remote is None:
+            raise ValueError('the backend "endpoint" needs a remote embedder')
         self._workers, self._limit = workers, limit
+        self._embeddings, self._remote = embeddings, remote
         self._pool: asyncio.Task[ProcessPoolExecutor] | None = None
         # What is inside the pool when it breaks is lost, so no more goes in than keeps the workers busy.
         self._places = asyncio.Semaphore(workers + 1)
@@ -76,21 +97,54 @@ class Studio:
                 pool = await asyncio.shield(starting)
                 await asyncio.to_thread(pool.shutdown)
 
-    async def analyse(self, responses: Sequence[Response]) -> Analysis:
-        """Similarity, sentiment and emotions of one or more answers.
+    async def study(self, responses: Sequence[Response], panel: Sequence[Member] = (), *, charts: bool) -> Study:
+        """Similarity, groups, sentiment and emotions of one or more answers; with ``charts`` two pictures of several.
 
-        Raises ValueError when there is no answer, Unavailable when the processes do not do it.
+        Members keep number and colour by their place in ``panel``; without it by their place among the answers. A
+        single answer has no similarity, no vectors and no pictures. Raises ValueError when there is no answer,
+        Unavailable when there are no vectors or the processes do not do it.
         """
-        return await self._run(_analyse, _answers(responses))
+        answers = _answers(responses)
+        [source] = await self._sources([text for _, text in answers if len(answers) > 1])
+        return await self._run(_study, source, answers, tuple(panel), charts)
 
-    async def analyse_and_draw(
-        self, responses: Sequence[Response], panel: Sequence[Member] = ()
-    ) -> tuple[Analysis, tuple[Chart, ...]]:
-        """The analysis and its charts; with a single answer no charts. Raises as :meth:`analyse` does.
+    async def group(
+        self, responses: Sequence[Response], *, method: str = "dbscan", eps: float | None = None
+    ) -> Grouping:
+        """Group answers by meaning, by ``dbscan`` or ``hdbscan``; see :func:`core.clusters.group`.
 
-        Members keep number and colour by their place in ``panel``; without it by their place among the answers.
+        A blank answer is an outlier. Raises ValueError for another method and when fewer than two answers have words,
+        else as :meth:`study` does.
         """
-        return await self._run(_analyse_and_draw, _answers(responses), tuple(panel))
+        if method not in ("dbscan", "hdbscan"):
+            raise ValueError(f"no method {method!r}: there are dbscan and hdbscan")
+        texts = [text for _, text in _answers(responses)]
+        if len(with_words(texts)) < 2:
+            raise ValueError("grouping needs two answers that have words")
+        [source] = await self._sources(texts)
+        return await self._run(_group, source, texts, method, eps)
+
+    async def draw(self, rounds: Sequence[Round], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
+        """All kinds of charts that make sense of a run with this analysis; raises as :meth:`study` does.
+
+        The similarity of each round's answers is measured anew, by the same embedder for all rounds.
+        """
+        said = [_compared(round_) for round_ in rounds]
+        sources = await self._sources(*said)
+        stages = list(zip(map(_point, rounds), said, sources, strict=True))
+        return await self._run(_draw, stages, analysis, tuple(panel))
+
+    async def _sources(self, *groups: Sequence[str]) -> list[Source]:
+        """Where the vectors of each group of texts come from; a remote is asked once for all of them."""
+        if self._remote is None:
+            return [self._embeddings] * len(groups)
+        self._check_open()
+        texts = with_words([readable(text) for group in groups for text in group])
+        made = await self._remote.embed(texts) if texts else ()
+        rows, name = iter(made), self._remote.name
+        if len(made) != len(texts):
+            raise Unavailable(f"The answers could not be analysed: {name} gave {len(made)} vectors for {len(texts)}.")
+        return [_packed(name, [next(rows) if with_words([text]) else () for text in group]) for group in groups]
 
     async def _run(self, work: Callable[..., R], *args: object) -> R:
         async with self._places:
@@ -105,13 +159,17 @@ class Studio:
                         pool.shutdown(wait=False)
         raise Unavailable("The answers could not be analysed: the process that does it ended twice.")
 
-    async def _ready(self) -> tuple[asyncio.Task[ProcessPoolExecutor], ProcessPoolExecutor]:
+    def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("The answers could not be analysed: the program is ending.")
+
+    async def _ready(self) -> tuple[asyncio.Task[ProcessPoolExecutor], ProcessPoolExecutor]:
+        self._check_open()
         if self._pool is None:
             # In a thread, for it waits until the libraries are loaded; a task of its own, for whoever waits for
             # it may be cancelled.
-            self._pool = asyncio.create_task(asyncio.to_thread(_start, self._workers))
+            local = None if self._remote else self._embeddings
+            self._pool = asyncio.create_task(asyncio.to_thread(_start, self._workers, local))
         starting = self._pool
         try:
             return starting, await asyncio.shield(starting)
@@ -126,6 +184,38 @@ def _answers(responses: Sequence[Response]) -> Answers:
         raise ValueError("there is no answer to analyse")
     # One character more than is analysed, so that the analysis can tell that it was cut.
     return [(response.member, response.text[: LONGEST + 1]) for response in responses]
+
+
+def _compared(round_: Round) -> list[str]:
+    """The texts whose similarity is a figure of the round: its answers, if there are two or more."""
+    answers = round_.responses if round_.kind == "answers" else ()
+    return [readable(response.text) for response in answers] if len(answers) > 1 else []
+
+
+def _point(round_: Round) -> RoundPoint:
+    """What the verdict says of the round; its similarity is measured in the worker."""
+    verdict = round_.verdict
+    return RoundPoint(
+        number=round_.number,
+        similarity=None,
+        agreement=verdict.agreement.share if verdict and verdict.agreement else None,
+        confidence=verdict.confidence if verdict else None,
+    )
+
+
+def _packed(name: str, rows: Sequence[Sequence[float]]) -> Vectors:
+    """Rows brought to length 1; an empty one, of a blank text, is like no other. Raises Unavailable for no vectors."""
+    dimensions = max(map(len, rows), default=0) or 1
+    numbers = array("f")
+    for row in rows:
+        length = math.hypot(*row)
+        if row and (len(row) != dimensions or not 0 < length < math.inf):
+            raise Unavailable(f"The answers could not be analysed: {name} gave vectors that are none.")
+        numbers.extend(number / length for number in row)
+        numbers.extend([0.0] * (dimensions - len(row)))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return Vectors(embedder=name, dimensions=dimensions, data=numbers.tobytes())
 
 
 class _Pool(ProcessPoolExecutor):
@@ -163,15 +253,18 @@ def _program_left_out() -> Iterator[None]:
             spawn.get_preparation_data = whole
 
 
-def _start(workers: int) -> ProcessPoolExecutor:
-    """A pool whose workers all run. Raises Unavailable when they cannot be started."""
+def _start(workers: int, embeddings: EmbeddingSpec | None) -> ProcessPoolExecutor:
+    """A pool whose workers all run, with ``embeddings`` loaded where it is there.
+
+    Raises Unavailable when they cannot be started.
+    """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     pool: ProcessPoolExecutor | None = None
     try:
         if forks:
             context.set_forkserver_preload(["core.workshop"])
-        pool = _Pool(workers, mp_context=context, initializer=_open_worker)
+        pool = _Pool(workers, mp_context=context, initializer=_open_worker, initargs=(embeddings,))
         # The pool starts a worker for a call that finds none free: these calls overlap.
         for future in [pool.submit(time.sleep, 0.05) for _ in range(workers)]:
             future.result()
@@ -185,14 +278,17 @@ def _start(workers: int) -> ProcessPoolExecutor:
 # --- in the worker --------------------------------------------------------------------------------------
 
 
-def _open_worker() -> None:
-    """Make this worker end with the process it works for, and leave Ctrl-C to that one."""
+def _open_worker(embeddings: EmbeddingSpec | None) -> None:
+    """Make this worker end with the process it works for, leave Ctrl-C to that one, and load what is needed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # Its parent is the fork server, which ends by itself when nobody is connected to it any more.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    from core import workshop  # noqa: F401
+    from core import workshop
+
+    if embeddings:
+        workshop.prepare(embeddings)
 
 
 def _end_with_owner() -> None:
@@ -214,13 +310,19 @@ def _timed(limit: float, work: Callable[..., R], *args: object) -> R:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _analyse(answers: Answers) -> Analysis:
+def _study(source: Source, answers: Answers, panel: Sequence[Member], drawn: bool) -> Study:
     from core import workshop
 
-    return workshop.analyse(answers)
+    return workshop.study(source, answers, panel, drawn)
 
 
-def _analyse_and_draw(answers: Answers, panel: Sequence[Member]) -> tuple[Analysis, tuple[Chart, ...]]:
+def _group(source: Source, texts: Sequence[str], method: str, eps: float | None) -> Grouping:
     from core import workshop
 
-    return workshop.analyse_and_draw(answers, panel)
+    return workshop.group(source, texts, method, eps)
+
+
+def _draw(stages: Sequence[Stage], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
+    from core import workshop
+
+    return workshop.draw(stages, analysis, panel)

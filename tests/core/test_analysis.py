@@ -1,14 +1,12 @@
-import json
 import math
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.analysis import LONGEST, Analyser, central_index, mean_similarity
-from core.embedders import Embedder, RareWords, Vectors, WordLlama, load_embedder
+from core.analysis import LONGEST, Analyser, central_index, group, mean_similarity
+from core.embedders import Rows, load_embedder, pack
 from core.emotions import EMOTIONS
 from core.types import Analysis, Member
 
@@ -17,9 +15,19 @@ PARAPHRASE = "Working remotely ought to be standard, since at home people focus 
 CELLS = "The mitochondria turn sugar and oxygen into the energy that keeps a living cell going."
 
 
+class Tools:
+    """An analyser with what makes its vectors."""
+
+    def __init__(self) -> None:
+        self.analyser, self.embedder = Analyser(), load_embedder()
+
+    def analyse(self, answers: Sequence[tuple[Member, str]]) -> Analysis:
+        return self.analyser.study(answers, self.embedder).analysis
+
+
 @pytest.fixture(scope="module")
-def analyser() -> Analyser:
-    return Analyser(load_embedder())
+def analyser() -> Tools:
+    return Tools()
 
 
 def answers(*texts: str) -> list[tuple[Member, str]]:
@@ -31,7 +39,7 @@ def matrix(analysis: Analysis) -> tuple[tuple[float, ...], ...]:
     return analysis.similarity
 
 
-def test_similarity_is_a_symmetric_matrix_of_shares(analyser: Analyser) -> None:
+def test_similarity_is_a_symmetric_matrix_of_shares(analyser: Tools) -> None:
     analysis = analyser.analyse(answers(REMOTE, CELLS, PARAPHRASE, REMOTE))
     similarity = matrix(analysis)
     assert all(similarity[a][a] == 1.0 for a in range(4))
@@ -45,14 +53,14 @@ def test_similarity_is_a_symmetric_matrix_of_shares(analyser: Analyser) -> None:
     assert analysis.embedder == "WordLlama 256"
 
 
-def test_one_answer_has_nothing_to_be_compared_with(analyser: Analyser) -> None:
+def test_one_answer_has_nothing_to_be_compared_with(analyser: Tools) -> None:
     analysis = analyser.analyse(answers(REMOTE))
     assert (analysis.similarity, analysis.mean_similarity, analysis.central) == (None, None, 0)
     assert len(analysis.moods) == 1
     assert any("Only m0 answered" in note for note in analysis.notes)
 
 
-def test_no_answer_is_an_error(analyser: Analyser) -> None:
+def test_no_answer_is_an_error(analyser: Tools) -> None:
     with pytest.raises(ValueError, match="no answer"):
         analyser.analyse([])
 
@@ -73,7 +81,7 @@ def test_no_answer_is_an_error(analyser: Analyser) -> None:
         "\x00\ud800",
     ],
 )
-def test_odd_texts_are_analysed_all_the_same(analyser: Analyser, text: str) -> None:
+def test_odd_texts_are_analysed_all_the_same(analyser: Tools, text: str) -> None:
     analysis = analyser.analyse(answers(text, REMOTE))
     assert matrix(analysis)[0][0] == 1.0
     mood = analysis.moods[0]
@@ -81,13 +89,13 @@ def test_odd_texts_are_analysed_all_the_same(analyser: Analyser, text: str) -> N
     assert all(map(math.isfinite, (mood.sentiment.polarity, mood.sentiment.subjectivity, mood.sentiment.vader)))
 
 
-def test_an_empty_answer_is_like_no_other_and_said_so(analyser: Analyser) -> None:
+def test_an_empty_answer_is_like_no_other_and_said_so(analyser: Tools) -> None:
     analysis = analyser.analyse(answers("", REMOTE, ""))
     assert matrix(analysis) == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert "No words to analyse from: m0, m2." in analysis.notes
 
 
-def test_only_the_beginning_of_a_huge_answer_counts_and_that_is_said(analyser: Analyser) -> None:
+def test_only_the_beginning_of_a_huge_answer_counts_and_that_is_said(analyser: Tools) -> None:
     start = ("good " * LONGEST)[:LONGEST]
     whole, cut = analyser.analyse(answers(start + " terrible" * 9000)), analyser.analyse(answers(start))
     assert whole.moods == cut.moods
@@ -95,13 +103,13 @@ def test_only_the_beginning_of_a_huge_answer_counts_and_that_is_said(analyser: A
     assert not any(f"{LONGEST:,}" in note for note in cut.notes)
 
 
-def test_feelings_that_were_not_found_are_noted(analyser: Analyser) -> None:
+def test_feelings_that_were_not_found_are_noted(analyser: Tools) -> None:
     analysis = analyser.analyse(answers("The sum is 4.", "What a wonderful sum."))
     assert not any(analysis.moods[0].emotions.values())
     assert any(note.endswith("found no feeling in the words of: m0.") for note in analysis.notes)
 
 
-def test_sentiment_has_the_right_sign(analyser: Analyser) -> None:
+def test_sentiment_has_the_right_sign(analyser: Tools) -> None:
     good, bad = analyser.analyse(answers("This is a wonderful idea.", "This is a horrible idea.")).moods
     assert good.sentiment.polarity > 0.5
     assert bad.sentiment.polarity < -0.5
@@ -110,14 +118,14 @@ def test_sentiment_has_the_right_sign(analyser: Analyser) -> None:
     assert good.sentiment.subjectivity > 0.5
 
 
-def test_vader_is_averaged_over_sentences(analyser: Analyser) -> None:
+def test_vader_is_averaged_over_sentences(analyser: Tools) -> None:
     once, often = analyser.analyse(answers("This is nice.", "This is nice. " * 50)).moods
     assert often.sentiment.vader == once.sentiment.vader
     mixed = analyser.analyse(answers("This is nice. This is a table.")).moods[0]
     assert mixed.sentiment.vader == pytest.approx(once.sentiment.vader / 2, abs=1e-4)
 
 
-def test_code_and_links_have_no_feelings(analyser: Analyser) -> None:
+def test_code_and_links_have_no_feelings(analyser: Tools) -> None:
     code = "Use this:\n```python\nhappy = love(joy)\n```\nor `celebrate()` from https://example.org/wonderful"
     assert not any(analyser.analyse(answers(code)).moods[0].emotions.values())
 
@@ -130,12 +138,12 @@ class Fixed:
     def __init__(self, *rows: Sequence[float]) -> None:
         self._rows = np.array(rows, dtype=np.float32)
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str]) -> Rows:
         return self._rows[: len(texts)]
 
 
 def test_cosines_below_zero_and_undefined_ones_count_as_zero() -> None:
-    analysis = Analyser(Fixed((1, 0), (-1, 0), (math.nan, 0))).analyse(answers("a", "b", "c"))
+    analysis = Analyser().study(answers("a", "b", "c"), Fixed((1, 0), (-1, 0), (math.nan, 0))).analysis
     assert matrix(analysis) == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert analysis.embedder == "fixed"
 
@@ -149,38 +157,12 @@ def test_the_mean_leaves_the_diagonal_out() -> None:
     assert mean_similarity(((1, 0.2, 0.4), (0.2, 1, 0.6), (0.4, 0.6, 1))) == 0.4
 
 
-@pytest.mark.parametrize("kind", [WordLlama, RareWords])
-def test_each_embedder_gives_unit_rows_and_zero_for_nothing(kind: type[WordLlama] | type[RareWords]) -> None:
-    embedder: Embedder = kind()
-    vectors = embedder.embed([REMOTE, "", CELLS, PARAPHRASE])
-    lengths = np.sqrt((vectors**2).sum(axis=1))
-    assert lengths == pytest.approx([1, 0, 1, 1], abs=1e-5)
-    assert vectors[0] @ vectors[3] > vectors[0] @ vectors[2] + 0.1
-    assert not embedder.embed(["", " "]).any()
-
-
-def test_the_fallback_weighs_rare_words_whatever_else_is_asked() -> None:
-    embedder = RareWords()
-    pair = ["the mitochondria", "the ribosome"]
-    alone = embedder.embed(pair)
-    among = embedder.embed([*pair, "the house", "mitochondria everywhere"])
-    assert float(alone[0] @ alone[1]) == pytest.approx(float(among[0] @ among[1]), abs=1e-5)
-    assert alone[0] @ alone[1] < 0.2
-
-
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_members.jsonl"
-
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not here")
-@pytest.mark.parametrize("kind", [WordLlama, RareWords])
-def test_answers_to_the_same_question_are_more_alike(kind: type[WordLlama] | type[RareWords]) -> None:
-    with RECORDED.open(encoding="utf-8") as file:
-        rows = [json.loads(line)["members"] for _, line in zip(range(30), file, strict=False)]
-    texts = [[m["text"] for m in (row.values() if isinstance(row, dict) else row)][:3] for row in rows]
-    vectors = kind().embed([text for group in texts for text in group])
-    question = np.repeat(np.arange(len(texts)), [len(group) for group in texts])
-    first, second = np.triu_indices(len(vectors), 1)
-    cosines = (vectors[first] * vectors[second]).sum(axis=1)
-    same = question[first] == question[second]
-    wins = (cosines[same][:, None] > cosines[~same][None, :]).mean()
-    assert wins > 0.99
+def test_groups_are_those_of_the_vectors() -> None:
+    texts = ["a", "b", "c", "d"]
+    embedder = Fixed((1, 0), (0.98, 0.2), (0, 1), (0, 0))
+    study = Analyser().study(answers(*texts), embedder)
+    assert study.analysis.grouping == group(texts, embedder)
+    assert study.analysis.grouping.labels == (0, 0, -1, -1)
+    assert study.vectors == pack("fixed", embedder.embed(texts))
+    with pytest.raises(ValueError, match="two answers that have words"):
+        group(["a", ""], embedder)

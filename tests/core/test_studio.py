@@ -3,19 +3,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 
-from core.analysis import Analyser
+from adapters.embeddings.endpoint import Endpoint
+from core.analysis import Analyser, mean_similarity, similarity_of
+from core.catalog import EmbeddingSpec, Provider
 from core.charts import draw
-from core.embedders import load_embedder
+from core.clusters import group
+from core.embedders import load_embedder, unpack
 from core.errors import Unavailable
 from core.ports import Analyst
 from core.studio import Studio
-from core.types import Member, Response
+from core.types import Agreement, Member, Response, Round, RoundKind, Study, Verdict, VerdictSource
+from tests.emulators.provider import ProviderEmulator
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +44,10 @@ def responses(run: int, members: int = 3) -> list[Response]:
     ]
 
 
+async def drawn(studio: Studio, answers: Sequence[Response]) -> Study:
+    return await studio.study(answers, charts=True)
+
+
 def workers() -> list[psutil.Process]:
     """The processes that were forked from the fork server of this process."""
     return [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
@@ -58,67 +67,230 @@ def wait_until_gone(processes: Iterable[psutil.Process]) -> None:
 
 async def test_it_is_an_analyst_and_draws_both_charts(studio: Studio) -> None:
     analyst: Analyst = studio
-    analysis, charts = await analyst.analyse_and_draw(responses(1))
-    assert [member.id for member in analysis.members] == ["run1 seat0", "run1 seat1", "run1 seat2"]
-    assert [chart.kind for chart in charts] == ["heatmap", "emotions"]
-    assert await analyst.analyse(responses(1)) == analysis
+    study = await analyst.study(responses(1), charts=True)
+    assert [member.id for member in study.analysis.members] == ["run1 seat0", "run1 seat1", "run1 seat2"]
+    assert [chart.kind for chart in study.charts] == ["heatmap", "emotions"]
+    assert await analyst.study(responses(1), charts=False) == study.model_copy(update={"charts": ()})
 
 
 async def test_a_single_answer_gives_no_charts_and_a_sentence(studio: Studio) -> None:
-    analysis, charts = await studio.analyse_and_draw(responses(1, members=1))
-    assert charts == ()
-    assert analysis.similarity is None
-    assert "Only run1 seat0 answered" in analysis.notes[0]
+    study = await studio.study(responses(1, members=1), charts=True)
+    assert (study.charts, study.vectors) == ((), None)
+    assert (study.analysis.similarity, study.analysis.grouping) == (None, None)
+    assert "Only run1 seat0 answered" in study.analysis.notes[0]
+
+
+def saying(*texts: str) -> list[Response]:
+    return [Response(member=Member(id=f"m{n}", model="m"), text=text, seconds=1) for n, text in enumerate(texts)]
+
+
+REMOTE = "Remote work should be the default: people concentrate better at home and save the way to the office."
+PARAPHRASE = "Working remotely ought to be standard, since at home people focus better and need no way to the office."
+CELLS = "The mitochondria turn sugar and oxygen into the energy that keeps a living cell going."
+
+
+async def test_answers_are_grouped_by_meaning(studio: Studio) -> None:
+    answers = saying(REMOTE, CELLS, PARAPHRASE, "")
+    study = await studio.study(answers, charts=False)
+    assert study.analysis.grouping
+    assert study.analysis.grouping.labels == (0, -1, 0, -1)
+    assert await studio.group(answers) == study.analysis.grouping
+    assert (await studio.group(answers, eps=1e-6)).labels == (-1, -1, -1, -1)
+    assert (await studio.group(answers, method="hdbscan")).method == "hdbscan"
+    assert (await studio.study(saying(REMOTE, " "), charts=False)).analysis.grouping is None
+
+
+async def test_what_cannot_be_grouped(studio: Studio) -> None:
+    with pytest.raises(ValueError, match="two answers that have words"):
+        await studio.group(saying(REMOTE, " \n"))
+    with pytest.raises(ValueError, match="no method 'kmeans'"):
+        await studio.group(saying(REMOTE, CELLS), method="kmeans")
+    with pytest.raises(ValueError, match="eps"):
+        await studio.group(saying(REMOTE, CELLS), eps=-1)
+
+
+def round_(number: int, *texts: str, kind: RoundKind = "answers", confidence: float | None = None) -> Round:
+    verdict = Verdict(
+        source=VerdictSource.ARBITER,
+        judge=Member(id="judge", model="judge"),
+        synthesis="So it is.",
+        confidence=confidence,
+        agreement=Agreement(agree=1, total=2),
+    )
+    return Round(number=number, outcomes=tuple(saying(*texts)), verdict=verdict, kind=kind)
+
+
+async def test_all_five_kinds_are_drawn_of_a_run(studio: Studio) -> None:
+    rounds = [
+        round_(1, REMOTE, CELLS, confidence=0.4),
+        round_(2, "B, A", "A, B", kind="reviews"),
+        round_(3, REMOTE, PARAPHRASE, confidence=0.9),
+    ]
+    last = await studio.study(rounds[-1].responses, charts=True)
+    first = await studio.study(rounds[0].responses, charts=False)
+    panel = [response.member for response in rounds[0].responses]
+    charts = await studio.draw(rounds, last.analysis, panel)
+    assert [chart.kind for chart in charts] == ["heatmap", "emotions", "polarity", "radar", "drift"]
+    assert charts[:2] == last.charts
+    drift = charts[-1].alt
+    for analysis in (first.analysis, last.analysis):
+        assert analysis.mean_similarity is not None
+        assert f"{analysis.mean_similarity:.2f}" in drift
+    assert "0.90" in drift
+
+
+async def test_a_single_answer_has_charts_that_compare_nothing(studio: Studio) -> None:
+    one = round_(1, REMOTE)
+    study = await studio.study(one.responses, charts=True)
+    kinds = [chart.kind for chart in await studio.draw([one], study.analysis, ())]
+    assert kinds == ["emotions", "polarity", "radar", "drift"]
+
+
+# --- what makes the vectors -----------------------------------------------------------------------------
+
+
+async def test_the_vectors_are_those_of_the_answers(studio: Studio) -> None:
+    study = await studio.study(saying(REMOTE, CELLS, PARAPHRASE), charts=False)
+    assert study.vectors
+    assert (study.vectors.embedder, study.vectors.dimensions) == ("WordLlama 256", 256)
+    assert similarity_of(unpack(study.vectors)) == study.analysis.similarity
+
+
+async def test_a_backend_that_is_named_is_used() -> None:
+    async with Studio(workers=1, embeddings=EmbeddingSpec(backend="tfidf")) as studio:
+        study = await studio.study(saying(REMOTE, CELLS, PARAPHRASE), charts=True)
+    assert study.analysis.embedder.startswith("TF-IDF")
+    assert study.vectors
+    assert similarity_of(unpack(study.vectors)) == study.analysis.similarity
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is not None, reason="sentence-transformers is installed here")
+async def test_a_backend_that_is_named_and_absent_is_no_other() -> None:
+    spec = EmbeddingSpec(backend="sentence-transformers", name="some/model")
+    async with Studio(workers=1, embeddings=spec) as studio:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=r"pip install consortium-bot\[sentence-transformers\]"):
+                await studio.study(responses(1), charts=True)
+        with pytest.raises(Unavailable, match="not installed"):
+            await studio.group(responses(1))
+
+
+ENDPOINT = EmbeddingSpec(backend="endpoint", provider="here", name="e1", timeout=5)
+
+
+def endpoint(provider: ProviderEmulator) -> Endpoint:
+    return Endpoint(ENDPOINT, Provider(base_url=provider.base_url, api_key_env="KEY"), secret=provider.key)
+
+
+def test_an_endpoint_must_be_given() -> None:
+    with pytest.raises(ValueError, match="remote"):
+        Studio(embeddings=ENDPOINT)
+
+
+async def test_texts_are_embedded_by_a_server_where_one_is_given() -> None:
+    async with ProviderEmulator() as provider:
+        provider.model("e1", dimensions=512)
+        async with endpoint(provider) as remote, Studio(1, embeddings=ENDPOINT, remote=remote) as studio:
+            study = await studio.study(saying(REMOTE, "", CELLS, PARAPHRASE, "\ud800"), charts=True)
+            assert provider.requests[-1].body["input"] == [REMOTE, CELLS, PARAPHRASE, "?"]
+            alone = await studio.study(saying(REMOTE), charts=True)
+            blank = await studio.study(saying("", " "), charts=True)
+            assert len(provider.requests) == 1, "nothing to compare, nothing to ask"
+            rounds = [round_(1, REMOTE, CELLS), round_(2, "B", "A", kind="reviews"), round_(3, REMOTE, PARAPHRASE)]
+            charts = await studio.draw(rounds, study.analysis, ())
+            assert provider.requests[-1].body["input"] == [REMOTE, CELLS, REMOTE, PARAPHRASE]
+            grouped = await studio.group(saying(CELLS, REMOTE, PARAPHRASE), eps=0.8)
+        assert not provider.violations
+    assert study.analysis.embedder == "e1 (here)"
+    assert study.vectors
+    rows = unpack(study.vectors)
+    assert rows.shape == (5, 512)
+    assert (rows**2).sum(axis=1) == pytest.approx([1, 0, 1, 1, 1], abs=1e-5)
+    assert study.analysis.similarity == similarity_of(rows)
+    assert (alone.vectors, alone.analysis.similarity) == (None, None)
+    assert blank.analysis.mean_similarity == 0
+    assert f"{mean_similarity(similarity_of(rows[[0, 3]])):.2f}" in charts[-1].alt
+    assert grouped == group(rows[[2, 0, 3]], eps=0.8)
+
+
+async def test_a_server_that_fails_is_a_failure_of_the_analysis() -> None:
+    async with ProviderEmulator() as provider:
+        provider.model("e1", dimensions=8, always="zeros")
+        async with endpoint(provider) as remote, Studio(1, remote=remote) as studio:
+            with pytest.raises(Unavailable, match="no vectors from e1 at here"):
+                await studio.study(responses(1), charts=True)
+            with pytest.raises(Unavailable, match="no vectors from e1 at here"):
+                await studio.group(responses(1))
+        with pytest.raises(Unavailable, match="ending"):
+            await studio.study(responses(1), charts=True)
+
+
+class Remote:
+    """Vectors without a server, whatever they are."""
+
+    name = "made up"
+
+    def __init__(self, *rows: Sequence[float]) -> None:
+        self.rows = rows
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        return self.rows
+
+
+@pytest.mark.parametrize("rows", [[], [(1.0,)], [(1.0,), (0.0,)], [(1.0,), (1.0, 2.0)], [(1.0,), (float("nan"),)]])
+async def test_vectors_that_are_none_are_not_taken(rows: list[tuple[float, ...]]) -> None:
+    async with Studio(1, remote=Remote(*rows)) as studio:
+        with pytest.raises(Unavailable, match="made up gave"):
+            await studio.study(responses(1, members=2), charts=False)
 
 
 async def test_no_answer_is_an_error(studio: Studio) -> None:
     with pytest.raises(ValueError, match="no answer"):
-        await studio.analyse([])
+        await studio.study([], charts=False)
 
 
 async def test_charts_of_runs_at_once_never_mix(studio: Studio) -> None:
     """Drawn interleaved in two processes, each equals the one that is drawn alone in this process."""
     runs = [responses(run, members=2 + run % 4) for run in range(24)]
-    together = await asyncio.gather(*(studio.analyse_and_draw(run) for run in runs))
-    analyser = Analyser(load_embedder())
-    for run, (analysis, charts) in zip(runs, together, strict=True):
-        alone = analyser.analyse([(response.member, response.text) for response in run])
-        assert analysis == alone
-        assert charts == draw(alone)
-    assert len({chart.png for _, charts in together for chart in charts}) == 48
+    together = await asyncio.gather(*(drawn(studio, run) for run in runs))
+    analyser, embedder = Analyser(), load_embedder()
+    for run, study in zip(runs, together, strict=True):
+        alone = analyser.study([(response.member, response.text) for response in run], embedder)
+        assert study == alone.model_copy(update={"charts": draw(alone.analysis)})
+    assert len({chart.png for study in together for chart in study.charts}) == 48
 
 
 async def test_the_place_in_the_panel_decides_the_colour(studio: Studio) -> None:
     answers = responses(1)
     panel = [response.member for response in answers]
-    _, with_panel = await studio.analyse_and_draw(answers[1:], panel)
-    _, without = await studio.analyse_and_draw(answers[1:])
-    assert with_panel != without
+    with_panel = await studio.study(answers[1:], panel, charts=True)
+    without = await drawn(studio, answers[1:])
+    assert with_panel.charts != without.charts
 
 
 async def test_a_dead_worker_is_replaced_and_nothing_is_lost(studio: Studio) -> None:
-    expected = await studio.analyse_and_draw(responses(1))
+    expected = await drawn(studio, responses(1))
     for victim in workers():
         victim.kill()
-    results = await asyncio.gather(*(studio.analyse_and_draw(responses(1)) for _ in range(6)))
+    results = await asyncio.gather(*(drawn(studio, responses(1)) for _ in range(6)))
     assert all(result == expected for result in results)
 
 
 async def test_a_call_that_ends_its_worker_twice_is_given_up() -> None:
     async with Studio(workers=1, limit=0.001) as studio:
         with pytest.raises(Unavailable, match="could not be analysed"):
-            await studio.analyse_and_draw(responses(1, members=12))
+            await drawn(studio, responses(1, members=12))
 
 
 async def test_a_cancelled_call_leaves_room_for_others(studio: Studio) -> None:
-    tasks = [asyncio.create_task(studio.analyse_and_draw(responses(run))) for run in range(12)]
+    tasks = [asyncio.create_task(drawn(studio, responses(run))) for run in range(12)]
     await asyncio.sleep(0)
     for task in tasks[:10]:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(result, asyncio.CancelledError) for result in results[:10])
-    assert all(isinstance(result, tuple) for result in results[10:])
-    await studio.analyse(responses(1))
+    assert all(isinstance(result, Study) for result in results[10:])
+    await studio.study(responses(1), charts=False)
 
 
 async def test_closing_ends_the_workers_also_when_the_start_was_cancelled() -> None:
@@ -133,15 +305,15 @@ async def test_closing_ends_the_workers_also_when_the_start_was_cancelled() -> N
     await studio.aclose()
     assert set(workers()) <= before
     with pytest.raises(Unavailable, match="ending"):
-        await studio.analyse(responses(1))
+        await studio.study(responses(1), charts=False)
 
 
 async def test_closing_lets_the_calls_inside_finish(studio: Studio) -> None:
-    task = asyncio.create_task(studio.analyse_and_draw(responses(1)))
+    task = asyncio.create_task(drawn(studio, responses(1)))
     for _ in range(20):  # steps of the event loop, after which the call is inside
         await asyncio.sleep(0)
     await studio.aclose()
-    assert len((await task)[1]) == 2
+    assert len((await task).charts) == 2
 
 
 def test_the_serving_process_stays_light() -> None:
@@ -229,7 +401,7 @@ async def main():
     async with Studio() as studio:
         await studio.warm()
         try:
-            await studio.analyse([Response(member=Member(id="a", model="m"), text="So it is.", seconds=1)])
+            await studio.study([Response(member=Member(id="a", model="m"), text="So it is.", seconds=1)], charts=False)
         except Unavailable as error:
             print(error, flush=True)
 

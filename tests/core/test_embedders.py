@@ -1,0 +1,143 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.catalog import EmbeddingSpec
+from core.embedders import Embedder, Given, RareWords, SentenceTransformers, WordLlama, load_embedder, pack, unpack
+from core.errors import Unavailable
+
+ROOT = Path(__file__).parents[2]
+REMOTE = "Remote work should be the default: people concentrate better at home and save the way to the office."
+PARAPHRASE = "Working remotely ought to be standard, since at home people focus better and need no way to the office."
+CELLS = "The mitochondria turn sugar and oxygen into the energy that keeps a living cell going."
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("auto", WordLlama), ("wordllama", WordLlama), ("tfidf", RareWords)])
+def test_a_backend_by_its_name(backend: Any, kind: type) -> None:
+    assert isinstance(load_embedder(EmbeddingSpec(backend=backend)), kind)
+
+
+def test_an_endpoint_is_not_asked_from_here() -> None:
+    with pytest.raises(ValueError, match="endpoint"):
+        load_embedder(EmbeddingSpec(backend="endpoint", provider="here", name="m"))
+
+
+ABSENT = """
+from core.catalog import EmbeddingSpec
+from core.embedders import load_embedder
+from core.errors import Unavailable
+print(load_embedder().name)
+for backend in ("wordllama", "tfidf"):
+    try:
+        print(load_embedder(EmbeddingSpec(backend=backend)).name)
+    except Unavailable as error:
+        print(error)
+"""
+
+
+def test_only_auto_falls_back_where_files_are_absent(tmp_path: Path) -> None:
+    (tmp_path / "wordllama").mkdir()
+    (tmp_path / "wordllama" / "__init__.py").touch()  # found before the one that is installed, and empty
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", ABSENT], env=environment, capture_output=True, text=True, check=True)
+    auto, named, other = done.stdout.splitlines()
+    assert auto == other == "TF-IDF, fixed idf"
+    assert named.startswith("The answers could not be analysed: WordLlama's files cannot be read (")
+    assert named.endswith("; install wordllama again, or choose another embeddings.backend.")
+
+
+def test_vectors_are_the_same_after_they_were_packed() -> None:
+    texts = [REMOTE, "", CELLS]
+    embedder = WordLlama()
+    packed = pack(embedder.name, embedder.embed(texts))
+    assert (packed.dimensions, len(packed.data)) == (256, 3 * 256 * 4)
+    assert (unpack(packed) == embedder.embed(texts)).all()
+    given = Given(packed)
+    assert given.name == embedder.name
+    assert (given.embed(texts) == unpack(packed)).all()
+    with pytest.raises(ValueError, match="3 vectors for 1 texts"):
+        given.embed([REMOTE])
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is not None, reason="sentence-transformers is installed here")
+def test_a_library_that_is_absent_is_named_with_what_installs_it() -> None:
+    with pytest.raises(Unavailable, match=r"pip install consortium-bot\[sentence-transformers\]"):
+        load_embedder(EmbeddingSpec(backend="sentence-transformers", name="all-MiniLM-L6-v2"))
+
+
+def sentence_model(folder: Path, words: Sequence[str]) -> Path:
+    """A model of that library that knows a few words, with numbers of its own, saved in a folder."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    known = {word: number for number, word in enumerate(["[UNK]", *words])}
+    tokenizer = Tokenizer(WordLevel(known, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    weights = np.random.default_rng(1).normal(size=(len(known), 16)).astype(np.float32)
+    made = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
+    made.save(str(folder / "little"))
+    return folder / "little"
+
+
+@pytest.mark.filterwarnings("ignore")  # of a library that is not ours
+@pytest.mark.timeout(300)
+def test_a_model_in_a_folder_is_read_without_any_network(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed here")
+    folder = sentence_model(tmp_path, ["the", "cat", "dog", "sat", "on", "a", "mat"])
+    embedder = load_embedder(EmbeddingSpec(backend="sentence-transformers", name=str(folder)))
+    assert embedder.name == "sentence-transformers little"
+    vectors = embedder.embed(["the cat sat", "", "the cat sat on a mat", "a dog"])
+    assert (vectors**2).sum(axis=1) == pytest.approx([1, 0, 1, 1], abs=1e-5)
+    assert vectors[0] @ vectors[2] > vectors[0] @ vectors[3]
+    assert not embedder.embed(["", " "]).any()
+    (folder / "modules.json").write_text("{")
+    with pytest.raises(Unavailable, match=r"cannot be loaded \(.*embeddings.name"):
+        SentenceTransformers(str(folder))
+
+
+@pytest.mark.parametrize("kind", [WordLlama, RareWords])
+def test_each_embedder_gives_unit_rows_and_zero_for_nothing(kind: type[WordLlama] | type[RareWords]) -> None:
+    embedder: Embedder = kind()
+    vectors = embedder.embed([REMOTE, "", CELLS, PARAPHRASE])
+    lengths = np.sqrt((vectors**2).sum(axis=1))
+    assert lengths == pytest.approx([1, 0, 1, 1], abs=1e-5)
+    assert vectors[0] @ vectors[3] > vectors[0] @ vectors[2] + 0.1
+    assert not embedder.embed(["", " "]).any()
+
+
+def test_the_fallback_weighs_rare_words_whatever_else_is_asked() -> None:
+    embedder = RareWords()
+    pair = ["the mitochondria", "the ribosome"]
+    alone = embedder.embed(pair)
+    among = embedder.embed([*pair, "the house", "mitochondria everywhere"])
+    assert float(alone[0] @ alone[1]) == pytest.approx(float(among[0] @ among[1]), abs=1e-5)
+    assert alone[0] @ alone[1] < 0.2
+
+
+RECORDED = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_members.jsonl"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not here")
+@pytest.mark.parametrize("kind", [WordLlama, RareWords])
+def test_answers_to_the_same_question_are_more_alike(kind: type[WordLlama] | type[RareWords]) -> None:
+    with RECORDED.open(encoding="utf-8") as file:
+        rows = [json.loads(line)["members"] for _, line in zip(range(30), file, strict=False)]
+    texts = [[m["text"] for m in (row.values() if isinstance(row, dict) else row)][:3] for row in rows]
+    vectors = kind().embed([text for group in texts for text in group])
+    question = np.repeat(np.arange(len(texts)), [len(group) for group in texts])
+    first, second = np.triu_indices(len(vectors), 1)
+    cosines = (vectors[first] * vectors[second]).sum(axis=1)
+    same = question[first] == question[second]
+    wins = (cosines[same][:, None] > cosines[~same][None, :]).mean()
+    assert wins > 0.99
