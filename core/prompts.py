@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.catalog import Catalog
+from core.fences import disarmed
 from core.ports import Message, Prompt
 from core.setup import ConsortiumSpec
 from core.types import Ask, Member, QuestionType, Response, Turn, Verdict
@@ -129,8 +130,8 @@ def review(candidates: Sequence[tuple[str, str]], nonce: str) -> Brief:
 
 
 def fenced(what: str, name: str, text: str, nonce: str) -> str:
-    """Text of somebody else between marks that it cannot forge."""
-    return f"<<{what} {name} {nonce}>>\n{text}\n<<END {name} {nonce}>>"
+    """Text of somebody else between marks that it cannot forge, and without what looks like one."""
+    return f"<<{what} {name} {nonce}>>\n{disarmed(text)}\n<<END {name} {nonce}>>"
 
 
 def _is_data(nonce: str) -> str:
