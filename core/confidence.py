@@ -73,15 +73,19 @@ class Calibration(Value):
         return cls(curves={**prior.curves, **learnt}, cap=0.99 if learnt else prior.cap)
 
     def error(self, samples: Sequence[tuple[Agreement, bool]]) -> float | None:
-        """The expected calibration error, 0..1: the sum over ten bins of n_bin / n * |mean confidence - share right|.
+        """How far its confidence is from the truth, by :func:`expected_error`; None when no sample has a confidence."""
+        return expected_error([(c, right) for a, right in samples if (c := self.confidence(a)) is not None])
 
-        The bins are equal parts of 0..1. None when no sample has a confidence.
-        """
-        read = [(c, right) for agreement, right in samples if (c := self.confidence(agreement)) is not None]
-        bins: list[list[float]] = [[] for _ in range(_BINS)]
-        for confidence, right in read:
-            bins[min(int(confidence * _BINS), _BINS - 1)].append(confidence - right)
-        return sum(abs(sum(gaps)) for gaps in bins) / len(read) if read else None
+
+def expected_error(read: Sequence[tuple[float, bool]]) -> float | None:
+    """The expected calibration error, 0..1: the sum over ten bins of n_bin / n * |mean confidence - share right|.
+
+    The bins are equal parts of 0..1. None without samples.
+    """
+    bins = [0.0] * _BINS
+    for confidence, right in read:
+        bins[min(int(confidence * _BINS), _BINS - 1)] += confidence - right
+    return sum(abs(gap) for gap in bins) / len(read) if read else None
 
 
 def _read(curve: Sequence[Knot], share: float) -> float:

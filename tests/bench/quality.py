@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from core.breaker import LocalBreakers
-from core.confidence import PRIOR, Calibration
+from core.confidence import PRIOR, Calibration, expected_error
 from core.ports import Completion, Prompt
 from core.setup import ConsortiumSpec
 from core.trust import Experience, Record, agreements
@@ -206,12 +206,13 @@ class Bench:
     """The recordings, and what has been measured on them so far."""
 
     councils: int
+    only: str = ""
     results: dict[str, Any] = field(default_factory=dict)
     replays: dict[str, Replay] = field(default_factory=dict)
     measured: dict[tuple[str, str], Measured] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.replays = {recording.name: Replay(recording) for recording in recordings()}
+        self.replays = {recording.name: Replay(recording) for recording in recordings() if self.only in recording.name}
 
     async def over_councils(self, name: str) -> dict[str, Measured]:
         """The figures of councils by chance and, where models are few, of all of them together; measured once."""
@@ -272,25 +273,41 @@ async def votes(bench: Bench) -> list[list[str]]:
 
 
 async def confidence(bench: Bench) -> list[list[str]]:
-    """Expected calibration error (ten bins): with the built-in table, and with one fitted on the other half."""
-    table = [["calibration error", "councils", "built-in", "fitted", "fitted, council by council"]]
+    """Expected calibration error (ten bins) with the built-in table, and with tables fitted on the other half.
+
+    "crossed" is over all rows, each read through the table fitted on the half that it is not in; "half" the mean of the
+    two halves' errors; "council" that of tables that each know one council alone.
+    """
+    table = [["calibration error", "councils", "built-in", "crossed", "half", "council"]]
     for name in bench.replays:
         for which, measured in (await bench.over_councils(name)).items():
             halves = [[s for pair in measured.samples for s in pair[side]] for side in (0, 1)]
             figures = {
                 "built_in": PRIOR.error([*halves[0], *halves[1]]) or 0.0,
-                "fitted": _crossed(halves[0], halves[1]),
-                "each": statistics.mean(_crossed(*pair) for pair in measured.samples),
+                "crossed": _crossed(*halves),
+                "half": _halved(*halves),
+                "council": statistics.mean(_halved(*pair) for pair in measured.samples),
             }
             bench.results.setdefault("confidence", {}).setdefault(name, {})[which] = figures
             table.append([name, which, *(f"{figure:.3f}" for figure in figures.values())])
     return table
 
 
-def _crossed(one: Sequence[Sample], other: Sequence[Sample]) -> float:
+def _halved(one: Sequence[Sample], other: Sequence[Sample]) -> float:
     """The mean error of the two tables, each on the half that it was not fitted on."""
-    found = [Calibration.fitted(train).error(test) or 0.0 for train, test in ((one, other), (other, one))]
-    return statistics.mean(found)
+    return statistics.mean(Calibration.fitted(a).error(b) or 0.0 for a, b in ((one, other), (other, one)))
+
+
+def _crossed(one: Sequence[Sample], other: Sequence[Sample]) -> float:
+    """The error over both halves together, each read through the table of the other."""
+    read = [
+        (known, right)
+        for train, test in ((one, other), (other, one))
+        for table in (Calibration.fitted(train),)
+        for agreement, right in test
+        if (known := table.confidence(agreement)) is not None
+    ]
+    return expected_error(read) or 0.0
 
 
 async def early(bench: Bench) -> list[list[str]]:
@@ -320,7 +337,7 @@ async def early(bench: Bench) -> list[list[str]]:
 
 async def cost(bench: Bench) -> list[list[str]]:
     """Processor time and memory of ten thousand runs in a row, one after the other, without charts."""
-    replay = bench.replays["gsm8k_answers_all"]
+    replay = next(iter(bench.replays.values()))
     rows, councils = len(replay.recording.rows), replay.recording.councils(100, SIZE)
     table = [["engine", "runs", "runs a second", "memory"]]
     me, begun, done = psutil.Process(), time.process_time(), 0
@@ -364,6 +381,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("parts", nargs="*", metavar="part", help="what to measure; all when left out")
     parser.add_argument("--councils", type=int, default=100, help=f"councils of {SIZE} by chance a recording (100)")
+    parser.add_argument("--only", default="", metavar="NAME", help="recordings with this in their name")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     found = parser.parse_args()
     if unknown := set(found.parts) - set(PARTS):
@@ -374,7 +392,7 @@ def arguments() -> argparse.Namespace:
 async def main() -> None:
     """Run the parts."""
     wanted = arguments()
-    bench = Bench(wanted.councils)
+    bench = Bench(wanted.councils, wanted.only)
     for name in wanted.parts or PARTS:
         begun = time.perf_counter()
         table = await PARTS[name](bench)

@@ -112,7 +112,14 @@ def _row(
     question_type: QuestionType | None,
     replies: Sequence[str] | None = None,
 ) -> Row:
+    answers = [None if answer is None else _written(answer) for answer in answers]
+    gold = _written(gold)
     if replies is None:
         replies = ["I cannot tell." if answer is None else f"Final answer: {answer}" for answer in answers]
     right = (a is not None and is_right(normalise(a, question_type), gold, question_type) for a in answers)
     return Row(id, gold, tuple(replies), tuple(answers), tuple(right))
+
+
+def _written(answer: str) -> str:
+    """An answer as one would write it: an empty text as the literal that it is."""
+    return answer if answer.strip() else repr(answer)
