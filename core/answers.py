@@ -19,7 +19,7 @@ from core.types import QuestionType, Value
 
 _SHOWN = 200  # characters of an answer that people are shown
 _READ = 20_000  # characters at a reply's end in which a stated answer is looked for
-_TAIL = 1500  # characters at its end that are taken for the conclusion
+_TAIL = 1000  # characters at its end that are taken for the conclusion
 _MOST = 20  # statements and open brackets that are tried: replies may be hostile
 
 
@@ -136,7 +136,7 @@ def _first_line(after: str) -> str:
 
 
 def _tagged(text: str) -> Iterator[str]:
-    yield from (match[2].strip() for match in _last(_TAG, text))
+    yield from (said for match in _last(_TAG, text) if (said := match[2].strip()))
 
 
 def _fields(text: str) -> Iterator[str]:
@@ -145,11 +145,11 @@ def _fields(text: str) -> Iterator[str]:
             value, _ = json.JSONDecoder(strict=False).raw_decode(text[match.end() : match.end() + LONGEST])
         except (ValueError, RecursionError):
             continue
-        if (said := _as_text(value)) is not None:
+        if said := _as_text(value):
             yield said
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "unknown"}[value]
     return value.strip() if isinstance(value, str) else repr(value)
@@ -228,12 +228,14 @@ def _concluded(tail: str, question_type: QuestionType | None, options: Sequence[
     """What prose comes to, in its own words."""
     if question_type == "number":
         return _number_concluded(tail)
+    if question_type in (None, "open") and not options and (literal := _literal_concluded(tail)):
+        return literal
     said = _last_answer_is(tail)
     if question_type == "yes-no":
         return said if said and normalise(said, "yes-no") in ("yes", "no") else _side_concluded(tail)
     if question_type == "choice" or options:
         return _option_concluded(said or "") or _option_concluded(tail) or _named(tail, options) or said
-    return _literal_concluded(tail) or said
+    return said
 
 
 def _gist(stated: str, question_type: QuestionType | None) -> str:

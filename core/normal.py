@@ -398,8 +398,8 @@ _TRUE = _set("true correct right definitely absolutely certainly probably likely
 _FALSE = _set("false incorrect wrong never unlikely impossible disagree")
 _PLAIN_SIDE = re.compile(r"(?:(yes|yeah|yep|yup)|nope|nah|no)(?:(?:[,;:!]|\.(?!\s*\d)| -)\s.*)?", re.DOTALL)
 _ASKED_SIDE = re.compile(
-    r"(?:(?:i(?:'d| would)? (?:think|believe|say)(?: that)?|most|very|almost|quite|probably|likely|certainly|"
-    r"definitely|clearly),?\s+){0,3}(?P<not>not\s+)?(?P<word>\w+)(?P<more>\s+\w)?"
+    r"(?:(?:i(?:'d| would)? (?:think|believe|say)(?: that)?|(?:it|that|this) is|most|very|almost|quite|probably|"
+    r"likely|certainly|definitely|clearly),?\s+){0,3}(?P<not>not\s+)?(?P<word>\w+)(?P<more>\s+\w)?"
 )
 
 
