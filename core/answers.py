@@ -428,9 +428,10 @@ def _literals(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _in_code(said: str, before: str) -> Iterator[tuple[str, str]]:
-    """What backticks hold, unless it is a bare name; of a comparison its right side."""
+    """What backticks hold, unless it is a bare name; of an equation its right side."""
     if not _NAME.fullmatch(said) or said in ("True", "False", "None"):
-        yield said.rpartition("==")[2].strip(), f"{before}==" if "==" in said else before
+        result = re.split(r"\s={1,2}\s", said)[-1].strip()
+        yield result, before if result == said else f"{before}=="
 
 
 _BRACKET = re.compile(r"""[\[\](){}]|(?<!\w)'[^'\n]{0,200}'(?!\w)|"[^"\n]{0,200}"(?!\w)""")

@@ -403,6 +403,7 @@ def test_without_a_statement_there_is_no_final_answer(reply: str) -> None:
         ("It joins both. Therefore, the output is 'ab cd'.", None, "ab cd"),
         ("For the input [3, 1] it sorts, so the function returns [1, 3].", None, "[1, 3]"),
         ("The completed line is `assert f([3, 1]) == [1, 3]`.", None, "[1, 3]"),
+        ("The loop ends with `count = 5`.", None, "5"),
         ("Nothing is left, so the result is an empty list.", None, "[]"),
         ("The loop never runs. Thus it returns True.", None, "true"),
         ("Hence the total is 12 + 30 = 42.", None, "42"),
