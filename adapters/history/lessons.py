@@ -10,7 +10,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from adapters.history.access import Access
+from adapters.history.access import Access, setting
 from adapters.history.database import fetch
 from adapters.history.rows import to_json
 from adapters.history.schema import labels, rounds, runs, votes
@@ -47,7 +47,7 @@ class SqlLessons:
             kept = self._kept.get(consortium)
             if kept is None or self._monotonic() >= kept[0]:
                 due = self._monotonic() + _FRESH
-                kept = self._kept[consortium] = due, await self._read(consortium)
+                kept = self._kept[consortium] = due, await self._access.database.read(partial(_experience, consortium))
             return kept[1]
 
     async def standings(self, consortium: str | None = None) -> list[Standing]:
@@ -85,38 +85,46 @@ class SqlLessons:
         )
         if consortium is not None:
             query = query.where(runs.c.consortium == consortium)
-        of_runs = groupby(await self._access.database.rows(query), key=lambda row: str(row["id"]))
-        samples = (_sample(list(rows)) for _, rows in of_runs)
-        return [sample for sample in samples if sample]
+        rows = await self._access.database.rows(query)
+        return await asyncio.to_thread(_samples, rows)  # to read what was answered takes its time
 
     async def set_calibration(self, calibration: Calibration | None) -> None:
         """Put a calibration into force for all processes; None: the built-in one."""
         await self._access.put_setting(_CALIBRATION, to_json(calibration) if calibration else None)
         await self._forget()
 
-    async def _read(self, consortium: str) -> Experience:
-        value = await self._access.setting(_CALIBRATION)
-        calibration = Calibration.model_validate_json(value) if value else PRIOR
-        records = {standing.model: standing.record for standing in await self.standings(consortium)}
-        return Experience(records=records, calibration=calibration)
-
     async def _forget(self) -> None:
         async with self._reading:  # what is being read may be from before the change
             self._kept.clear()
 
 
+def _experience(consortium: str, connection: Connection) -> Experience:
+    value = setting(_CALIBRATION, connection)
+    calibration = Calibration.model_validate_json(value) if value else PRIOR
+    return Experience(records=_records(consortium, connection), calibration=calibration)
+
+
 def _standings(consortium: str | None, connection: Connection) -> list[Standing]:
-    """Counting equal rows of the index is several times cheaper than adding up its columns."""
-    kinds = (votes.c.consortium, votes.c.model, votes.c.agreed, votes.c.correct)
-    query = select(*kinds, func.count().label("votes")).group_by(*kinds)
-    if consortium is not None:
-        query = query.where(votes.c.consortium == consortium)
-    by_model: defaultdict[tuple[str, str], list[RowMapping]] = defaultdict(list)
-    for row in fetch(query, connection):
-        by_model[row["consortium"], row["model"]].append(row)
+    names = [consortium] if consortium is not None else _consortia(connection)
     return [
-        Standing(consortium=name, model=model, record=_record(rows)) for (name, model), rows in sorted(by_model.items())
+        Standing(consortium=name, model=model, record=record)
+        for name in sorted(names)
+        for model, record in sorted(_records(name, connection).items())
     ]
+
+
+def _consortia(connection: Connection) -> list[str]:
+    return [row["consortium"] for row in fetch(select(votes.c.consortium).distinct(), connection)]
+
+
+def _records(consortium: str, connection: Connection) -> dict[str, Record]:
+    """Records by model. To count equal rows of the index is much cheaper than to add up its columns."""
+    kinds = (votes.c.model, votes.c.agreed, votes.c.correct)
+    query = select(*kinds, func.count().label("votes")).where(votes.c.consortium == consortium).group_by(*kinds)
+    by_model: defaultdict[str, list[RowMapping]] = defaultdict(list)
+    for row in fetch(query, connection):
+        by_model[row["model"]].append(row)
+    return {model: _record(rows) for model, rows in by_model.items()}
 
 
 def _record(rows: Iterable[RowMapping]) -> Record:
@@ -153,11 +161,16 @@ def _grade(vote: str, given: str | None, answer: str | None, good: bool | None) 
     return good if given is not None and same(vote, given) else None
 
 
+def _samples(rows: Sequence[RowMapping]) -> list[Sample]:
+    samples = (_sample(list(of_run)) for _, of_run in groupby(rows, key=lambda row: str(row["id"])))
+    return [sample for sample in samples if sample]
+
+
 def _sample(rows: Sequence[RowMapping]) -> Sample | None:
     """A labelled run from its rounds; None where agreement or result are unknown."""
     verdict = _decision([Verdict.model_validate_json(row["verdict"]) for row in rows])
-    given, right = _given(verdict), rows[0]["good"]
-    if right is None and given is not None:
+    right = rows[0]["good"]
+    if right is None and (given := _given(verdict)) is not None:
         right = same(given, rows[0]["answer"])
     if verdict.agreement is None or right is None:
         return None
@@ -171,10 +184,10 @@ def _decision(verdicts: Sequence[Verdict]) -> Verdict:
 
 def _given(verdict: Verdict) -> str | None:
     """The final answer that went out: the winner's, or that of the camp which the arbiter sided with."""
-    ballot, said = verdict.ballot, final_answer(verdict.synthesis)
-    if ballot is None or ballot.basis != "final answers" or not ballot.camps:
+    camps = verdict.ballot.camps if verdict.ballot and verdict.ballot.basis == "final answers" else ()
+    if camps and verdict.source is VerdictSource.VOTE:
+        return camps[0].normal
+    said = final_answer(verdict.synthesis)
+    if not camps:
         return said.normal if said else None
-    sides = [
-        c for c in ballot.camps if said and verdict.source is not VerdictSource.VOTE and same(c.normal, said.normal)
-    ]
-    return (sides or ballot.camps)[0].normal
+    return next((camp for camp in camps if said and same(camp.normal, said.normal)), camps[0]).normal

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, delete, func, select, update
+from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, case, delete, func, select, update
 
 from adapters.history.schema import analyses, charts, consortia, labels, outcomes, rounds, runs, settings, votes
 
@@ -85,11 +85,19 @@ class Statements:
 
 
 def _record_vote(insert_vote: Any) -> Executable:
-    """The run's own row says of which consortium it is, so that nobody needs to read it first."""
+    """The run's own row says of which consortium it is, so that nobody needs to read it first.
+
+    What was said of a vote holds for as long as its answer stays.
+    """
     given = {name: bindparam(f"{name}_", type_=votes.c[name].type) for name in ("member", "model", "answer", "agreed")}
     vote = select(runs.c.id, runs.c.consortium, *given.values()).where(runs.c.id == bindparam("id_"))
-    recording: Executable = insert_vote.from_select(["run_id", "consortium", *given], vote)
-    return recording
+    recording = insert_vote.from_select(["run_id", "consortium", *given], vote)
+    changes = {name: recording.excluded[name] for name in ("consortium", "model", "answer", "agreed")}
+    changes["correct"] = case((votes.c.answer == recording.excluded.answer, votes.c.correct))
+    replacing: Executable = recording.on_conflict_do_update(
+        index_elements=[votes.c.run_id, votes.c.member], set_=changes
+    )
+    return replacing
 
 
 def _insert(backend: str) -> Callable[[Table], Any]:

@@ -118,7 +118,8 @@ class SqlHistory:
         statements = [(self._do.record_round, round_row(run_id, round_, self._clock()))]
         ballot = round_.verdict.ballot if round_.verdict else None
         if ballot and ballot.basis == "final answers":
-            statements.append((self._do.drop_votes, {"id_": run_id}))
+            if round_.number > 1:  # a member that has no vote any more
+                statements.append((self._do.drop_votes, {"id_": run_id}))
             statements += ((self._do.record_vote, row) for row in vote_rows(run_id, ballot))
         await self._writer.write(run_id, *statements)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Literal
 
 from core.types import (
+    Agreement,
     Analysis,
     Ask,
+    Ballot,
     Bill,
+    Camp,
     Chart,
     Failure,
     FailureKind,
@@ -118,3 +123,29 @@ def finished(run: Run) -> Run:
             "ended_at": run.created_at + timedelta(seconds=3),
         }
     )
+
+
+SEATS = tuple(Member(id=model, model=model) for model in ("gemma", "llama", "qwen"))
+"""A panel that votes."""
+
+
+def voted(
+    answers: Mapping[str, str],
+    *,
+    number: int = 1,
+    basis: Literal["final answers", "meaning"] = "final answers",
+    source: VerdictSource = VerdictSource.VOTE,
+    synthesis: str = "**It is so.**",
+) -> Round:
+    """A round in which members of :data:`SEATS` gave these answers by their ids; the first answer wins."""
+    by_answer = {answer: tuple(m for m in SEATS if answers.get(m.id) == answer) for answer in answers.values()}
+    camps = tuple(Camp(answer=a, normal=a.lower(), members=m, weight=len(m)) for a, m in by_answer.items())
+    verdict = Verdict(
+        source=source,
+        judge=SEATS[0],
+        synthesis=synthesis,
+        confidence=0.7,
+        agreement=Agreement(agree=len(camps[0].members), total=len(answers)),
+        ballot=Ballot(basis=basis, camps=camps, abstained=tuple(m for m in SEATS if m.id not in answers)),
+    )
+    return Round(number=number, outcomes=(), verdict=verdict)
