@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from adapters.embeddings import open_embedder
 from adapters.embeddings.endpoint import BATCH, Endpoint
 from adapters.embeddings.replies import BadReply, error_in, read_vectors
-from core.catalog import EmbeddingSpec, Provider
+from core.catalog import Catalog, EmbeddingSpec, Provider
 from core.errors import ConfigError, Unavailable
 from core.ports import Embedder
 from tests.emulators.provider import Fault, ProviderEmulator, status
@@ -55,6 +57,31 @@ async def test_it_is_an_embedder_whose_rows_come_in_the_order_of_the_texts(provi
         assert await embedder.embed([]) == []
     [request] = provider.requests
     assert request.body == {"model": "e1", "input": TEXTS, "encoding_format": "float"}
+
+
+def catalog(base_url: str, **embeddings: Any) -> Catalog:
+    return Catalog.model_validate(
+        {
+            "providers": {"here": {"base_url": base_url, "api_key_env": "HERE_KEY"}},
+            "models": {"m": {"provider": "here", "name": "m"}},
+            "consortia": {"default": {"members": ["m"], "arbiter": "m"}},
+            "embeddings": embeddings,
+        }
+    )
+
+
+async def test_a_catalogue_tells_whether_there_is_one(provider: ProviderEmulator) -> None:
+    keys = {"HERE_KEY": SecretStr(f" {provider.key}\n")}
+    chosen = catalog(provider.base_url, backend="endpoint", provider="here", name="e1")
+    async with open_embedder(chosen, keys) as opened:
+        assert opened is not None
+        assert await opened.embed(TEXTS) == vectors_of(TEXTS, 48)
+    async with open_embedder(catalog(provider.base_url), keys) as opened:
+        assert opened is None
+    async with open_embedder(chosen, {}) as opened:
+        assert opened is not None
+        with pytest.raises(Unavailable, match="set HERE_KEY"):
+            await opened.embed(TEXTS)
 
 
 async def test_many_texts_go_in_several_requests_over_one_connection(provider: ProviderEmulator) -> None:
