@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from adapters.embeddings import open_embedder
 from adapters.history.store import SqlHistory
@@ -15,12 +14,12 @@ from adapters.models import ModelPool
 from adapters.state.jobs import DocketJobs
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
+from bot.records import make_folder, utc_now
 from bot.settings import Settings, provider_keys
 from core.arbiter import Arbiter
 from core.breaker import BreakerPolicy
 from core.catalog import Catalog
 from core.engine import Engine
-from core.errors import ConfigError
 from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
@@ -55,11 +54,6 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
 @asynccontextmanager
 async def open_core(
     settings: Settings, catalog: Catalog, *, queue: str | None = None, work: bool = True, pace: float = 1.0
@@ -71,7 +65,7 @@ async def open_core(
     what is left is handed over to other workers. Raises ConfigError or Unavailable.
     """
     async with AsyncExitStack() as stack:
-        _make_folder(settings)
+        make_folder(settings)
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
@@ -113,12 +107,3 @@ async def open_core(
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)
         yield Core(settings, catalog, service, state.events, history, state, studio, shift.aclose)
-
-
-def _make_folder(settings: Settings) -> None:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"DATA_DIR: {settings.data_dir} cannot be made ({error.strerror}); write a folder that this user may use"
-        ) from None

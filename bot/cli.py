@@ -1,40 +1,118 @@
-"""The command line: ``consortium ask``, ``serve``, ``worker``, ``demo``, ``models``."""
+"""The command line: every command by topic, and the one place where an error ends a program with a line."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from core.errors import ConsortiumError
+from bot.commands import asking, checks, consortia, learning, overview, running, runs
+from bot.commands.base import spare_collections
+
+if TYPE_CHECKING:
+    from typer._click import Context, HelpFormatter
+
+__all__ = ["app", "main", "spare_collections"]
+
+COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
+    "Ask": {
+        "ask": asking.ask,
+        "models": overview.models,
+        "strategies": overview.strategies,
+    },
+    "Consortia": {
+        "save": consortia.save,
+        "update": consortia.update,
+        "list": consortia.list_,
+        "show": consortia.show,
+        "remove": consortia.remove,
+        "default": consortia.default,
+    },
+    "Runs": {
+        "runs": runs.runs,
+        "run": runs.run_,
+        "charts": runs.charts,
+        "export": runs.export,
+    },
+    "Learn": {
+        "leaderboard": learning.leaderboard,
+        "calibrate": learning.calibrate,
+    },
+    "Operate": {
+        "doctor": checks.doctor,
+        "serve": running.serve,
+        "worker": running.worker,
+        "demo": running.demo,
+    },
+}
+"""The commands by topic."""
+
+
+class _ByTopic(TyperGroup):
+    """Help that lists commands by topic in a pipe too, where there are no frames around them."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        for topic, commands in COMMANDS.items():
+            with formatter.section(topic):
+                width = formatter.width - 20
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in commands])
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [name for commands in COMMANDS.values() for name in commands]
+
 
 app = typer.Typer(
     name="consortium",
+    cls=_ByTopic,
     help="Ask a panel of language models one question and get one honest answer.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich" if sys.stdout is not None and sys.stdout.isatty() else None,
     pretty_exceptions_enable=False,
 )
+for topic, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=topic)(command)
 
 
 def main() -> None:
     """Run the command line. Errors that we know end it with a line, not with a stack trace."""
     try:
         app(standalone_mode=True)
-    except ConsortiumError as error:
-        for line in str(error).splitlines():
-            print(f"consortium: {line}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read has gone: the last flush must not fail again
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - told in a line, with its trace for those who ask for it
+        from core.errors import ConsortiumError  # not before there is one: help needs no value of ours
+
+        lines = str(error).splitlines() if isinstance(error, ConsortiumError) else _ours(error)
+        for line in lines:
+            print(f"consortium: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _ours(error: Exception) -> list[str]:
+    """An error that nobody foresaw. Its stack trace is for those who asked for one."""
+    if _debugging():
+        raise error
+    what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".removesuffix(": ")
+    return [f"Something went wrong on our side ({what}); LOG_LEVEL=DEBUG shows where."]
+
+
+def _debugging() -> bool:
+    from bot.settings import load_settings
+
+    with suppress(Exception):
+        return load_settings().log_level == "DEBUG"
+    return False
 
 
 def _version(wanted: bool) -> None:
@@ -48,144 +126,3 @@ def _common(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Ask a panel of language models one question and get one honest answer."""
-
-
-@app.command()
-def ask(
-    question: Annotated[
-        list[str] | None, typer.Argument(help="The question; from standard input when left out.")
-    ] = None,
-    consortium: Annotated[str | None, typer.Option(help="Which consortium to ask.")] = None,
-    domain: Annotated[str | None, typer.Option(help="The field that the question belongs to.")] = None,
-    charts: Annotated[bool, typer.Option(help="Draw the charts.")] = True,
-    charts_dir: Annotated[Path | None, typer.Option(help="Where charts go; DATA_DIR/charts when left out.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole run as JSON.")] = False,
-) -> None:
-    """Ask the panel and print its answer.
-
-    Examples: `consortium ask "Should remote work be the default?"`,
-    `consortium ask --consortium quick --json "Is 91 prime?"`,
-    `cat question.txt | consortium ask`
-    """
-    text = " ".join(question or []) or ("" if sys.stdin.isatty() else sys.stdin.read())
-    _run(_ask(text, consortium, domain, charts, charts_dir, as_json), log_level="WARNING")
-
-
-async def _ask(
-    text: str, consortium: str | None, domain: str | None, charts: bool, charts_dir: Path | None, as_json: bool
-) -> None:
-    from bot.app import open_core
-    from bot.config import load_catalog
-    from bot.console import ConsolePresenter, JsonPresenter
-    from bot.processes import ask_in_terminal
-    from bot.settings import load_settings
-    from core.commands import AskCommand
-
-    settings = load_settings().hasty
-    command = AskCommand(text=text, consortium=consortium, domain=domain, charts=charts)
-    # A queue of its own: another process with other models must not take this run.
-    async with open_core(settings, load_catalog(settings), queue=f"cli-{os.getpid()}") as core:
-        folder = charts_dir or settings.data_dir / "charts"
-        presenter = JsonPresenter(folder) if as_json else ConsolePresenter(folder)
-        run = await ask_in_terminal(core, command, presenter)
-    if as_json:
-        print(run.model_dump_json(indent=2))
-    presenter.check()
-
-
-@app.command()
-def serve(
-    work: Annotated[bool, typer.Option(help="Carry out runs in this process too.")] = True,
-) -> None:
-    """Hold Slack, Discord and the page, and carry out runs.
-
-    What is not configured is left out; the page is always there. Example: `PORT=9000 consortium serve`
-    """
-    from bot.processes import serve as run
-
-    settings, catalog = _configured()
-    _run(run(settings, catalog, work=work), log_level=settings.log_level, json=settings.log_json)
-
-
-@app.command()
-def worker() -> None:
-    """Carry out runs that other processes take in.
-
-    Example: `REDIS_URL=redis://127.0.0.1:6379/0 consortium worker`
-    """
-    from bot.processes import worker as run
-
-    settings, catalog = _configured()
-    _run(run(settings, catalog), log_level=settings.log_level, json=settings.log_json)
-
-
-@app.command()
-def demo(
-    question: Annotated[str, typer.Argument(help="What to ask first.")] = "Should remote work be the default?",
-    stay: Annotated[bool, typer.Option(help="Serve the page afterwards.")] = True,
-) -> None:
-    """Ask one question here, then serve the page. Needs no key: members are then simulated.
-
-    Examples: `consortium demo`, `consortium demo --no-stay "Is water wet?"`
-    """
-    from bot.processes import demo as run
-
-    settings, catalog = _configured()
-    _run(run(settings.hasty, catalog, question=question, stay=stay), log_level="WARNING")
-
-
-@app.command()
-def models() -> None:
-    """Show the models and consortia that are configured, with the state of each breaker."""
-    _run(_models(), log_level="WARNING")
-
-
-async def _models() -> None:
-    from bot.app import open_core
-    from core.present import models_text
-
-    settings, catalog = _configured()
-    async with open_core(settings, catalog, work=False) as core:
-        states = {key: await core.state.breakers().state(key) for key in catalog.models}
-    print(models_text(catalog, states, "default").replace("**", ""))
-
-
-def _configured() -> tuple[Any, Any]:
-    from bot.config import load_catalog
-    from bot.settings import load_settings
-
-    settings = load_settings()
-    return settings, load_catalog(settings)
-
-
-def _run(main: Coroutine[Any, Any, None], *, log_level: str, json: bool = False) -> None:
-    """Run to the end, on uvloop where it is installed."""
-    from core.telemetry import configure
-
-    configure(json=json, level=log_level)
-    _allow_many_connections()
-    try:
-        import uvloop
-    except ImportError:
-        factory = asyncio.new_event_loop
-    else:
-        factory = uvloop.new_event_loop
-    spare_collections()
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
-
-
-def spare_collections() -> None:
-    """Collect garbage rarely, and never what has been imported by now: whole collections hold up the event loop."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
-
-
-def _allow_many_connections() -> None:
-    """Raise this process's limit of open files, each connection being one, as far as the system lets it."""
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.delivery import RunView
+from bot.app import Core
+from bot.records import utc_now
+from bot.tables import printable
+from core.commands import AskCommand
+from core.delivery import RunView, deliver
 from core.errors import ConfigError, ConsortiumError
 from core.present import FAILED_BECAUSE, answer_text, member_state
-from core.types import Chart, Response, Run
+from core.service import Inbound
+from core.types import Chart, Person, Platform, Response, Run, RunStatus, ThreadRef
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
+
+ASKER = Person(id="local", name="you")
+"""Whoever sits at the terminal."""
+
+TERMINAL = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
+"""Where questions of the command line are asked."""
 
 
 class ConsolePresenter:
@@ -36,18 +50,20 @@ class ConsolePresenter:
         from rich.live import Live
 
         if self._live is None:
-            self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False)
+            console = Console(stderr=True)
+            self._live = Live(console=console, transient=True, auto_refresh=False)
             self._live.start()
-        head = f"Asking {len(view.panel)} members, round {view.round} of at most {view.max_rounds}"
-        lines = [head, *(f"  {member_state(m, view)}" for m in view.panel)]
-        lines += [f"  ✍  {view.judge.label} is weighing the answers", view.text] if view.judge else []
-        self._live.update(_plain("\n".join(lines)), refresh=True)
+        self._live.update(_state(view, self._live.console), refresh=True)
 
     def _tell(self, view: RunView) -> None:
+        if view.round > 1 and (view.round, "") not in self._told:
+            self._told.add((view.round, ""))
+            print(_head(view), file=sys.stderr)
         for outcome in view.outcomes.values():
             if (view.round, outcome.member.id) not in self._told:
                 self._told.add((view.round, outcome.member.id))
-                ended = "answered" if isinstance(outcome, Response) else FAILED_BECAUSE[outcome.kind]
+                gave = "ranked the answers" if view.kind == "reviews" else "answered"
+                ended = gave if isinstance(outcome, Response) else FAILED_BECAUSE[outcome.kind]
                 print(f"{outcome.member.label} {ended} after {outcome.seconds:.1f} s", file=sys.stderr)
 
     def stop(self) -> None:
@@ -59,7 +75,7 @@ class ConsolePresenter:
     async def answer(self, run: Run) -> None:
         """Print the answer."""
         self.stop()
-        text = answer_text(run).markdown()
+        text = printable(answer_text(run).markdown())
         if not sys.stdout.isatty():
             print(text, flush=True)
             return
@@ -72,20 +88,8 @@ class ConsolePresenter:
         """Store the pictures and say where."""
         if note:
             print(note)
-        for chart, path in zip(charts, self._store(run, charts), strict=True):
+        for chart, path in zip(charts, store_charts(run.id, charts, self._charts_dir), strict=True):
             print(f"{chart.title}: {path}", flush=True)
-
-    def _store(self, run: Run, charts: tuple[Chart, ...]) -> list[Path]:
-        paths = [self._charts_dir / f"{run.id}-{chart.filename}" for chart in charts]
-        try:
-            self._charts_dir.mkdir(parents=True, exist_ok=True)
-            for chart, path in zip(charts, paths, strict=True):
-                path.write_bytes(chart.png)
-        except OSError as error:
-            raise ConfigError(
-                f"--charts-dir: {self._charts_dir} cannot be written ({error.strerror}); write another folder"
-            ) from None
-        return paths
 
     async def failed(self, run: Run, text: str) -> None:
         """Keep the reason; the command ends with it."""
@@ -107,10 +111,72 @@ class JsonPresenter(ConsolePresenter):
 
     async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
         """Store the pictures silently."""
-        self._store(run, charts)
+        store_charts(run.id, charts, self._charts_dir)
 
 
-def _plain(text: str) -> Text:
+def store_charts(run_id: str, charts: Sequence[Chart], folder: Path) -> list[Path]:
+    """Write the pictures of a run into a folder and give their paths. Raises ConfigError."""
+    paths = [folder / f"{run_id}-{chart.filename}" for chart in charts]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for chart, path in zip(charts, paths, strict=True):
+            path.write_bytes(chart.png)
+    except OSError as error:
+        raise ConfigError(
+            f"--charts-dir: {folder} cannot be written ({error.strerror}); write another folder"
+        ) from None
+    return paths
+
+
+def _head(view: RunView) -> str:
+    """What is going on, e.g. "Asking 3 members, round 2 of at most 3"."""
+    many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
+    doing = f"{many} rank each other's answers" if view.kind == "reviews" else f"Asking {many}"
+    return f"{doing}, round {view.round} of at most {view.max_rounds}"
+
+
+def _state(view: RunView, console: Console) -> Text:
+    """Each member's state, and below them as much of the end of the answer as fits on the screen."""
     from rich.text import Text
 
-    return Text(text)
+    lines = [_head(view), *(f"  {printable(member_state(m, view))}" for m in view.panel)]
+    if not view.judge:
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+    lines.append(f"  ✍  {view.judge.label} is weighing the answers")
+    written = Text(printable(view.text)).wrap(console, console.width)
+    room = max(3, console.height - len(lines) - 2)
+    return Text("\n").join([Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), *written[-room:]])
+
+
+# --- asking ---------------------------------------------------------------------------------------------
+
+
+async def ask_in_terminal(
+    core: Core, command: AskCommand, presenter: ConsolePresenter, where: ThreadRef | None = None
+) -> Run:
+    """Ask and show it with ``presenter``. Returns the stored run, answered or failed.
+
+    ``where`` is the thread of a conversation that goes on; left out, one begins whose thread is called by the run's id.
+    """
+    run = await core.service.handle(command, Inbound(asker=ASKER, where=where or TERMINAL))
+    if where is None:
+        run = await core.service.thread_opened(run, run.id)
+    warming = asyncio.create_task(core.studio.warm()) if core.studio and command.charts else None  # while members think
+    try:
+        await deliver(run, presenter, core.events, core.history)
+    except asyncio.CancelledError:
+        await _give_up(core, run)
+        raise
+    finally:
+        presenter.stop()
+        if warming:
+            warming.cancel()
+            await asyncio.wait([warming])
+    return await core.history.run(run.id) or run
+
+
+async def _give_up(core: Core, run: Run) -> None:
+    """The asker has gone, and nobody else can be told: the run is over."""
+    run = await core.history.run(run.id) or run
+    status = RunStatus.DONE if run.answered_at else RunStatus.CANCELLED
+    await core.history.update_run(run.model_copy(update={"status": status, "ended_at": utc_now()}))

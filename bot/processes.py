@@ -14,16 +14,13 @@ from typing import Any, Protocol
 from pydantic import SecretStr
 
 from adapters.web.server import WebSurface
-from bot.app import Core, open_core, utc_now
-from bot.console import ConsolePresenter
+from bot.app import Core, open_core
+from bot.console import ConsolePresenter, ask_in_terminal
 from bot.settings import Settings
 from core.catalog import Catalog
 from core.commands import AskCommand
-from core.delivery import deliver
 from core.errors import ConfigError
-from core.service import Inbound
 from core.telemetry import get_logger
-from core.types import Person, Platform, Run, RunStatus, ThreadRef
 
 log = get_logger(__name__)
 
@@ -102,31 +99,6 @@ async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: boo
         async with stopping() as stop, surfaces(core, any_port=True) as open_surfaces:
             print(f"\nThe page: {open_surfaces.url}   (Ctrl-C ends it)", flush=True)
             await open_surfaces.until(stop)
-
-
-async def ask_in_terminal(core: Core, command: AskCommand, presenter: ConsolePresenter) -> Run:
-    """Ask and show it with ``presenter``. Returns the stored run, answered or failed."""
-    where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
-    run = await core.service.handle(command, Inbound(asker=Person(id="local", name="you"), where=where))
-    warming = asyncio.create_task(core.studio.warm()) if core.studio else None  # while the members think
-    try:
-        await deliver(run, presenter, core.events, core.history)
-    except asyncio.CancelledError:
-        await _give_up(core, run)
-        raise
-    finally:
-        presenter.stop()
-        if warming:
-            warming.cancel()
-            await asyncio.wait([warming])
-    return await core.history.run(run.id) or run
-
-
-async def _give_up(core: Core, run: Run) -> None:
-    """The asker has gone, and nobody else can be told: the run is over."""
-    run = await core.history.run(run.id) or run
-    status = RunStatus.DONE if run.answered_at else RunStatus.CANCELLED
-    await core.history.update_run(run.model_copy(update={"status": status, "ended_at": utc_now()}))
 
 
 @asynccontextmanager
