@@ -192,10 +192,9 @@ async def foreign(core: Core, shown: list[Shown]) -> int:
     async with Studio(workers=2) as studio:
         for one in shown:
             assert one.run
-            assert one.run.deciding_round
-            _, alone = await studio.analyse_and_draw(one.run.deciding_round.responses, one.run.panel)
+            alone = await studio.study(one.run.answers, one.run.panel, charts=True)
             stored = {c.kind: c.png for c in one.pictures}
-            wrong += sum(stored.get(c.kind) != c.png for c in alone)
+            wrong += sum(stored.get(c.kind) != c.png for c in alone.charts)
     if len({c.png for one in shown for c in one.pictures if c.kind == "heatmap"}) < len(shown) * 0.95:
         raise SystemExit("the runs' charts are too alike for this check to mean anything")
     return wrong
