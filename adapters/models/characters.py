@@ -1,10 +1,9 @@
-"""Who the simulated members are and how they speak: generic reasoning in five voices, no facts, no randomness."""
+"""Who the simulated members are: generic reasoning in five voices, no facts, no randomness."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,12 +13,16 @@ Leaning = Literal["agrees", "dissents", "wavers"]
 
 @dataclass(frozen=True)
 class Voice:
-    """How a character speaks. ``pro`` and ``con`` are its reasons for and against; ``{topic}`` is filled in."""
+    """How a character speaks. ``pro`` and ``con`` are its reasons for and against, ``sums`` how it introduces what it
+    has worked out, ``cannot`` what it says where it cannot tell; ``{topic}`` is filled in.
+    """
 
     opening: tuple[str, ...]
     pro: tuple[str, ...]
     con: tuple[str, ...]
     closing: tuple[str, ...]
+    sums: str
+    cannot: str
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,6 @@ class Character:
     think: float = 0.5
     word: float = 0.012
     losses: float = 0.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a member is asked, as read from its prompt. ``earlier`` is the question before, in a follow-up."""
-
-    question: str
-    role: str | None = None
-    domain: str | None = None
-    round: int = 1
-    points: tuple[str, ...] = ()
-    earlier: str | None = None
 
 
 CHARACTERS: dict[str, Character] = {
@@ -68,6 +59,8 @@ CHARACTERS: dict[str, Character] = {
                 "Set a date to look again, and keep what has helped.",
                 "Agree on one plain measure before anything starts.",
             ),
+            sums="I have simply worked it out, step by step.",
+            cannot="I have no way to look this up, and an answer out of thin air would help nobody.",
         ),
     ),
     "optimist": Character(
@@ -89,6 +82,8 @@ CHARACTERS: dict[str, Character] = {
                 "I would begin with those who are eager and let their delight spread.",
                 "Whatever is chosen, thank those who make it work.",
             ),
+            sums="A pleasure, for once something that can be settled.",
+            cannot="I would love to tell, but nothing in the question lets me find out.",
         ),
         think=0.7,
     ),
@@ -111,6 +106,8 @@ CHARACTERS: dict[str, Character] = {
                 "Show me what would count as a failure, and who would admit it.",
                 "I would be angry to see the doubts noted and then ignored.",
             ),
+            sums="I did it twice and looked for a mistake, and found none.",
+            cannot="Whoever names an answer here without a source is guessing, and I will not.",
         ),
         leaning="dissents",
         think=0.9,
@@ -134,6 +131,8 @@ CHARACTERS: dict[str, Character] = {
                 "I hold this with moderate certainty and would revise it for good evidence.",
                 "A small comparison, planned in advance, would teach more than further debate.",
             ),
+            sums="Powers come first, then products and quotients, then sums and differences.",
+            cannot="This is a matter of record and not of reasoning, and I have no record at hand.",
         ),
         leaning="wavers",
         think=1.6,
@@ -154,6 +153,8 @@ CHARACTERS: dict[str, Character] = {
                 "It treats all places alike, and that is a surprise waiting to happen.",
             ),
             closing=("Pack light, and leave a way back.", "Let each place choose its own pace."),
+            sums="Sums are the same in every town.",
+            cannot="I have heard three answers to this on the road, and trust none of them.",
         ),
         think=0.6,
         losses=1 / 3,
@@ -164,6 +165,8 @@ CHARACTERS: dict[str, Character] = {
             pro=("Taken by itself, the case in favour seems somewhat stronger.",),
             con=("Taken by itself, the case against seems somewhat stronger.",),
             closing=("Hear the other side before relying on this.",),
+            sums="I can check this one myself.",
+            cannot="No weighing of answers replaces a source, and I have none.",
         ),
         think=0.5,
         word=0.03,
@@ -173,30 +176,19 @@ CHARACTERS: dict[str, Character] = {
 close questions, and one that cannot be reached on a third of all questions; the skeptic dissents. The arbiter
 answers as a member, too, when it is asked as one."""
 
-_LENSES = {
-    "utilitarian": "I add up who gains and who loses, and the sum decides.",
-    "deontologist": "I ask first which duty or right is at stake, whatever the gain.",
-    "virtue ethicist": "I ask what a fair and brave person would do, and which habits grow from it.",
-    "libertarian": "I ask who consents and who would be forced.",
-    "rawlsian": "I look first at those who fare worst, not knowing whose place I take.",
-    "precautionary": "I ask for proof of safety first wherever harm could last.",
-}
-
 _CLOSE_SHARE = 0.25
-_FACTUAL = re.compile(r"^(?:who|whom|whose|when|where|how (?:many|much|old|long|far|tall)|what(?:'s| is| are| was))\b")
-_CHOICE = re.compile(r"\b([^\W\d_][\w-]*) or ([^\W\d_][\w-]*)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_][\w'-]*")
-_MODALS = frozenset(
+MODALS = frozenset(
     _WORD.findall("should is are was were am do does did can could will would has have had may might must shall ought")
 )
 _JOINING = frozenset({"of", "in", "or"})
-_STOP = _MODALS | frozenset(
+_STOP = MODALS | frozenset(
     _WORD.findall(
         """a about after all also an and any as at avoid be because been before being best better between build but by
-        choose explain fix for from get give handle how i if improve increase into it its just keep make me more most
-        much my need not on one our over pick please reduce so some solve start stop such support tell than that the
-        their them then there these they this those to too under us use we what when where which while who whom whose
-        why with you your"""
+        choose explain far fix for from get give handle how i if improve increase into it its just keep long
+        make many me more most much my need not old on one our over pick please reduce so some solve start
+        stop such support tell than that the their them then there these they this those to too under us use
+        we what when where which while who whom whose why with you your"""
     )
 )
 
@@ -239,58 +231,3 @@ def is_close(question: str) -> bool:
 def is_lost(name: str, question: str) -> bool:
     """Whether the character cannot be reached on this question."""
     return draw("connection", name, plain(question)) < CHARACTERS[name].losses
-
-
-def opinion(name: str, task: Task) -> str:
-    """What the character says: three to six sentences, the last line its final answer."""
-    character = CHARACTERS[name]
-    voice, topic = character.voice, topic_of(task.question)
-    seed = (name, plain(task.question), task.role, task.domain, task.round)
-
-    def pick(options: Sequence[str]) -> str:
-        chosen = options[int(draw(*seed, options[0]) * len(options))]
-        return chosen.format(topic=topic, Topic=topic[:1].upper() + topic[1:])
-
-    dissents = character.leaning == "dissents" or (
-        character.leaning == "wavers" and task.round == 1 and is_close(task.question)
-    )
-    final, in_favour = _side(task.question, dissents)
-    extras = _extras(task)
-    sentences = [pick(voice.opening), pick(voice.pro if in_favour else voice.con), *extras, pick(voice.closing)]
-    return f"{' '.join(sentences)}\n\nFinal answer: {final}"
-
-
-def _extras(task: Task) -> list[str]:
-    """Sentences about what is special this time: role, domain, an earlier question, another round. Three at most."""
-    extras = []
-    if task.role:
-        lens = _LENSES.get(task.role.casefold(), "I look at it from that place first.")
-        extras.append(f"{_as(task.role)}, {lens}")
-    if task.round > 1:
-        point = re.sub(r"^.*“|”.*$", "", task.points[0])[:120].rstrip(".") if task.points else "what was still open"
-        extras.append(f"I have thought again about this: {point}.")
-    if task.earlier:
-        extras.append(f"This goes on from what was said about {topic_of(task.earlier)}.")
-    if task.domain:
-        extras.append(f"With {task.domain} in view, those concerned come first.")
-    return extras[:3]
-
-
-def _as(role: str) -> str:
-    if re.match(r"(?:an?|the|my|your|our) ", role, re.IGNORECASE):
-        return f"As {role[0].lower()}{role[1:]}"
-    return f"As {'an' if role[0] in 'AEIOaeio' else 'a'} {role}"
-
-
-def _side(question: str, dissents: bool) -> tuple[str, bool]:
-    """The final answer, and whether the reasons speak in favour."""
-    words = plain(question)
-    first = draw("side", words) < 0.5
-    if choice := _CHOICE.search(question):
-        return (choice[1] if first is not dissents else choice[2]).lower(), True
-    if words.split(" ", 1)[0] in _MODALS:
-        in_favour = first is not dissents
-        return ("yes" if in_favour else "no"), in_favour
-    if _FACTUAL.match(question.strip().casefold()):
-        return ("the question needs to be narrowed first" if dissents else "look it up in a good source"), not dissents
-    return ("leave it as it is for now" if dissents else "start small and adjust"), not dissents
