@@ -218,7 +218,8 @@ class Bench:
         """The figures of councils by chance and, where models are few, of all of them together; measured once."""
         replay = self.replays[name]
         recording = replay.recording
-        wanted = {f"{self.councils} of {SIZE}": recording.councils(self.councils, SIZE)}
+        by_chance = recording.councils(self.councils, SIZE)
+        wanted = {f"{len(by_chance)} of {SIZE}": by_chance}
         if len(recording.models) <= 12:
             wanted[f"all {len(recording.models)}"] = [tuple(range(len(recording.models)))]
         for which, councils in wanted.items():

@@ -70,10 +70,25 @@ def test_without_samples_the_prior_stays() -> None:
 
 
 def test_a_knot_moves_from_the_prior_to_what_was_seen() -> None:
-    fitted = Calibration.fitted([(agreed(5, 5), True)] * 30)
-    assert fitted.confidence(agreed(5, 5)) == pytest.approx((30 + 10 * 0.94) / 40)
-    assert fitted.curves[5][5].count == 30
-    assert fitted.confidence(agreed(4, 5)) == PRIOR.confidence(agreed(4, 5))
+    seen = [(agreed(3, 5), right) for right in [True] * 30 + [False] * 20]
+    confidence = [Calibration.fitted(seen * times).confidence(agreed(3, 5)) for times in (1, 10, 100)]
+    assert PRIOR.confidence(agreed(3, 5)) == 0.72
+    assert confidence == [pytest.approx(0.6, abs=within) for within in (0.03, 0.01, 0.001)]
+
+
+def test_samples_that_are_harder_move_even_what_was_not_seen() -> None:
+    harder = Calibration.fitted([(agreed(4, 5), right) for right in [True] * 20 + [False] * 20])
+    for unseen in (agreed(5, 5), agreed(3, 3), agreed(3, 4)):
+        before, after = PRIOR.confidence(unseen), harder.confidence(unseen)
+        assert before is not None
+        assert after is not None
+        assert after < before - 0.05
+
+
+def test_one_sample_moves_little() -> None:
+    after = Calibration.fitted([(agreed(5, 5), False)]).confidence(agreed(5, 5))
+    assert after is not None
+    assert 0.75 < after < 0.9
 
 
 def test_half_an_agreement_counts_half_at_both_sides() -> None:
