@@ -11,8 +11,8 @@ from core.errors import BadInput
 from core.setup import ConsortiumSpec, Key, Section
 from core.types import Member
 
-TWIN_TEMPERATURE = 0.7
-"""The least temperature of a model's second and further seats."""
+TWIN_TEMPERATURE, TWIN_STEP = 0.7, 0.1
+"""The least temperature of a model's second and further seats, and by how much it is above the first one's."""
 
 BUILT_IN_ROLES = {
     "Utilitarian": "Judge by consequences: prefer what brings the greatest well-being to the most people, and say "
@@ -161,7 +161,7 @@ class Catalog(Section):
                 role=dealt.get(key),
                 simulated=self._simulated(key),
                 seed=seat + 1 if count > 1 else None,
-                temperature=max(self.models[key].temperature or 0.0, TWIN_TEMPERATURE) if seat else None,
+                temperature=self._twin_temperature(key) if seat else None,
             )
             for key, count in setup.seats
             for seat in range(count)
@@ -179,7 +179,7 @@ class Catalog(Section):
         member, where there is any."""
         seated = [str(entry).partition(":")[0] for entry in members]
         known = dict.fromkeys([spec.arbiter for spec in self.consortia.values()] + [*self.models])
-        return next((key for key in known if key not in seated), seated[0])
+        return next((key for key in known if key not in seated), *seated[:1])
 
     def problems(self, setup: ConsortiumSpec) -> list[str]:
         """What is wrong with a set-up in view of the models and strategies there are, each headed by its field."""
@@ -199,11 +199,13 @@ class Catalog(Section):
         are, which go with their strategy.
         """
         fields = {**setup.model_dump(), **changes}
-        if "members" in changes and "arbiter" not in changes:
-            seated = {str(entry).partition(":")[0] for entry in changes["members"]}
-            fields["arbiter"] = self.arbiter_for(changes["members"]) if setup.arbiter in seated else setup.arbiter
-        kept = setup.params if fields["strategy"] == setup.strategy else {}
-        return self.checked({**fields, "params": {**kept, **changes.get("params", {})}})
+        members, params = changes.get("members"), changes.get("params", {})
+        if isinstance(members, (list, tuple)) and "arbiter" not in changes:
+            seated = {str(entry).partition(":")[0] for entry in members}
+            fields["arbiter"] = self.arbiter_for(members) if setup.arbiter in seated else setup.arbiter
+        if isinstance(params, Mapping) and fields["strategy"] == setup.strategy:
+            params = {**setup.params, **params}
+        return self.checked({**fields, "params": params})
 
     def checked(self, fields: Mapping[str, Any]) -> ConsortiumSpec:
         """A set-up from its fields. Raises BadInput with a line for each thing that is wrong."""
@@ -214,6 +216,10 @@ class Catalog(Section):
         if problems := self.problems(setup):
             raise BadInput("\n".join(problems))
         return setup
+
+    def _twin_temperature(self, key: str) -> float:
+        own = self.models[key].temperature or 0.0
+        return min(2.0, max(round(own + TWIN_STEP, 2), TWIN_TEMPERATURE))
 
     def _simulated(self, key: str) -> bool:
         return self.models[key].provider == "simulated"

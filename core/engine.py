@@ -45,7 +45,7 @@ class Engine:
         try:
             await strategy.deliberate(table)
         except Silence:
-            table.abandon()
+            await _salvage(table)
         return self._told(run, table)
 
     def _setup(self, run: Run) -> ConsortiumSpec:
@@ -73,12 +73,19 @@ class Engine:
         )
 
 
+async def _salvage(table: Table) -> None:
+    """Nobody gave anything in the last round: a verdict before stands; where there was none, answers before get one."""
+    if table.last_answers and not any(r.verdict for r in table.rounds):
+        table.fall_back(await table.judge(table.last_answers))
+    table.abandon()
+
+
 def _remarks(setup: ConsortiumSpec, run: Run) -> list[str]:
     """What the asker should know of the panel's make-up."""
     found = []
     if twins := [m for m in run.panel if m.temperature is not None]:
-        seats = ", ".join(f"{m.id} at {m.temperature:g}" for m in twins)
-        found.append(f"Seats of the same model differ by seed and temperature: {seats}.")
+        seats = ", ".join(f"{m.label} at temperature {m.temperature:g}" for m in twins)
+        found.append(f"Seats of the same model are asked with different seeds, the further ones warmer: {seats}.")
     if setup.arbiter in {m.model for m in run.panel} and len(run.panel) > 1:
         found.append(f"The arbiter {setup.arbiter} also sits on the panel, and may favour its own answer.")
     return found

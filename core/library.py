@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from core.arbiter import Arbiter
 from core.breaker import LocalBreakers
@@ -88,7 +88,9 @@ class Consortium:
         self._opened: tuple[Engine, Studio] | None = None
 
     async def __aenter__(self) -> Self:
-        self._opened = await self._open(self._stack)
+        async with AsyncExitStack() as stack:  # closed again if it cannot be opened whole
+            self._opened = await self._open(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -196,6 +198,10 @@ class Consortium:
         catalog = self._wiring.catalog
         if domain and domain not in catalog.all_domains:
             raise BadInput(f"There is no domain {domain!r}; there are: {', '.join(catalog.all_domains)}.")
+        if question_type not in (None, *get_args(QuestionType)):
+            raise BadInput(
+                f"There is no question type {question_type!r}; there are: {', '.join(get_args(QuestionType))}."
+            )
         if unknown := set(roles or {}) - set(catalog.models):
             raise BadInput(f"roles: no model {', '.join(sorted(unknown))} (there are: {', '.join(catalog.models)}).")
         return Ask(

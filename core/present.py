@@ -69,23 +69,30 @@ def answer_text(run: Run) -> AnswerText:
     if verdict is None or decided is None:
         raise ValueError("the run has no verdict")
     outcomes = next(r.outcomes for r in reversed(run.rounds) if r.kind == "answers" and r.number <= decided.number)
+    missing = [f for f in (*outcomes, *verdict.failures) if isinstance(f, Failure)]
+    reviews = decided.failures if decided.kind == "reviews" else ()
     return AnswerText(
-        headline=". ".join(filter(None, [_attendance(outcomes), _how(verdict), _confidence(verdict)])) + ".",
+        headline=". ".join(filter(None, [_attendance(outcomes, run.panel), _how(verdict), _confidence(verdict)])) + ".",
         body=verdict.synthesis,
-        views=tuple(_view(p) for p in verdict.positions),
-        failures=tuple(f"{f.member.label}: {f.detail}" for f in (*decided.failures, *verdict.failures)),
+        views=tuple(_view(p, verdict) for p in verdict.positions),
+        failures=(
+            *(f"{f.member.label}: {f.detail}" for f in missing),
+            *(f"{f.member.label}, ranking the others: {f.detail}" for f in reviews),
+        ),
         footer=_footer(run, verdict),
     )
 
 
-def _attendance(outcomes: Sequence[Response | Failure]) -> str:
-    """ "3 of 4 members answered; mistral timed out"."""
+def _attendance(outcomes: Sequence[Response | Failure], panel: Sequence[Member]) -> str:
+    """ "3 of 4 members answered; mistral timed out"; of those that were asked, where that was not the whole panel."""
     failures = [o for o in outcomes if isinstance(o, Failure)]
-    total = len(outcomes)
+    total, who = len(outcomes), "members" if len(outcomes) >= len(panel) else "members asked"
     if not failures:
-        return f"All {total} members answered" if total > 1 else "The only member answered"
+        if total > 1:
+            return f"All {total} {who} answered"
+        return "The only member answered" if who == "members" else "Only one member was asked, and answered"
     reasons = "; ".join(f"{f.member.label} {FAILED_BECAUSE[f.kind]}" for f in failures)
-    return f"{total - len(failures)} of {total} members answered; {reasons}"
+    return f"{total - len(failures)} of {total} {who} answered; {reasons}"
 
 
 def _how(verdict: Verdict) -> str:
@@ -95,6 +102,8 @@ def _how(verdict: Verdict) -> str:
             return "Only one answer: nobody could agree or disagree with it"
         case VerdictSource.CENTRAL:
             return f"No arbiter could decide: this is the answer most like the others, by {verdict.judge.label}"
+        case VerdictSource.VOTE if verdict.ballot and verdict.ballot.basis == "meaning":
+            return f"The largest group of like texts goes out, in the words of {verdict.judge.label}"
         case VerdictSource.VOTE:
             return f"Decided by vote, in the words of {verdict.judge.label}"
     return ""
@@ -105,21 +114,33 @@ def _confidence(verdict: Verdict) -> str:
     agreement = _agreement(verdict)
     if verdict.confidence is None:
         return f"Confidence unknown{agreement and f': {agreement}'}"
+    if not agreement:  # of runs from before confidence was read from agreement
+        return f"Confidence {verdict.confidence:.2f}, the arbiter's own figure"
     return f"Confidence {word(verdict.confidence)}, {verdict.confidence:.2f}: {agreement}"
 
 
 def _agreement(verdict: Verdict) -> str:
     if verdict.agreement is None:
         return ""
+    abstained = _abstained(verdict)
     against = [p.member.label for p in verdict.positions if p.stance is Stance.DISAGREES]
-    partly = [p.member.label for p in verdict.positions if p.stance is Stance.PARTLY]
+    partly = [p.member.label for p in verdict.positions if p.stance is Stance.PARTLY and p.member.id not in abstained]
     agree = sum(p.stance is Stance.AGREES for p in verdict.positions) or int(verdict.agreement.agree)
     tail = [f"{_list(against)} {_verb(against, 'disagrees', 'disagree')}"] if against else []
     tail += [f"{_list(partly)} only in part"] if partly else []
-    return f"{agree} of {verdict.agreement.total} agree" + (f"; {'; '.join(tail)}" if tail else "")
+    tail += [f"{_list(list(abstained.values()))} did not vote"] if abstained else []
+    return "; ".join([f"{agree} of {verdict.agreement.total} agree", *tail])
 
 
-def _view(position: Position) -> str:
+def _abstained(verdict: Verdict) -> dict[str, str]:
+    """Who had no vote in a verdict by vote, by id: these hold nothing, so they do not agree in part either."""
+    voted = verdict.source is VerdictSource.VOTE and verdict.ballot
+    return {m.id: m.label for m in voted.abstained} if voted else {}
+
+
+def _view(position: Position, verdict: Verdict) -> str:
+    if position.member.id in _abstained(verdict):
+        return f"{position.member.label} {position.point or 'did not vote'}"
     stance = {Stance.AGREES: "agrees", Stance.PARTLY: "agrees in part", Stance.DISAGREES: "**disagrees**"}
     point = f": {position.point}" if position.point else ""
     return f"{position.member.label} {stance[position.stance]}{point}"
@@ -131,7 +152,7 @@ def _footer(run: Run, verdict: Verdict) -> str:
         parts.append(f"strategy {run.ask.setup.strategy}")
     if verdict.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
         stand_in = ", standing in" if verdict.source is VerdictSource.STAND_IN else ""
-        own = "" if verdict.stated is None else f", which says {verdict.stated:.2f} itself"
+        own = "" if verdict.stated is None else f" (its own figure: {verdict.stated:.2f})"
         parts.append(f"arbiter {verdict.judge.label}{stand_in}{own}")
     if len(run.rounds) > 1:
         parts.append(f"{len(run.rounds)} rounds")

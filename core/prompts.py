@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.catalog import Catalog
 from core.fences import disarmed
@@ -95,11 +95,16 @@ def refinement(own: Response | None, verdict: Verdict, round_: int) -> Brief:
     )
 
 
-def revision(own: Response | None, others: Sequence[Response], nonce: str, round_: int) -> Brief:
+def to_vote(ask: Ask) -> Brief:
+    """What a member is told whose answer will be counted; an open question has no final answer to be counted."""
+    return Brief() if ask.question_type == "open" else Brief(system=MUST_STATE)
+
+
+def revision(ask: Ask, own: Response | None, others: Sequence[Response], nonce: str, round_: int) -> Brief:
     """Another round of a debate: what the others said last, without names."""
     said = "\n\n".join(fenced("ANSWER", str(i), other.text, nonce) for i, other in enumerate(others, 1))
-    return Brief(
-        system=MUST_STATE,
+    return replace(
+        to_vote(ask),
         after=(
             *_said(own),
             Message(

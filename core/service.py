@@ -162,7 +162,7 @@ class Service:
 
         Raises NotFound.
         """
-        wanted = name or await self._consortia.default() or "default"
+        wanted = (name or await self._consortia.default() or "default").strip("`")
         if saved := await self._consortia.get(wanted):
             return saved.name, saved.setup
         names = [*self.catalog.consortia, *(s.name for s in await self._consortia.all())]

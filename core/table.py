@@ -104,10 +104,20 @@ class Table:
         return self.rounds[-1] if self.rounds else None
 
     @property
+    def last_answers(self) -> tuple[Response, ...]:
+        """The answers of the last of the rounds before in which somebody gave one."""
+        return next((r.responses for r in reversed(self.rounds) if r.kind == "answers" and r.responses), ())
+
+    @property
     def silent(self) -> tuple[Member, ...]:
         """Who was asked in the round that goes on, and gave nothing."""
         outcomes = self._open.outcomes.values() if self._open else ()
         return tuple(o.member for o in outcomes if not isinstance(o, Response))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Whoever has been asked in the round that goes on, by id; before this run changed hands, too."""
+        return frozenset(self._open.outcomes) if self._open else frozenset()
 
     def rng(self, purpose: str) -> random.Random:
         """Chance that comes out the same when the run is replayed, and different for each purpose."""
@@ -244,6 +254,13 @@ class Table:
         self.rounds.append(self._closed(opened, verdict))
         self._emit(RoundEnded(round=opened.number, verdict=verdict, kind=opened.kind))
 
+    def fall_back(self, verdict: Verdict) -> None:
+        """The round that goes on came to nothing; the one that gave :attr:`last_answers` gets the verdict on them."""
+        place = max(i for i, r in enumerate(self.rounds) if r.kind == "answers" and r.responses)
+        decided = self.rounds[place] = self.rounds[place].model_copy(update={"verdict": verdict})
+        self.abandon()
+        self._emit(RoundEnded(round=decided.number, verdict=verdict, kind=decided.kind))
+
     def abandon(self) -> None:
         """The round that goes on came to nothing: keep what it has."""
         if self._open is not None:
@@ -316,7 +333,7 @@ def _agreement(verdict: Verdict, ballot: Ballot | None, total: int) -> Agreement
         return None
     if verdict.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
         return agreement_of(verdict.positions, total)
-    if ballot is None or ballot.basis == "meaning":
+    if ballot is None or ballot.basis == "meaning" or ballot.votes < 2:
         return None
     camp = next((c for c in ballot.camps if verdict.judge in c.members), None)
     return Agreement(agree=len(camp.members), total=ballot.votes) if camp else None

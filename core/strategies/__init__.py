@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from inspect import isabstract
 from typing import Any
 
 from pydantic import ValidationError
@@ -55,8 +56,9 @@ def known() -> dict[str, type[Strategy]]:
     for point in entry_points(group=GROUP):
         try:
             strategy = point.load()
-            if not (isinstance(strategy, type) and issubclass(strategy, Strategy)):
-                raise TypeError("it is no subclass of core.strategies.Strategy")
+            if not (isinstance(strategy, type) and issubclass(strategy, Strategy)) or isabstract(strategy):
+                raise TypeError("it is no subclass of core.strategies.base.Strategy with a deliberate of its own")
+            _description(point.name, strategy)
         except Exception as error:  # noqa: BLE001 - a third party's fault must not end the start
             log.warning("strategy not loaded", name=point.name, error=str(error))
         else:
@@ -84,15 +86,12 @@ def problems(name: str, params: Mapping[str, Any]) -> list[str]:
 
 def describe() -> list[Description]:
     """All strategies with their parameters, the built-in ones first."""
-    return [
-        Description(
-            name=name,
-            summary=strategy.summary,
-            use_when=strategy.use_when,
-            parameters=tuple(_parameters(strategy)),
-        )
-        for name, strategy in known().items()
-    ]
+    return [_description(name, strategy) for name, strategy in known().items()]
+
+
+def _description(name: str, strategy: type[Strategy]) -> Description:
+    parameters = tuple(_parameters(strategy))
+    return Description(name=name, summary=strategy.summary, use_when=strategy.use_when, parameters=parameters)
 
 
 def _parameters(strategy: type[Strategy]) -> list[Parameter]:

@@ -71,19 +71,28 @@ def _anonymous(answer: Response, answers: Sequence[Response]) -> str:
     return without_self_references(answer.text, {name for a in answers for name in (a.member.id, a.member.model)})
 
 
-_LINE = re.compile(r"ranking\W*?:\s*(.+)", re.IGNORECASE)
+_HEAD = re.compile(r"ranking\W*?:\s*", re.IGNORECASE)
+_ASIDE = re.compile(r"\((?=[^()]*[a-z]{2})[^()]*\)")
+_END = re.compile(r"(?<=[A-L])[.!]\s")
+_LETTER = re.compile(r"\b[A-L]\b")
 
 
 def read_ranking(text: str, letters: Sequence[str]) -> Ranks:
-    """The last line ``Ranking: B > A = C`` of a review; empty when it names none, or one twice.
+    """The last line ``Ranking: B > A = C`` of a review, or the list below it; empty when it names none, or one twice.
 
-    Letters that it leaves out stand together at the end.
+    Words in brackets, and sentences behind it, are no part of it. Letters that it leaves out stand together at the end.
     """
-    lines = _LINE.findall(text)
-    if not lines:
+    heads = list(_HEAD.finditer(text))
+    if not heads:
         return []
-    parts = re.split(r"[>,;]|\d+[.)]", lines[-1])
-    ranks = [found for part in parts if (found := [x for x in re.findall(r"\b[A-L]\b", part.upper()) if x in letters])]
+    said = _ASIDE.sub("", text[heads[-1].end() :])
+    line = said.partition("\n")[0]
+    if len(_LETTER.findall(line)) < 2:  # a list, a line for each
+        line = re.split(r"\n\s*\n", said, maxsplit=1)[0]
+    if not _LETTER.search(line):
+        line = line.upper()
+    parts = re.split(r"[>,;\n]|\d+[.)]", _END.split(line)[0])
+    ranks = [found for part in parts if (found := [x for x in _LETTER.findall(part) if x in letters])]
     named = [letter for equals in ranks for letter in equals]
     if not named or len(set(named)) < len(named):
         return []

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.prompts import MUST_STATE, Brief, revision
+from core.prompts import Brief, revision, to_vote
 from core.strategies.voting import ByVote
-from core.table import Table
+from core.table import Silence, Table
 from core.types import Member
 
 
@@ -26,20 +26,26 @@ class Debate(ByVote):
     async def deliberate(self, table: Table) -> None:
         """Rounds of revision, ended early when all agree; then the vote."""
         while True:
-            answers = await table.ask_members(brief=lambda member: _brief(table, member), rounds=self.rounds)
+            try:
+                answers = await table.ask_members(brief=lambda member: _brief(table, member), rounds=self.rounds)
+            except Silence:
+                if not table.last_answers:
+                    raise
+                table.fall_back(await self.decide(table, table.last_answers))
+                return
             ballot = self.count(table, answers)
             unanimous = ballot is not None and len(ballot.camps) == 1 and ballot.votes == len(answers)
-            if unanimous or table.number >= self.rounds or not table.has_time:
+            if unanimous or len(answers) == 1 or table.number >= self.rounds or not table.has_time:
                 table.end_round(await self.decide(table, answers))
                 return
             table.end_round(None)
 
 
 def _brief(table: Table, member: Member) -> Brief:
-    if table.last is None:
-        return Brief(system=MUST_STATE)
-    said = {response.member.id: response for response in table.last.responses}
+    said = {response.member.id: response for response in table.last_answers}
+    if not said:
+        return to_vote(table.ask)
     own = said.pop(member.id, None)
     others = list(said.values())
     table.rng(f"{table.number} {member.id}").shuffle(others)
-    return revision(own, others, table.nonce(), table.number)
+    return revision(table.ask, own, others, table.nonce(), table.number)

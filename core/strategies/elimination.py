@@ -39,6 +39,8 @@ class Elimination(Strategy):
             if out:
                 table.note(f"Left after round {len(table.rounds)}: {', '.join(m.label for m in out)}.")
             left = [member for member in left if member not in out]
+            if len(left) < 2:  # nobody is left to be compared with
+                return
 
     def _out(
         self, left: Sequence[Member], failed: Sequence[Member], verdict: Verdict, rounds: int
@@ -48,5 +50,8 @@ class Elimination(Strategy):
             return ()
         many = max(self.eliminate_count, int(self.eliminate_fraction * len(left)))
         many = min(many, len(left) - self.keep_minimum)
-        # Without a ranking (no arbiter could give one) there is no ground to send anybody away but silence.
-        return (*failed, *reversed(verdict.ranking))[: max(0, many)]
+        # Without a ranking (no arbiter could give one) there is no ground to send anybody away but silence. Whom a
+        # ranking leaves out stands behind those that it has.
+        ranked = {m.id for m in (*failed, *verdict.ranking)}
+        unranked = [m for m in reversed(left) if m.id not in ranked] if verdict.ranking else []
+        return (*failed, *unranked, *reversed(verdict.ranking))[: max(0, many)]

@@ -31,12 +31,13 @@ class Role(Default):
 
     roles: tuple[str, ...] = Field(
         default=(),
-        description="roles in the order of the panel: names of roles or free text; left out: the built-in ones",
+        description="roles in the order of the panel: names of roles or free text; then come the built-in ones",
     )
 
     def seat(self, panel: tuple[Member, ...], rng: random.Random) -> tuple[Member, ...]:
         """Deal roles to the members that have none of the asker's own."""
-        dealt = iter((*(self.roles or PANEL_ROLES), *_traits(rng)))
+        taken = {member.role for member in panel} | set(self.roles)
+        dealt = iter((*self.roles, *(role for role in PANEL_ROLES if role not in taken), *_traits(rng)))
         return tuple(m if m.role else m.model_copy(update={"role": next(dealt)}) for m in panel)
 
 

@@ -43,9 +43,9 @@ class Semantic(Strategy):
         if len(kept) < len(answers):
             out = ", ".join(a.member.label for a in answers if a not in kept)
             table.note(f"Outside the densest group of answers, and not shown to the arbiter: {out}.")
-        # Those outside hold something else, so they count as not agreeing.
-        verdict = await table.judge(kept, total=len(answers))
-        return verdict.model_copy(update={"grouping": grouping})
+        # Those outside hold something else, so they count as not agreeing; where it comes to votes, they have theirs.
+        verdict = await table.judge(kept, ballot=table.vote(answers), total=len(answers))
+        return verdict.model_copy(update={"grouping": grouping or verdict.grouping})
 
     async def _group(self, table: Table, answers: tuple[Response, ...]) -> Grouping | None:
         if len(answers) < 3:

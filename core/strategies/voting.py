@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from core.prompts import MUST_STATE, Brief
+from core.errors import Unavailable
+from core.prompts import to_vote
 from core.strategies.base import Strategy
-from core.table import Table
+from core.table import Silence, Table
 from core.types import Ballot, Member, Response, Verdict
 from core.voting import by_meaning, can_change
 
@@ -34,21 +35,35 @@ class ByVote(Strategy):
         """The verdict of the round that goes on."""
         if len(answers) == 1:
             return await table.judge(answers)
-        ballot = self.count(table, answers)
+        ballot = self.count(table, answers) or await self._by_meaning(table, answers)
         if ballot is None:
+            return await table.judge(answers)
+        # One vote among abstentions is no majority of anything.
+        clear = ballot.share > self.majority and ballot.votes > 1
+        if clear or not self.arbiter:
+            return table.decide_by_vote(ballot, answers)
+        table.note("No answer won the vote clearly, so it went to the arbiter.")
+        return await table.judge(answers, ballot=ballot)
+
+    async def _by_meaning(self, table: Table, answers: tuple[Response, ...]) -> Ballot | None:
+        """The texts by what is alike, where there is nothing to count; None when even that cannot be told."""
+        why = "The question is open" if table.ask.question_type == "open" else "No member stated a final answer"
+        try:
             grouping = await table.group(answers)
-            ballot = by_meaning(answers, grouping, table.weights)
-            table.note(
-                f"No member stated a final answer to vote on. The texts were grouped by meaning instead, which shows "
-                f"what is alike, not who agrees: {len(ballot.camps[0].members)} of {len(answers)} in the largest group."
-            )
-        if self.arbiter and not ballot.share > self.majority:
-            table.note("No answer won the vote clearly, so the arbiter decided.")
-            return await table.judge(answers, ballot=ballot)
-        return table.decide_by_vote(ballot, answers)
+        except Unavailable as error:
+            table.note(f"{why}, so there was nothing to count, and the texts could not be grouped: {error}")
+            return None
+        ballot = by_meaning(answers, grouping, table.weights)
+        table.note(
+            f"{why}, so there was nothing to count. The texts were grouped by meaning instead, which shows what is "
+            f"alike, not who agrees: {len(ballot.camps[0].members)} of {len(answers)} in the largest group."
+        )
+        return ballot
 
     def count(self, table: Table, answers: Sequence[Response]) -> Ballot | None:
         """The vote. Conclusions are read from plain text only where the question is known to have a final answer."""
+        if table.ask.question_type == "open":
+            return None
         return table.vote(answers, prose=self.prose or table.ask.question_type in ("yes-no", "choice", "number"))
 
 
@@ -67,21 +82,23 @@ class Voting(ByVote):
     async def deliberate(self, table: Table) -> None:
         """One round, in one go or in waves."""
         answers: tuple[Response, ...] = ()
-        waves = list(self._waves(table))
-        for index, wave in enumerate(waves):
-            answers = await table.ask_members(wave, lambda _: _brief(table), rounds=1)
-            waiting = [member for later in waves[index + 1 :] for member in later]
+        waiting = list(table.panel)
+        for wave in self._waves(table):
+            try:
+                answers = await table.ask_members(wave, lambda _: to_vote(table.ask), rounds=1)
+            except Silence:
+                if table.asked.issuperset(m.id for m in table.panel):
+                    raise
+            waiting = [member for member in table.panel if member.id not in table.asked]
             if self._decided(self.count(table, answers), waiting, table):
-                if waiting:
-                    table.note(
-                        f"Not asked, because the vote was decided without: {', '.join(m.label for m in waiting)}."
-                    )
                 break
+        if waiting:
+            table.note(f"Not asked, because the vote was decided without: {', '.join(m.label for m in waiting)}.")
         table.end_round(await self.decide(table, answers))
 
     def _waves(self, table: Table) -> Iterator[Sequence[Member]]:
         """Who is asked when: everybody at once, or the most trusted first; equals in an order of chance."""
-        if not self.lead:
+        if not self.lead or table.ask.question_type == "open":
             yield table.panel
             return
         order = list(table.panel)
@@ -95,7 +112,3 @@ class Voting(ByVote):
         if ballot is None or not self.lead:
             return False
         return ballot.lead >= self.lead or not can_change(ballot, [table.weights[m.id] for m in waiting])
-
-
-def _brief(table: Table) -> Brief:
-    return Brief() if table.ask.question_type == "open" else Brief(system=MUST_STATE)

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import json
 import random
+import re
 import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,14 +22,17 @@ from core.arbiter import Arbiter
 from core.catalog import Catalog
 from core.engine import Engine
 from core.errors import ModelError
+from core.events import RunEvent
 from core.ports import Breakers, BreakerState, Completion, Message, Models, Prompt
 from core.resilience import Caller, RetryPolicy, SystemClock
 from core.table import Tools
+from core.trust import Experience
 from core.types import (
     TITLES,
     Analysis,
     Ask,
     Chart,
+    Failure,
     FailureKind,
     Grouping,
     Member,
@@ -39,7 +43,9 @@ from core.types import (
     Run,
     Study,
     ThreadRef,
+    Turn,
     Usage,
+    Verdict,
 )
 
 P = ParamSpec("P")
@@ -232,18 +238,42 @@ def make_run(catalog: Catalog, ask: Ask | None = None) -> Run:
     return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(setup, ask.roles), created_at=START)
 
 
+def candidates(prompt: Prompt) -> dict[str, str]:
+    """What a judge or reviewer is shown: texts by letter."""
+    return dict(re.findall(r"<<CANDIDATE (\w) \S+>>\n(.*?)\n<<END", prompt.messages[-1].content, re.DOTALL))
+
+
 def verdict(
-    synthesis: str = "Yes.", confidence: Any = 90, refine: Sequence[str] = (), stances: str = "agree"
+    synthesis: str = "Yes.",
+    confidence: Any = 90,
+    refine: Sequence[str] = (),
+    stances: str | Callable[[str], str] = "agree",
 ) -> Callable[[Prompt], str]:
-    """A judge's reply on however many candidates it is shown."""
+    """A judge's reply on however many candidates it is shown; ``stances`` may go by a candidate's text."""
 
     def reply(prompt: Prompt) -> str:
-        case = prompt.messages[-1].content
-        letters = [chr(ord("A") + i) for i in range(case.count("<<CANDIDATE "))]
-        members = [{"letter": letter, "stance": stances, "point": f"Point of {letter}."} for letter in letters]
+        members = [
+            {
+                "letter": letter,
+                "stance": stances(text) if callable(stances) else stances,
+                "point": f"Point of {letter}.",
+            }
+            for letter, text in candidates(prompt).items()
+        ]
         return json.dumps(
             {"synthesis": synthesis, "confidence": confidence, "members": members, "refine": list(refine)}
         )
+
+    return reply
+
+
+def ranking(key: Callable[[str], Any], synthesis: str = "Yes.", stances: str = "disagree") -> Callable[[Prompt], str]:
+    """A judge's ranking: the candidate with the least ``key`` of its text comes first."""
+
+    def reply(prompt: Prompt) -> str:
+        best_first = sorted(candidates(prompt).items(), key=lambda candidate: key(candidate[1]))
+        ranks = [{"letter": letter, "stance": stances, "point": "So."} for letter, _ in best_first]
+        return json.dumps({"ranking": ranks, "synthesis": synthesis, "confidence": 50, "refine": []})
 
     return reply
 
@@ -263,6 +293,57 @@ def make_engine(
     analyst = analyst or FakeAnalyst()
     arbiter = Arbiter(caller, models, timeouts, analyst, nonce)
     return Engine(Tools(catalog, models, caller, arbiter, analyst, clock, nonce), now)
+
+
+class Ran:
+    """One run through the engine, and what came of it."""
+
+    def __init__(self, run: Run, events: list[RunEvent], models: dict[str, FakeModel]) -> None:
+        self.run, self.events, self.models = run, events, models
+
+    def calls(self, *keys: str) -> list[int]:
+        return [len(self.models[key].prompts) for key in keys]
+
+    def failure(self, member: str, number: int = 1) -> Failure:
+        return next(f for f in self.run.rounds[number - 1].failures if f.member.id == member)
+
+    def said(self, key: str, call: int = 0) -> str:
+        return "\n".join(f"{m.role}: {m.content}" for m in self.models[key].prompts[call].messages)
+
+    def has_note(self, start: str) -> bool:
+        return any(note.startswith(start) for note in self.run.notes)
+
+    @property
+    def verdict(self) -> Verdict:
+        assert self.run.verdict
+        return self.run.verdict
+
+    @property
+    def told(self) -> list[str]:
+        """The kinds of its events, without the text."""
+        return [event.type for event in self.events if event.type != "text_delta"]
+
+
+async def run_engine(
+    cat: Catalog | None = None,
+    models: dict[str, FakeModel] | None = None,
+    *,
+    run: Run | None = None,
+    turns: Sequence[Turn] = (),
+    experience: Experience | None = None,
+    **parts: Any,
+) -> Ran:
+    """Carry a run to its answer."""
+    cat, models = cat or catalog(), models or panel_models()
+    events: list[RunEvent] = []
+    engine = make_engine(cat, models, **parts)
+    ended = await engine.run(run or make_run(cat), turns, events.append, experience or Experience())
+    return Ran(ended, events, models)
+
+
+def begun(run: Run, *rounds: Round) -> Run:
+    """A run that changes hands."""
+    return run.model_copy(update={"rounds": rounds})
 
 
 def panel_models(**steps: Step | Sequence[Step]) -> dict[str, FakeModel]:

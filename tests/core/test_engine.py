@@ -2,61 +2,43 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
-from core.catalog import Catalog
-from core.errors import ModelError
+from core.confidence import Calibration, Knot
+from core.errors import BadInput, ModelError
 from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
-from core.types import Bill, Failure, FailureKind, Response, Round, Run, RunStatus, Turn, Usage, VerdictSource
+from core.trust import Experience
+from core.types import (
+    Agreement,
+    Bill,
+    Failure,
+    FailureKind,
+    Response,
+    Round,
+    Run,
+    RunStatus,
+    Turn,
+    Usage,
+    VerdictSource,
+)
 from tests.core.fakes import (
     HANG,
     USED,
     FakeBreakers,
-    FakeModel,
     Step,
+    begun,
     catalog,
     make_ask,
     make_engine,
     make_run,
     panel_models,
+    run_engine,
     verdict,
     virtual_time,
 )
 
 K = FailureKind
-
-
-class Ran:
-    """One run through the engine, and what came of it."""
-
-    def __init__(self, run: Run, events: list[RunEvent], models: dict[str, FakeModel]) -> None:
-        self.run, self.events, self.models = run, events, models
-
-    def calls(self, *keys: str) -> list[int]:
-        return [len(self.models[key].prompts) for key in keys]
-
-    def failure(self, member: str, number: int = 1) -> Failure:
-        return next(f for f in self.run.rounds[number - 1].failures if f.member.id == member)
-
-    def said(self, key: str, call: int = 0) -> str:
-        return "\n".join(f"{m.role}: {m.content}" for m in self.models[key].prompts[call].messages)
-
-
-async def run_engine(
-    cat: Catalog | None = None,
-    models: dict[str, FakeModel] | None = None,
-    *,
-    run: Run | None = None,
-    turns: Sequence[Turn] = (),
-    **parts: Any,
-) -> Ran:
-    cat, models = cat or catalog(), models or panel_models()
-    events: list[RunEvent] = []
-    ended = await make_engine(cat, models, **parts).run(run or make_run(cat), turns, events.append)
-    return Ran(ended, events, models)
 
 
 @virtual_time
@@ -65,7 +47,7 @@ async def test_all_members_are_asked_at_once_and_one_answer_comes_out() -> None:
     ran = await run_engine(models=panel_models(a=step, b=step, c=step, j=Step(verdict("Yes.", 90), after=2)))
     run = ran.run
     assert run.verdict
-    assert (run.verdict.source, run.verdict.synthesis, run.verdict.confidence) == (VerdictSource.ARBITER, "Yes.", 0.9)
+    assert (run.verdict.source, run.verdict.synthesis) == (VerdictSource.ARBITER, "Yes.")
     assert run.verdict.seconds == 2
     assert [o.member.id for o in run.rounds[0].outcomes] == ["a", "b", "c"]
     assert asyncio.get_running_loop().time() - 1000 == 5, "members beside each other, then the arbiter"
@@ -189,7 +171,7 @@ async def test_members_leave_the_arbiter_time_before_the_deadline() -> None:
 async def test_members_of_a_later_round_leave_the_arbiter_time_too() -> None:
     cat = catalog(deadline=100, quorum=1, max_iterations=2)
     member = [Step("C", after=1), HANG]
-    judge = [Step(verdict("First.", 10), after=1), Step(verdict("Second.", 90), after=5)]
+    judge = [Step(verdict("First.", stances="disagree"), after=1), Step(verdict("Second.", 90), after=5)]
     ran = await run_engine(cat, panel_models(c=member, j=judge))
     assert ran.failure("c", 2).kind is K.TIMEOUT
     assert ran.run.verdict
@@ -223,7 +205,7 @@ async def test_a_cancelled_run_ends_its_calls() -> None:
 
 @virtual_time
 async def test_rounds_go_on_to_the_threshold_and_feed_back_what_is_open() -> None:
-    judge = [Step(verdict("Perhaps.", 50, ["the cost", "the risk"])), Step(verdict("Yes.", 85))]
+    judge = [Step(verdict("Perhaps.", 50, ["the cost", "the risk"], "partly")), Step(verdict("Yes.", 85))]
     ran = await run_engine(catalog(max_iterations=5, confidence_threshold=0.8), panel_models(j=judge))
     assert [r.verdict.synthesis for r in ran.run.rounds if r.verdict] == ["Perhaps.", "Yes."]
     assert [e.refine for e in ran.events if isinstance(e, RunStarted)] == [(), ("the cost", "the risk")]
@@ -243,22 +225,56 @@ async def test_a_sure_verdict_ends_it_unless_more_rounds_are_asked_for() -> None
 
 @virtual_time
 async def test_rounds_are_bounded() -> None:
-    ran = await run_engine(catalog(max_iterations=3), panel_models(j=Step(verdict("Hm.", 20))))
+    ran = await run_engine(catalog(max_iterations=3), panel_models(j=Step(verdict("Hm.", stances="disagree"))))
     assert len(ran.run.rounds) == 3
 
 
 @virtual_time
+async def test_confidence_is_read_from_agreement_and_the_arbiters_own_figure_stands_beside_it() -> None:
+    two = verdict("Yes.", 35, stances=lambda text: "disagree" if text.startswith("c") else "agree")
+    found = (await run_engine(models=panel_models(j=Step(two)))).verdict
+    assert (found.agreement, found.confidence, found.stated) == (Agreement(agree=2, total=3), 0.72, 0.35)
+    learnt = Experience(
+        calibration=Calibration(curves={3: (Knot(share=0, confidence=0.2), Knot(share=1, confidence=0.5))})
+    )
+    found = (await run_engine(models=panel_models(j=Step(two)), experience=learnt)).verdict
+    assert found.confidence == 0.4
+
+
+@virtual_time
+async def test_an_arbiter_that_is_sure_of_itself_ends_nothing() -> None:
+    doubted = verdict("Yes.", 99, stances="disagree")
+    ran = await run_engine(catalog(max_iterations=2), panel_models(j=Step(doubted)))
+    assert [r.verdict.stated for r in ran.run.rounds if r.verdict] == [0.99, 0.99]
+    modest = verdict("Yes.", 1)
+    assert len((await run_engine(catalog(max_iterations=2), panel_models(j=Step(modest)))).run.rounds) == 1
+
+
+@virtual_time
 async def test_a_verdict_without_confidence_ends_it() -> None:
-    ran = await run_engine(catalog(max_iterations=3), panel_models(j=Step(verdict("Yes.", None))))
+    judged_nobody = verdict("Yes.", 90, stances="who knows")
+    ran = await run_engine(catalog(max_iterations=3), panel_models(j=Step(judged_nobody)))
     assert len(ran.run.rounds) == 1
-    assert ran.run.verdict
-    assert ran.run.verdict.confidence is None
+    assert (ran.verdict.confidence, ran.verdict.agreement, ran.verdict.stated) == (None, None, 0.9)
+
+
+@virtual_time
+async def test_without_an_arbiter_the_votes_decide_and_give_the_confidence() -> None:
+    down = Step(ModelError(K.REFUSED, "no"))
+    models = panel_models(
+        a=Step("Final answer: 4"), b=Step("So: Final answer: 4"), c=Step("Final answer: 5"), j=down, k=down
+    )
+    found = (await run_engine(models=models)).verdict
+    assert (found.source, found.agreement, found.confidence) == (VerdictSource.VOTE, Agreement(agree=2, total=3), 0.72)
+    one_vote = panel_models(a=Step("Final answer: 4"), j=down, k=down)
+    found = (await run_engine(models=one_vote)).verdict
+    assert (found.source, found.agreement, found.confidence) == (VerdictSource.CENTRAL, None, None)
 
 
 @virtual_time
 async def test_no_round_is_begun_that_the_deadline_would_cut_off() -> None:
     slow = Step("It is.", after=20)
-    models = panel_models(a=slow, b=slow, c=slow, j=Step(verdict("Hm.", 20), after=5))
+    models = panel_models(a=slow, b=slow, c=slow, j=Step(verdict("Hm.", stances="disagree"), after=5))
     ran = await run_engine(catalog(max_iterations=5, deadline=70), models)
     assert len(ran.run.rounds) == 2
 
@@ -267,12 +283,36 @@ async def test_no_round_is_begun_that_the_deadline_would_cut_off() -> None:
 async def test_when_nobody_answers_again_the_earlier_verdict_stands() -> None:
     once = [Step("Yes."), Step(ModelError(K.REFUSED, "no"))]
     ran = await run_engine(
-        catalog(max_iterations=3), panel_models(a=once, b=once, c=once, j=Step(verdict("Perhaps.", 50)))
+        catalog(max_iterations=3), panel_models(a=once, b=once, c=once, j=Step(verdict("Perhaps.", stances="partly")))
     )
     assert [bool(r.verdict) for r in ran.run.rounds] == [True, False]
     assert ran.run.verdict
     assert ran.run.verdict.synthesis == "Perhaps."
     assert ran.run.status is RunStatus.RUNNING
+
+
+@virtual_time
+async def test_a_set_up_that_names_what_has_gone_is_told_before_anybody_is_asked() -> None:
+    gone = catalog().consortia["default"].model_copy(update={"members": ("a", "gone"), "strategy": "votign"})
+    models = panel_models()
+    with pytest.raises(
+        BadInput, match=r"cannot be asked: members: no model 'gone' .*; strategy: .* did you mean voting"
+    ):
+        await run_engine(models=models, run=make_run(catalog()).model_copy(update={"ask": make_ask(setup=gone)}))
+    assert not models["a"].prompts
+
+
+@virtual_time
+async def test_what_the_asker_should_know_of_the_panel_is_noted() -> None:
+    cat = catalog(members=["a:3", "b"], arbiter="a")
+    ran = await run_engine(cat)
+    assert ran.run.notes == (
+        "Seats of the same model are asked with different seeds, the further ones warmer: "
+        "a 2 at temperature 0.7, a 3 at temperature 0.7.",
+        "The arbiter a also sits on the panel, and may favour its own answer.",
+    )
+    asked = [(p.seed, p.temperature) for p in ran.models["a"].prompts[:3]]
+    assert asked == [(1, None), (2, 0.7), (3, 0.7)]
 
 
 # --- prompts --------------------------------------------------------------------------------------------
@@ -306,10 +346,6 @@ async def test_a_follow_up_carries_its_thread_within_the_budget() -> None:
 # --- taking a run over ----------------------------------------------------------------------------------
 
 
-def begun(run: Run, *rounds: Round) -> Run:
-    return run.model_copy(update={"rounds": rounds})
-
-
 @virtual_time
 async def test_answers_that_are_paid_for_are_not_asked_for_again() -> None:
     cat = catalog()
@@ -337,7 +373,7 @@ async def test_a_straggler_is_not_waited_for_beside_answers_that_are_paid_for() 
 async def test_a_round_with_its_verdict_is_taken_as_it_is() -> None:
     cat = catalog(max_iterations=2)
     down = Step(ModelError(K.REFUSED, "no"))
-    first = await run_engine(cat, panel_models(b=down, j=Step(verdict("Perhaps.", 50))))
+    first = await run_engine(cat, panel_models(b=down, j=Step(verdict("Perhaps.", stances="partly"))))
     run = begun(make_run(cat), first.run.rounds[0])
     ran = await run_engine(cat, run=run)
     assert ran.run.rounds[0] == first.run.rounds[0]

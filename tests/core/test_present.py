@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from core.confidence import PRIOR
 from core.delivery import RunView
 from core.errors import ConsortiumError, RateLimited, user_text
 from core.ports import BreakerState
@@ -19,7 +20,10 @@ from core.present import (
     tokens_text,
 )
 from core.types import (
+    Agreement,
+    Ballot,
     Bill,
+    Camp,
     Failure,
     FailureKind,
     Member,
@@ -34,48 +38,77 @@ from core.types import (
     Verdict,
     VerdictSource,
 )
+from core.voting import agreement_of, by_vote
 from tests.core.fakes import START, catalog, make_ask, make_run
 
-A, B, C = (Member(id=key, model=key) for key in "abc")
+A, B, C, D, E = (Member(id=key, model=key) for key in "abcde")
 JUDGE = Member(id="j", model="j")
 YES, NO, PARTLY = Stance.AGREES, Stance.DISAGREES, Stance.PARTLY
 
 
 def answered(*stances: Stance, failures: dict[str, FailureKind] | None = None, **verdict: Any) -> Run:
     """A run whose members took these stances, with the failures of others."""
-    given = tuple(Response(member=m, text=f"{m.id}.", seconds=1.2) for m in (A, B, C)[: len(stances)])
+    given = tuple(Response(member=m, text=f"{m.id}.", seconds=1.2) for m in (A, B, C, D, E)[: len(stances)])
     failed = tuple(
         Failure(member=Member(id=name, model=name), kind=kind, detail=f"{name} because")
         for name, kind in (failures or {}).items()
     )
+    positions = verdict.get("positions") or tuple(
+        Position(member=r.member, stance=s, point=f"point {r.member.id}") for r, s in zip(given, stances, strict=True)
+    )
+    agreement = verdict.get("agreement", agreement_of(positions) if verdict.get("positions") != () else None)
     fields: dict[str, Any] = {
         "source": VerdictSource.ARBITER,
         "judge": JUDGE,
         "synthesis": "**Yes.**",
-        "confidence": 0.9,
-        "positions": tuple(
-            Position(member=r.member, stance=s, point=f"point {r.member.id}")
-            for r, s in zip(given, stances, strict=True)
-        ),
+        "agreement": agreement,
+        "confidence": PRIOR.confidence(agreement) if agreement else None,
+        "positions": positions,
     }
     round_ = Round(number=1, outcomes=(*given, *failed), verdict=Verdict(**{**fields, **verdict}))
     panel = tuple(o.member for o in round_.outcomes)
     return make_run(catalog()).model_copy(update={"rounds": (round_,), "panel": panel, "answered_at": START})
 
 
+ALIKE = Ballot(basis="meaning", camps=(Camp(answer="b.", normal="group 1", members=(A, B), weight=2),))
+
+
+def voted(**fields: Any) -> Run:
+    """a and b voted for 4, c for 5, d for nothing."""
+    camps = (
+        Camp(answer="4", normal="4", members=(A, B), weight=2),
+        Camp(answer="5", normal="5", members=(C,), weight=1),
+    )
+    ballot = Ballot(basis="final answers", camps=camps, abstained=(D,))
+    run = answered(YES, YES, NO, YES)
+    found = by_vote(ballot, run.answers, dict.fromkeys("abcd", 1.0), confidence=0.72)
+    return run.model_copy(update={"rounds": (run.rounds[0].model_copy(update={"verdict": found}),), **fields})
+
+
+def asked_in_part() -> Run:
+    """Two of three were asked."""
+    return answered(YES, YES).model_copy(update={"panel": (A, B, C)})
+
+
 @pytest.mark.parametrize(
     ("run", "headline"),
     [
-        (answered(YES, YES, YES), "All 3 members answered. All 3 agree. Confidence 0.90 (the arbiter's own figure)."),
+        (answered(YES, YES, YES), "All 3 members answered. Confidence high, 0.91: 3 of 3 agree."),
         (
             answered(YES, YES, NO, failures={"mistral": FailureKind.TIMEOUT}),
-            "3 of 4 members answered; mistral timed out. 2 of 3 agree; c disagrees. "
-            "Confidence 0.90 (the arbiter's own figure).",
+            "3 of 4 members answered; mistral timed out. Confidence fair, 0.72: 2 of 3 agree; c disagrees.",
         ),
         (
             answered(NO, NO, PARTLY),
-            "All 3 members answered. 0 of 3 agree; a and b disagree; c only in part. "
-            "Confidence 0.90 (the arbiter's own figure).",
+            "All 3 members answered. Confidence very low, 0.14: 0 of 3 agree; a and b disagree; c only in part.",
+        ),
+        (
+            answered(YES, PARTLY, YES, NO, NO),
+            "All 5 members answered. Confidence low, 0.60: 2 of 5 agree; d and e disagree; b only in part.",
+        ),
+        (
+            answered(YES, YES, agreement=Agreement(agree=2, total=3)),
+            "All 2 members answered. Confidence fair, 0.72: 2 of 3 agree.",
         ),
         (answered(YES, YES, positions=(), confidence=None), "All 2 members answered. Confidence unknown."),
         (
@@ -87,8 +120,35 @@ def answered(*stances: Stance, failures: dict[str, FailureKind] | None = None, *
             "All 2 members answered. No arbiter could decide: this is the answer most like the others, by b. "
             "Confidence unknown.",
         ),
+        (
+            answered(
+                YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=(), agreement=Agreement(agree=1, total=2)
+            ),
+            "All 2 members answered. No arbiter could decide: this is the answer most like the others, by b. "
+            "Confidence low, 0.50: 1 of 2 agree.",
+        ),
+        (
+            voted(),
+            "All 4 members answered. Decided by vote, in the words of a. "
+            "Confidence fair, 0.72: 2 of 3 agree; c disagrees; d did not vote.",
+        ),
+        (
+            answered(YES, YES, source=VerdictSource.VOTE, judge=B, positions=(), confidence=None, ballot=ALIKE),
+            "All 2 members answered. The largest group of like texts goes out, in the words of b. Confidence unknown.",
+        ),
+        (
+            asked_in_part(),
+            "All 2 members asked answered. Confidence high, 0.85: 2 of 2 agree.",
+        ),
+        (
+            answered(YES, YES, agreement=None, confidence=0.9),
+            "All 2 members answered. Confidence 0.90, the arbiter's own figure.",
+        ),
     ],
-    ids=["all agree", "one failed", "against", "no positions", "only one", "central"],
+    ids=[
+        *("all agree", "one failed", "against", "partly", "outliers", "no positions", "only one", "central"),
+        *("central with votes", "vote", "vote by meaning", "asked in waves", "from before"),
+    ],
 )
 def test_the_headline_says_what_happened(run: Run, headline: str) -> None:
     assert answer_text(run).headline == headline
@@ -133,6 +193,30 @@ def test_an_answer_has_all_its_parts() -> None:
     assert [document.index(part) for part in parts] == sorted(document.index(part) for part in parts)
 
 
+def test_a_vote_shows_who_holds_what_and_that_an_abstention_holds_nothing() -> None:
+    views = answer_text(voted()).views
+    assert views == ("a agrees", "b agrees", "c **disagrees**: final answer: 5", "d stated no final answer")
+
+
+def test_the_footer_has_the_strategy_and_the_arbiters_own_figure() -> None:
+    setup = catalog(strategy="semantic").consortia["default"]
+    run = answered(YES, YES, stated=0.4).model_copy(update={"ask": make_ask(setup=setup)})
+    footer = answer_text(run).footer
+    assert "strategy semantic · arbiter j (its own figure: 0.40)" in footer
+    assert "strategy" not in answer_text(answered(YES, YES)).footer
+    assert "arbiter" not in answer_text(voted()).footer
+
+
+def test_a_council_names_who_gave_no_answer_and_who_gave_no_ranking() -> None:
+    lost = Failure(member=C, kind=FailureKind.TIMEOUT, detail="slow")
+    first = answered(YES, YES, failures={"d": FailureKind.REFUSED}).rounds[0]
+    reviews = Round(number=2, outcomes=(*first.responses[:1], lost), verdict=first.verdict, kind="reviews")
+    rounds = (first.model_copy(update={"verdict": None}), reviews)
+    text = answer_text(answered(YES, YES).model_copy(update={"rounds": rounds, "panel": (A, B, D)}))
+    assert text.headline.startswith("2 of 3 members answered; d was refused.")
+    assert text.failures == ("d: d because", "c, ranking the others: slow")
+
+
 def test_roles_and_domain_are_in_the_footer() -> None:
     panel = (A.model_copy(update={"role": "Rawlsian"}), B)
     run = answered(YES, YES).model_copy(update={"panel": panel, "ask": make_ask(domain="policy")})
@@ -150,7 +234,7 @@ def test_simulated_members_are_labelled_wherever_they_appear() -> None:
     round_ = Round(number=1, outcomes=(*given, failed), verdict=verdict)
     run = make_run(catalog()).model_copy(update={"rounds": (round_,), "panel": (fake, A, failed.member)})
     document = answer_text(run).markdown()
-    assert document.count("optimist") == document.count("optimist (simulated)") == 3
+    assert document.count("optimist") == document.count("optimist (simulated)") == 2
     assert document.count("nomad") == document.count("nomad (simulated)") == 2
     assert "no language model wrote their text" in document
 
@@ -241,7 +325,11 @@ def test_roles_and_models_are_listed() -> None:
         assert line in text.splitlines()
     cat = catalog()
     states = {key: BreakerState(state="closed", failure_rate=0.25, calls=4) for key in cat.models}
-    assert "- b (b at here): ready (25% of the last 4 calls failed)" in models_text(cat, states, "default")
+    saved = {"mine": cat.consortia["default"].model_copy(update={"strategy": "voting"})}
+    lines = models_text(cat, states, "mine", saved).splitlines()
+    assert "- b (b at here): ready (25% of the last 4 calls failed)" in lines
+    assert "- default: a, b, c; arbiter j" in lines
+    assert "- mine (in use here): a, b, c; arbiter j; strategy voting" in lines
 
 
 def test_a_breaker_in_words() -> None:
