@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.setup import ConsortiumSpec, parse_seat
 from core.catalog import BUILT_IN_DOMAINS, BUILT_IN_ROLES, Catalog, ModelSpec, Provider
+from core.errors import BadInput
+from core.setup import ConsortiumSpec, parse_seat
 from tests.core.fakes import catalog
 
 
@@ -29,7 +30,7 @@ def test_the_files_own_roles_and_domains_win() -> None:
 
 def test_a_panel_has_a_seat_for_each_count_and_the_roles_of_its_models() -> None:
     cat = catalog(members=["a:2", "b", "a"])
-    panel = cat.panel("default", {"a": "Rawlsian", "k": "waits"})
+    panel = cat.panel(cat.consortia["default"], {"a": "Rawlsian", "k": "waits"})
     assert [(m.id, m.model, m.role) for m in panel] == [
         ("a 1", "a", "Rawlsian"),
         ("a 2", "a", "Rawlsian"),
@@ -39,9 +40,69 @@ def test_a_panel_has_a_seat_for_each_count_and_the_roles_of_its_models() -> None
     assert len({m.id for m in panel}) == cat.consortia["default"].size == 4
 
 
+@pytest.mark.parametrize(("own", "further"), [(None, 0.7), (0.0, 0.7), (0.3, 0.7), (0.7, 0.8), (1.0, 1.1), (1.95, 2.0)])
+def test_seats_of_one_model_differ_by_seed_and_temperature(own: float | None, further: float) -> None:
+    cat = catalog(members=["a:3", "b"])
+    models = {**cat.models, "a": cat.models["a"].model_copy(update={"temperature": own})}
+    panel = cat.model_copy(update={"models": models}).panel(cat.consortia["default"])
+    assert [(m.seed, m.temperature) for m in panel] == [(1, None), (2, further), (3, further), (None, None)]
+
+
+def test_the_set_ups_roles_hold_where_a_person_gave_none() -> None:
+    cat = catalog(roles={"a": "Rawlsian", "b": "a nurse"})
+    assert [m.role for m in cat.panel(cat.consortia["default"], {"b": "x"})] == ["Rawlsian", "x", None]
+
+
+@pytest.mark.parametrize(
+    ("members", "arbiter"),
+    [(["a", "b"], "j"), (["j"], "a"), (["a:2", "b", "c", "j"], "k"), (["a", "b", "c", "j", "k"], "a"), ([], "j")],
+)
+def test_an_arbiter_is_found_off_the_panel_where_there_is_one(members: list[str], arbiter: str) -> None:
+    assert catalog().arbiter_for(members) == arbiter
+
+
+def test_a_set_up_is_changed_field_by_field() -> None:
+    cat = catalog(strategy="voting", params={"lead": 2, "wave": 3})
+    setup = cat.consortia["default"]
+    assert cat.changed(setup, {"params": {"lead": 3}}).params == {"lead": 3, "wave": 3}
+    assert cat.changed(setup, {"strategy": "council"}).params == {}, "parameters go with their strategy"
+    assert cat.changed(setup, {"strategy": "debate", "params": {"rounds": 3}}).params == {"rounds": 3}
+    assert cat.changed(setup, {"members": ["a", "k"]}).arbiter == "j"
+    assert cat.changed(setup, {"members": ["a", "j"]}).arbiter == "b"
+    assert cat.changed(setup, {"members": ["a", "j"], "arbiter": "j"}).arbiter == "j", "as it was asked for"
+    assert cat.changed(setup, {}) == setup
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"strategy": "elimnation"}, "strategy: no strategy 'elimnation'; did you mean elimination?"),
+        ({"strategy": None}, "strategy: input should be a valid string"),
+        ({"params": {"led": 2}}, "params.led: strategy 'voting' has no such parameter; did you mean lead?"),
+        ({"params": {"lead": "many"}}, "params.lead: input should be a valid integer, .* not 'many'"),
+        ({"params": {"lead": 7}}, "params.lead: input should be less than or equal to 6, not '?7"),
+        ({"params": 5}, "params: input should be a valid dictionary"),
+        ({"members": 5}, "members: input should be a valid tuple"),
+        ({"members": "a"}, "members: input should be a valid tuple"),
+        ({"members": ["a b"]}, "members: 'a b' is not a member"),
+        ({"members": ["ghost"]}, "members: no model 'ghost'"),
+        ({"roles": {"ghost": "x"}}, "roles: no model 'ghost'"),
+        ({"judging": "dice"}, "judging: input should be 'synthesis', 'rank' or 'pick-one'"),
+        ({"arbitre": "a"}, "arbitre: unknown key"),
+        ({"quorum": 0, "deadline": 0}, "deadline: .*\nquorum: "),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_told_by_its_field(changes: dict[str, Any], complaint: str) -> None:
+    cat = catalog(strategy="voting")
+    with pytest.raises(BadInput, match=complaint):
+        cat.changed(cat.consortia["default"], changes)
+
+
 def test_judges_come_in_order_and_once() -> None:
     cat = catalog(arbiter="j", arbiter_fallbacks=["k", "j", "a", "k"])
-    assert [m.id for m in cat.judges("default")] == ["j", "k", "a"]
+    assert [m.id for m in cat.judges(cat.consortia["default"])] == ["j", "k", "a"]
+    seated = catalog(arbiter="a", arbiter_fallbacks=["b", "k", "c", "j"]).consortia["default"]
+    assert [m.id for m in cat.judges(seated)] == ["a", "k", "j", "b", "c"], "whoever sits on the panel judges last"
 
 
 def test_simulated_members_say_so() -> None:
@@ -51,8 +112,8 @@ def test_simulated_members_say_so() -> None:
             "consortia": {"default": {"members": ["optimist"], "arbiter": "optimist"}},
         }
     )
-    assert cat.panel("default")[0].label == "optimist (simulated)"
-    assert cat.judges("default")[0].simulated
+    assert cat.panel(cat.consortia["default"])[0].label == "optimist (simulated)"
+    assert cat.judges(cat.consortia["default"])[0].simulated
 
 
 @pytest.mark.parametrize(

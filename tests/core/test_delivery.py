@@ -13,13 +13,15 @@ from core.events import (
     ArbiterStarted,
     ChartsDrawn,
     MemberEnded,
+    MembersAsked,
     RoundEnded,
     RunEnded,
     RunEvent,
     RunStarted,
     TextDelta,
 )
-from core.types import Analysis, Chart, Member, Platform, Response, Round, Run, RunStatus, Verdict, VerdictSource
+from core.present import progress_text
+from core.types import Analysis, Chart, Member, Platform, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
 from tests.core.fakes import START, catalog, make_run
 
 JUDGE = Member(id="j", model="j")
@@ -86,7 +88,7 @@ async def undelivered(history: SqlHistory) -> int:
 async def test_a_run_is_shown_from_its_first_event_to_its_last(state: State, history: SqlHistory, stored: Run) -> None:
     screen = Screen()
     analysis = Analysis(members=stored.panel, similarity=None, mean_similarity=None, central=0, embedder="none")
-    await history.record_analysis(stored.id, analysis, [CHART])
+    await history.record_study(stored.id, Study(analysis=analysis, charts=(CHART,)))
     watching = asyncio.create_task(deliver(pending(), screen, state.events, history))
     await state.events.publish(stored.id, RunStarted(round=1, max_rounds=1, panel=stored.panel))
     await state.events.publish(stored.id, TextDelta(text="Ye"), TextDelta(text="s."))
@@ -183,3 +185,15 @@ def test_a_view_is_what_the_events_tell() -> None:
     assert view.text == "Yes."
     view.apply(RunStarted(round=2, max_rounds=3, panel=run.panel))
     assert (view.round, view.text, view.outcomes, view.judge) == (2, "", {}, None)
+
+
+def test_a_view_knows_waves_and_reviews() -> None:
+    run, view = answered(), RunView()
+    view.apply(RunStarted(round=1, max_rounds=2, panel=run.panel[:1]))
+    view.apply(MembersAsked(round=1, members=run.panel[1:]))
+    assert view.panel == run.panel
+    view.apply(RoundEnded(round=1, verdict=None))
+    assert view.text == ""
+    view.apply(RunStarted(round=2, max_rounds=2, panel=run.panel, kind="reviews"))
+    assert view.kind == "reviews"
+    assert progress_text(view).startswith("**3 members rank each other's answers** · 0 done · round 2 of at most 2")

@@ -9,8 +9,8 @@ from adapters.history import SqlHistory
 from adapters.models import ModelPool
 from adapters.state.state import State
 from core.catalog import Catalog
-from core.runner import Runner
 from core.events import RunEvent
+from core.runner import Runner
 from core.types import Ask, Person, Platform, RunStatus, ThreadRef
 from tests.core.fakes import START, FakeAnalyst, make_engine, make_run, now
 from tests.emulators.provider import ProviderEmulator, status
@@ -60,7 +60,9 @@ async def test_fifty_asks_at_once_do_not_meet(state: State, history: SqlHistory)
         catalog = shared_catalog(provider.base_url)
         async with ModelPool(catalog, {"KEY": provider.key}) as models:
             engine = make_engine(catalog, models, breakers=state.breakers())
-            runner = Runner(engine, FakeAnalyst(), history, state.events, lambda a: make_run(catalog, a), now)
+            runner = Runner(
+                engine, FakeAnalyst(), history, history.lessons, state.events, lambda a: make_run(catalog, a), now
+            )
 
             async def one(n: int) -> list[RunEvent]:
                 before = ask(n).model_copy(update={"id": f"before{n}", "text": f"And mark-before{n}x?"})

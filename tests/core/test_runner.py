@@ -11,9 +11,10 @@ from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
-from core.runner import Runner
 from core.events import Answered, ChartsDrawn, MemberEnded, RunEnded, RunEvent, TextDelta
-from core.types import Analysis, Ask, Chart, FailureKind, Platform, Round, Run, RunStatus, ThreadRef
+from core.runner import Runner
+from core.trust import Experience
+from core.types import Agreement, Ask, FailureKind, Platform, Round, Run, RunStatus, Study, ThreadRef
 from tests.core.fakes import (
     HANG,
     START,
@@ -32,6 +33,9 @@ from tests.core.fakes import (
 DOWN = Step(ModelError(FailureKind.REFUSED, "no such model"))
 
 
+DOUBTED = Step(verdict("Hm.", stances="disagree"))
+
+
 class Works:
     """A runner on real history and events."""
 
@@ -43,7 +47,13 @@ class Works:
 
     def runner(self, **parts: Any) -> Runner:
         engine = make_engine(self.catalog, self.models, analyst=self.analyst)
-        given: dict[str, Any] = {"analyst": self.analyst, "history": self.history, "events": self.state.events, **parts}
+        given: dict[str, Any] = {
+            "analyst": self.analyst,
+            "history": self.history,
+            "lessons": self.history.lessons,
+            "events": self.state.events,
+            **parts,
+        }
         return Runner(engine, pending=lambda ask: make_run(self.catalog, ask), now=now, **given)
 
     async def run(self, ask: Ask | None = None, **parts: Any) -> Run:
@@ -124,7 +134,7 @@ async def test_what_is_stored_is_what_was_answered_in_the_order_of_the_panel(wor
             a=Step("A", after=0.2),
             b=Step("B", after=0.1),
             c=[Step("C"), DOWN],
-            j=[Step(verdict("Hm.", 20)), Step(verdict())],
+            j=[DOUBTED, Step(verdict())],
         )
     )
     run = await works.run()
@@ -148,6 +158,37 @@ async def test_a_run_that_has_ended_is_not_run_again(works: Works) -> None:
     await works.runner().resume(make_ask())
     assert works.calls("a", "j") == [1, 1]
     assert [e.type for e in await works.events()].count("run_ended") == 1
+
+
+async def test_roles_that_a_strategy_deals_are_stored_with_the_panel(works: Works) -> None:
+    works.catalog = catalog(strategy="role", params={"roles": ["Rawlsian"]})
+    run = await works.run()
+    assert [m.role for m in run.panel] == ["Rawlsian", "Generator", "Devil's Advocate"]
+    assert [o.member for o in run.rounds[0].outcomes] == list(run.panel)
+
+
+async def test_what_earlier_runs_taught_weighs_the_votes(works: Works) -> None:
+    works.catalog = catalog(strategy="voting")
+    says = {"a": "4", "b": "5", "c": "5"}
+    works.models.update({key: FakeModel(key, [Step(f"Final answer: {answer}")]) for key, answer in says.items()})
+    assert (await works.run()).synthesis == "**5**"
+    for n in range(12):
+        ask = make_ask(id=f"before{n}")
+        await works.history.open_run(make_run(works.catalog, ask))
+        await works.runner().resume(ask)
+        await works.history.lessons.label(ask.id, answer="4")
+    run = await works.run(make_ask(id="after"))
+    assert run.synthesis == "**4**"
+    assert run.verdict
+    assert run.verdict.agreement == Agreement(agree=1, total=3), "confidence goes by heads"
+
+
+async def test_without_lessons_a_run_goes_on(works: Works) -> None:
+    class Away:
+        async def experience(self, consortium: str) -> Experience:
+            raise Unavailable("The database does not answer.")
+
+    assert (await works.run(lessons=Away())).status is RunStatus.DONE
 
 
 # --- charts ---------------------------------------------------------------------------------------------
@@ -231,7 +272,10 @@ async def test_a_run_that_is_cut_off_goes_on_from_what_is_paid_for(works: Works)
 async def test_a_run_cut_off_in_a_later_round_keeps_the_rounds_before(works: Works) -> None:
     works.catalog = catalog(quorum=1, max_iterations=2)
     works.models.update(
-        panel_models(a=[Step("a first."), HANG, Step("a again.")], j=[Step(verdict("Hm.", 20)), Step(verdict("Sure."))])
+        panel_models(
+            a=[Step("a first."), HANG, Step("a again.")],
+            j=[DOUBTED, Step(verdict("Sure."))],
+        )
     )
     task = asyncio.create_task(works.run())
     await recorded(works, 5)
@@ -246,7 +290,7 @@ async def test_a_run_cut_off_in_a_later_round_keeps_the_rounds_before(works: Wor
 
 async def test_a_run_cut_off_behind_its_answer_only_lacks_the_charts(works: Works) -> None:
     class Stuck(FakeAnalyst):
-        async def analyse_and_draw(self, *args: Any, **kwargs: Any) -> tuple[Analysis, tuple[Chart, ...]]:
+        async def study(self, *args: Any, **kwargs: Any) -> Study:
             await asyncio.Event().wait()
             raise AssertionError
 
