@@ -110,23 +110,33 @@ class Service:
             return None
         await self._first_time(inbound)
         panel = earlier[-1].consortium
-        known = panel in self.catalog.consortia or await self._consortia.get(panel)
-        return await self._ask(AskCommand(text=text, consortium=panel if known else None), inbound)
+        if panel != CUSTOM and (panel in self.catalog.consortia or await self._consortia.get(panel)):
+            return await self._ask(AskCommand(text=text, consortium=panel), inbound)
+        return await self._ask(AskCommand(text=text), inbound, await self._asked(earlier[-1].id))
+
+    async def _asked(self, run_id: str) -> tuple[str, ConsortiumSpec] | None:
+        """The consortium that a run was asked with; None when it cannot be asked any more."""
+        run = await self._history.run(run_id)
+        setup = run.ask.setup if run else None
+        return (run.consortium, setup) if run and setup and not self.catalog.problems(setup) else None
 
     async def _first_time(self, inbound: Inbound) -> None:
         """Raises Duplicate when the platform has delivered this event before."""
         if inbound.event_ids and not await self._duplicates.first(*inbound.event_ids):
             raise Duplicate("This event is being handled already.")
 
-    async def _ask(self, command: AskCommand, inbound: Inbound) -> Run:
-        """Store a run as pending and queue it. Raises RateLimited, BadInput, NotFound or Unavailable."""
+    async def _ask(self, command: AskCommand, inbound: Inbound, panel: tuple[str, ConsortiumSpec] | None = None) -> Run:
+        """Store a run as pending and queue it; ``panel`` goes before what command and session name.
+
+        Raises RateLimited, BadInput, NotFound or Unavailable.
+        """
         text = command.text.strip()
         if not text:
             raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
         if len(text) > MAX_QUESTION:
             raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
         session = await self._sessions.load(inbound.asker, inbound.where)
-        name, setup = await self.setup(command.consortium or session.consortium)
+        name, setup = panel or await self.setup(command.consortium or session.consortium)
         if changed := self._changed(setup, command):
             name, setup = CUSTOM if command.models else name, changed
         domain = self._known("domain", command.domain or session.domain, self.catalog.all_domains)

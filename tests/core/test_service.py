@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ from core.commands import (
 )
 from core.errors import BadInput, Duplicate, NotFound, RateLimited, Unavailable
 from core.service import MAX_QUESTION, PAGE, Inbound, Reply, Service
-from core.types import Ask, Person, Platform, Run, RunStatus, ThreadRef
-from tests.core.fakes import START, catalog
+from core.types import Ask, Person, Platform, Run, RunStatus, ThreadRef, VerdictSource
+from tests.core.fakes import START, Step, catalog, make_engine, panel_models
 
 CHANNEL = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
 ANN, BOB = Person(id="U1", name="Ann"), Person(id="U2", name="Bob")
@@ -47,6 +48,7 @@ class Desk:
         self.service = Service(
             catalog(members=["a:2", "b", "c"]).model_copy(update={"domains": {"law": "Think of the law."}}),
             history=history,
+            consortia=history.consortia,
             sessions=state.sessions,
             limits=state.limits(limits),
             duplicates=state.duplicates,
@@ -99,6 +101,111 @@ async def test_names_that_do_not_exist_are_told_with_the_nearest(desk: Desk) -> 
     with pytest.raises(NotFound, match=r"There is no domain `zzz`\. There are: education, .*law"):
         await desk.ask(domain="zzz")
     assert desk.queue.asks == []
+
+
+# --- set-ups --------------------------------------------------------------------------------------------
+
+
+MINE = catalog(members=["b", "k"], strategy="voting").consortia["default"]
+
+
+async def test_the_ask_carries_its_set_up(desk: Desk) -> None:
+    ask = (await desk.ask()).ask
+    assert ask.setup == desk.service.catalog.consortia["default"]
+
+
+async def test_a_saved_consortium_is_asked_by_its_name_whatever_its_case(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    for name in ("Mine", "mIne", "`mine`"):
+        run = await desk.ask(consortium=name)
+        assert (run.consortium, run.ask.setup, [m.id for m in run.panel]) == ("Mine", MINE, ["b", "k"])
+    assert "- Mine: b, k; arbiter j; strategy voting" in (await desk.say(ModelsCommand())).splitlines()
+    with pytest.raises(NotFound, match=r"There is no consortium `min`. Did you mean `Mine`\?"):
+        await desk.ask(consortium="min")
+
+
+async def test_a_saved_consortium_goes_before_one_of_the_file(desk: Desk) -> None:
+    await desk.history.consortia.save("default", MINE)
+    assert (await desk.ask()).ask.setup == MINE
+
+
+async def test_the_default_is_asked_when_none_is_named(desk: Desk) -> None:
+    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.set_default("mine")
+    assert (await desk.ask()).consortium == "mine"
+    assert (await desk.ask(consortium="default")).consortium == "default"
+    assert "- mine (in use here): b, k; arbiter j; strategy voting" in await desk.say(ModelsCommand())
+    assert "- k: no role" in await desk.say(RolesCommand())
+    await desk.history.consortia.remove("mine")
+    assert (await desk.ask()).consortium == "default"
+
+
+async def test_what_becomes_of_a_saved_consortium_changes_no_run_that_was_asked(desk: Desk) -> None:
+    await desk.history.consortia.save("mine", MINE)
+    runs = [await desk.ask(consortium="mine") for _ in range(2)]
+    await desk.history.consortia.save("mine", desk.service.catalog.consortia["default"])
+    engine = make_engine(desk.service.catalog, panel_models(b=Step("Final answer: 4"), k=Step("Final answer: 4")))
+    first = await engine.run(runs[0], (), lambda _: None)
+    await desk.history.consortia.remove("mine")
+    stored = await desk.history.run(runs[1].id)
+    assert stored
+    for ended in (first, await engine.run(stored, (), lambda _: None)):
+        assert ended.verdict
+        assert (ended.verdict.source, [m.id for m in ended.panel]) == (VerdictSource.VOTE, ["b", "k"])
+
+
+async def test_an_ask_changes_what_it_names_and_nothing_else(desk: Desk) -> None:
+    default = desk.service.catalog.consortia["default"]
+    run = await desk.ask(strategy="elimination", params={"keep_minimum": 3}, judging="rank", both_orders=True)
+    changes = {"strategy": "elimination", "params": {"keep_minimum": 3}, "judging": "rank", "both_orders": True}
+    assert (run.consortium, run.ask.setup) == ("default", default.model_copy(update=changes))
+    run = await desk.ask(arbiter="K")
+    assert (run.consortium, run.ask.setup) == ("default", default.model_copy(update={"arbiter": "k"}))
+
+
+async def test_a_panel_of_ones_own_is_no_consortium(desk: Desk) -> None:
+    run = await desk.ask(models=("c", "j:2"), roles={"C": "rawlsian"}, question_type="number", system="Be brief.")
+    assert run.consortium == "custom"
+    assert run.ask.setup
+    assert run.ask.setup.arbiter == "a", "not the one that now sits on the panel"
+    assert [(m.id, m.role) for m in run.panel] == [("c", "Rawlsian"), ("j 1", None), ("j 2", None)]
+    assert (run.ask.question_type, run.ask.system) == ("number", "Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"models": ("ghost",)}, "members: no model 'ghost'"),
+        ({"models": ("a:13",)}, "a panel has 1 to 12 members, this one has 13"),
+        ({"models": ("a b",)}, "'a b' is not a member"),
+        ({"arbiter": "ghost"}, "There is no model `ghost`"),
+        ({"strategy": "votnig"}, "no strategy 'votnig'; did you mean voting?"),
+        ({"params": {"lead": 2}}, "params.lead: strategy 'default' has no such parameter"),
+        ({"strategy": "voting", "params": {"lead": "x"}}, "params.lead: input should be a valid integer"),
+        ({"roles": {"ghost": "x"}}, "There is no model `ghost`"),
+    ],
+)
+async def test_changes_that_make_no_sense_are_told_and_cost_nothing(
+    desk: Desk, fields: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises((BadInput, NotFound), match=re.escape(complaint)):
+        await desk.ask(**fields)
+    assert desk.queue.asks == []
+
+
+async def test_a_follow_up_keeps_the_panel_of_the_run_before(desk: Desk) -> None:
+    await desk.history.consortia.save("mine", MINE)
+    asks: list[dict[str, Any]] = [{"consortium": "mine"}, {"models": ("b", "c")}]
+    for n, fields in enumerate(asks):
+        asked = await desk.service.thread_opened(await desk.ask(**fields), f"1.{n}")
+        follow = await desk.service.follow_up("And then?", Inbound(asker=BOB, where=asked.ask.where))
+        assert follow
+        assert (follow.consortium, follow.ask.setup) == (asked.consortium, asked.ask.setup)
+    await desk.history.consortia.remove("mine")
+    where = CHANNEL.model_copy(update={"thread": "1.0"})
+    follow = await desk.service.follow_up("And then?", Inbound(asker=BOB, where=where))
+    assert follow
+    assert [m.id for m in follow.panel] == ["b", "k"], "as it was when it was asked"
 
 
 async def test_an_event_that_is_delivered_twice_is_asked_once(desk: Desk) -> None:
