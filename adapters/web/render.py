@@ -3,14 +3,14 @@ late, or finds its server again, only has to draw what it is told last."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.web.markdown import html, inline_html
 from core.delivery import RunView
 from core.palette import seat_colour, text_on
 from core.present import FAILED_BECAUSE, answer_text, progress_text
-from core.types import Chart, Member, Outcome, Response, Run, RunStatus
+from core.types import Ballot, Chart, Member, Outcome, Response, Round, Run, RunStatus, Verdict
 
 Json = dict[str, Any]
 
@@ -22,8 +22,12 @@ def run_json(run: Run, charts: Sequence[Chart] = (), note: str | None = None) ->
     """A run as it is stored. ``note`` says why there are no charts."""
     if run.answered_at is not None and run.verdict is not None:
         return _frame(run, **_answer(run), **_pictures(run, charts, note))
-    rounds = run.rounds[-1:]
-    view = RunView(panel=run.panel, outcomes={o.member.id: o for r in rounds for o in r.outcomes})
+    view = RunView(panel=run.panel)
+    if run.rounds:
+        last = run.rounds[-1]
+        view = RunView(
+            panel=run.panel, round=last.number, kind=last.kind, outcomes={o.member.id: o for o in last.outcomes}
+        )
     if run.status in (RunStatus.PENDING, RunStatus.RUNNING):
         return progress_json(run, view)
     return _frame(run, **_failed(run, view))
@@ -37,7 +41,7 @@ def progress_json(run: Run, view: RunView) -> Json:
     return _frame(
         run,
         headline=inline_html(headline),
-        members=[_member(m, view.outcomes.get(m.id), seat) for seat, m in enumerate(view.panel)],
+        members=_under_way(run, view),
         body=html.__wrapped__(view.text),  # changes all the time, not worth remembering
     )
 
@@ -47,46 +51,114 @@ def panel_json(panel: Sequence[Member]) -> list[Json]:
     return [{"id": m.id, "label": m.label, **_seat(seat)} for seat, m in enumerate(panel)]
 
 
+def _under_way(run: Run, view: RunView) -> list[Json]:
+    """The whole panel in its order, those too whom this round does not ask (any more, or yet)."""
+    asked = {m.id: m for m in view.panel}
+    shown = []
+    for seat, member in enumerate(_whole(run, view)):
+        if member.id in asked:
+            shown.append(_member(asked[member.id], view.outcomes.get(member.id), seat))
+        else:
+            shown.append(_member(member, None, seat) | {"state": "unasked", "meta": "not asked in this round"})
+    return shown
+
+
+def _whole(run: Run, view: RunView) -> tuple[Member, ...]:
+    """The panel; where a round has members that it does not know, these behind it."""
+    known = {m.id for m in run.panel}
+    return (*run.panel, *(m for m in view.panel if m.id not in known))
+
+
 def _frame(run: Run, **parts: Any) -> Json:
     over = run.status not in (RunStatus.PENDING, RunStatus.RUNNING)
     known = {"id": run.id, "thread": run.ask.where.thread, "question": run.ask.text, "status": run.status}
     empty = {"body": "", "asides": [], "footer": "", "charts": [], "charts_follow": False, "note": None}
+    empty |= {"sure": None, "votes": None}
     return {**known, "over": over, "answered": run.answered_at is not None, **empty, **parts}
 
 
 def _answer(run: Run) -> Json:
-    """The answer, and behind each member what it holds."""
-    text = answer_text(run)
-    decided = run.deciding_round
-    if decided is None or decided.verdict is None:
+    """The answer, how sure it is, how the members voted, and behind each member what it holds."""
+    text, verdict = answer_text(run), run.verdict
+    if verdict is None:
         raise ValueError("the run has no verdict")
-    positions = decided.verdict.positions
-    lines = {p.member.id: (p.stance.value, line) for p, line in zip(positions, text.views, strict=True)}
-    missing = dict(zip((f.member.id for f in decided.failures), text.failures, strict=False))
-    seats = {m.id: seat for seat, m in enumerate(run.panel)}
-    members = []
-    for outcome in decided.outcomes:
-        member = outcome.member
-        shown = _member(member, outcome, seats.get(member.id, 0))
-        if member.id in lines:
-            stance, line = lines[member.id]
-            shown |= {"state": stance, "line": _line(member, line)}
-        elif member.id in missing:
-            shown |= {"line": _line(member, missing[member.id])}
-        members.append(shown)
+    lines = {p.member.id: (p.stance.value, line) for p, line in zip(verdict.positions, text.views, strict=True)}
+    members = [_decided(run, member, seat, lines) for seat, member in enumerate(run.panel)]
+    told = {line for outcome in _answers(run).outcomes if (line := _why_missing(outcome))}
+    headline, _, sure = text.headline.partition(_SURE)
     return {
-        "headline": inline_html(text.headline),
+        "headline": inline_html(headline + "." if sure else text.headline),
+        "sure": _sure(verdict, _SURE.strip(" .") + " " + sure) if sure else None,
+        "votes": _votes(verdict.ballot, run) if verdict.ballot else None,
         "body": html(text.body),
         "members": members,
-        "asides": [inline_html(line) for line in text.failures[len(decided.failures) :]],
+        "asides": [inline_html(line) for line in text.failures if line not in told],
         "footer": html(text.footer),
+    }
+
+
+_SURE = ". Confidence "
+"""Where the headline of the core turns to how sure the answer is, which has a line of its own on the page."""
+
+
+def _answers(run: Run) -> Round:
+    """The round of answers that the decision is about: the one decided, or the one that was reviewed in it."""
+    decided = run.deciding_round
+    upto = [r for r in run.rounds if r.kind == "answers" and (decided is None or r.number <= decided.number)]
+    return upto[-1]
+
+
+def _decided(run: Run, member: Member, seat: int, lines: Mapping[str, tuple[str, str]]) -> Json:
+    """A member of an answered run: what it holds, or why it gave nothing, or that it was not asked any more."""
+    about = _answers(run)
+    rounds = [r for r in run.rounds if r.kind == "answers" and r.number <= about.number]
+    given = [(r.number, o) for r in reversed(rounds) for o in r.outcomes if o.member.id == member.id]
+    if not given:
+        return _member(member, None, seat) | {"state": "unasked", "meta": "not asked"}
+    number, outcome = given[0]
+    shown = _member(outcome.member, outcome, seat)
+    if number < about.number:
+        shown |= {"state": "left", "meta": f"left after round {number}"}
+    if member.id in lines:
+        stance, line = lines[member.id]
+        shown |= {"state": stance, "line": _line(member, line)}
+    elif why := _why_missing(outcome):
+        shown |= {"line": _line(member, why)}
+    return shown
+
+
+def _why_missing(outcome: Outcome) -> str:
+    """The core's line on a member that gave nothing."""
+    return "" if isinstance(outcome, Response) else f"{outcome.member.label}: {outcome.detail}"
+
+
+def _sure(verdict: Verdict, text: str) -> Json:
+    """How sure the answer is, in words and for a bar; ``own`` is the arbiter's own figure."""
+    return {"html": inline_html(text), "value": verdict.confidence, "own": verdict.stated}
+
+
+def _votes(ballot: Ballot, run: Run) -> Json:
+    """The camps, the heaviest first, each with the seats of those in it."""
+    seats = {m.id: seat for seat, m in enumerate(run.panel)}
+    total = sum(camp.weight for camp in ballot.camps) or 1
+    return {
+        "basis": ballot.basis,
+        "camps": [
+            {
+                "html": inline_html(camp.answer),
+                "share": round(camp.weight / total, 4),
+                "members": [{"label": m.label, **_seat(seats.get(m.id, 0))} for m in camp.members],
+            }
+            for camp in ballot.camps
+        ],
+        "abstained": [m.label for m in ballot.abstained],
     }
 
 
 def _failed(run: Run, view: RunView) -> Json:
     """A run without an answer: the first line says so, the rest says why unless the members' lines do."""
     first, _, rest = (run.error or "There is no answer.").partition("\n")
-    members = [_member(m, view.outcomes.get(m.id), seat) for seat, m in enumerate(view.panel)]
+    members = _under_way(run, view)
     for shown in members:
         outcome = view.outcomes.get(shown["id"])
         if outcome and not isinstance(outcome, Response):

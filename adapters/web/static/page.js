@@ -65,6 +65,8 @@ function draw(run) {
   put($(".body", node), { html: run.body });
   put($(".small", node), { html: run.footer });
   put($(".note", node), { text: run.note ?? (run.charts_follow ? "Drawing the charts …" : "") });
+  drawSure($(".sure", node), run.sure);
+  drawVotes($(".votes", node), run.votes);
   for (const member of run.members) drawMember($(".members", node), member);
   put($(".asides", node), { html: run.asides.map((line) => `<li>${line}</li>`).join("") });
   for (const chart of run.charts) drawChart($(".charts", node), chart);
@@ -73,16 +75,52 @@ function draw(run) {
   if (run.id === newest) keepInView(node);
 }
 
+function paintSeat(seat, { seat: number, colour, ink }) {
+  seat.textContent = number;
+  seat.style.setProperty("--seat", colour);
+  seat.style.setProperty("--ink-on-seat", ink);
+}
+
+/** How sure the answer is: in words, as a bar, and with a mark on it where the arbiter alone would put it. */
+function drawSure(box, sure) {
+  box.hidden = !sure;
+  if (!sure) return;
+  const own = sure.own === null ? "" : ` <small>The arbiter's own figure: ${sure.own.toFixed(2)}</small>`;
+  put($("p", box), { html: sure.html + own });
+  const bar = $(".bar", box);
+  bar.hidden = sure.value === null;
+  bar.style.setProperty("--share", sure.value ?? 0);
+  $("b", bar).hidden = sure.own === null;
+  bar.style.setProperty("--own", sure.own ?? 0);
+}
+
+/** Who voted for what. Drawn once: votes stand when the answer does. */
+function drawVotes(list, votes) {
+  if (!votes || list.childElementCount) return;
+  list.setAttribute("aria-label", votes.basis === "meaning" ? "Groups of like answers" : "Votes");
+  for (const camp of votes.camps) {
+    const item = clone("camp");
+    put($(".said", item), { html: camp.html });
+    $(".bar", item).style.setProperty("--share", camp.share);
+    for (const member of camp.members) {
+      const seat = document.createElement("span");
+      seat.className = "seat";
+      paintSeat(seat, member);
+      seat.title = member.label;
+      $(".seats", item).append(seat);
+    }
+    put($(".unseen", item), { text: `: ${camp.members.map((member) => member.label).join(", ")}` });
+    list.append(item);
+  }
+}
+
 function drawMember(list, member) {
   let item = $(`[data-id="${CSS.escape(member.id)}"]`, list);
   if (!item) {
     item = clone("member");
     item.dataset.id = member.id;
     list.append(item);
-    const seat = $(".seat", item);
-    seat.textContent = member.seat;
-    seat.style.setProperty("--seat", member.colour);
-    seat.style.setProperty("--ink-on-seat", member.ink);
+    paintSeat($(".seat", item), member);
   }
   item.dataset.state = member.state;
   put($(".line", item), { html: member.line });
@@ -123,7 +161,8 @@ function drawReply(run) {
 function tell(run, before) {
   if (!before || run.headline === before.headline) return;
   if (run.answered === before.answered && run.over === before.over && /\d done/.test(run.headline)) return;
-  announce($(`#run-${run.id} .headline`).textContent);
+  const sure = run.sure ? $(`#run-${run.id} .sure p`).textContent : "";
+  announce(`${$(`#run-${run.id} .headline`).textContent} ${sure}`.trim());
 }
 
 /** Scrolls down until all from one node to another is in view, or as much as there is room for. */

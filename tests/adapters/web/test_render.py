@@ -9,9 +9,12 @@ import pytest
 
 from adapters.web.render import panel_json, progress_json, run_json
 from core.delivery import RunView
-from core.events import ArbiterStarted, MemberEnded, RunStarted, TextDelta
+from core.events import ArbiterStarted, MemberEnded, MembersAsked, RoundEnded, RunStarted, TextDelta
 from core.types import (
+    Agreement,
     Ask,
+    Ballot,
+    Camp,
     Chart,
     Failure,
     FailureKind,
@@ -53,6 +56,7 @@ VERDICT = Verdict(
     ),
     failures=(Failure(member=BEN, kind=FailureKind.BAD_REPLY, detail="gave no verdict"),),
 )
+VERDICT_OF_NOBODY = Verdict(source=VerdictSource.ARBITER, judge=JUDGE, synthesis="Nobody can tell.")
 HEATMAP = Chart(kind="heatmap", png=b"png", alt="anna and ben: 0.42", width=900, height=700)
 
 
@@ -152,6 +156,63 @@ def test_an_answer_says_who_holds_what_and_who_is_missing() -> None:
             "height": 700,
         }
     ]
+
+
+def test_how_sure_it_is_stands_in_a_line_of_its_own_with_the_arbiters_figure_and_the_votes() -> None:
+    ballot = Ballot(
+        basis="final answers",
+        camps=(
+            Camp(answer="yes <3", normal="yes", members=(ANNA, CLEO), weight=3.0),
+            Camp(answer="no", normal="no", members=(BEN,), weight=1.0),
+        ),
+    )
+    verdict = VERDICT.model_copy(
+        update={"stated": 0.6, "agreement": Agreement(agree=1, total=2), "ballot": ballot, "confidence": 0.5}
+    )
+    shown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=verdict),)))
+    assert shown["headline"] == "2 of 3 members answered; cleo timed out."
+    assert shown["sure"]["html"].startswith("Confidence low, 0.50: 1 of 2 agree; ben disagrees")
+    assert (shown["sure"]["value"], shown["sure"]["own"]) == (0.5, 0.6)
+    assert [(c["html"], c["share"]) for c in shown["votes"]["camps"]] == [("yes &lt;3", 0.75), ("no", 0.25)]
+    assert [[m["seat"] for m in c["members"]] for c in shown["votes"]["camps"]] == [[1, 3], [2]]
+    unknown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=VERDICT_OF_NOBODY),)))
+    assert unknown["sure"] == {"html": "Confidence unknown.", "value": None, "own": None}
+    assert unknown["votes"] is None
+
+
+def test_after_reviews_the_answers_are_shown() -> None:
+    answers = Round(number=1, outcomes=SAID)
+    reviews = (Response(member=ANNA, text="Ranking: A", seconds=1), Response(member=BEN, text="Ranking: A", seconds=1))
+    shown = run_json(
+        an_answered_run(rounds=(answers, Round(number=2, outcomes=reviews, verdict=VERDICT, kind="reviews")))
+    )
+    members = by_id(shown)
+    assert members["anna"]["html"] == "<p>Yes, <strong>certainly</strong>.</p>\n"
+    assert (members["cleo"]["state"], members["cleo"]["line"]) == ("failed", "<b>cleo</b>: no reply within 60 s")
+    assert "ben: gave no verdict" in shown["asides"]
+    assert not any("cleo" in line for line in shown["asides"])
+
+
+def test_who_left_and_who_was_never_asked_stay_on_the_page() -> None:
+    first = Round(number=1, outcomes=SAID[:2], verdict=VERDICT)
+    only_anna = VERDICT.model_copy(update={"positions": VERDICT.positions[:1]})
+    shown = by_id(run_json(an_answered_run(rounds=(first, Round(number=2, outcomes=SAID[:1], verdict=only_anna)))))
+    assert [m["state"] for m in shown.values()] == ["agree", "left", "unasked"]
+    assert (shown["ben"]["meta"], shown["cleo"]["meta"]) == ("left after round 1", "not asked")
+    assert shown["ben"]["html"] == "<p>No &lt;b&gt;way&lt;/b&gt;.</p>\n"
+
+
+def test_waves_and_rounds_without_a_verdict_keep_every_seat_in_its_place() -> None:
+    view = RunView()
+    view.apply(RunStarted(round=1, max_rounds=1, panel=(CLEO,)))
+    states = {m["id"]: (m["seat"], m["state"], m["meta"]) for m in progress_json(a_run(), view)["members"]}
+    assert states["cleo"] == (3, "thinking", "thinking …")
+    assert states["anna"] == (1, "unasked", "not asked in this round")
+    view.apply(MembersAsked(round=1, members=(ANNA,)))
+    assert by_id(progress_json(a_run(), view))["anna"]["state"] == "thinking"
+    view.apply(RoundEnded(round=1, verdict=None))
+    view.apply(RunStarted(round=2, max_rounds=2, panel=(ANNA, CLEO), kind="reviews"))
+    assert "rank each other" in progress_json(a_run(), view)["headline"]
 
 
 def test_a_member_that_the_arbiter_says_nothing_of_has_answered() -> None:
