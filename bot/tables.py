@@ -15,6 +15,8 @@ from pydantic import BaseModel
 UNKNOWN = "-"
 """What stands where nothing is known: never a zero."""
 
+_SLIM = 16  # columns of cells that are never broken
+
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _BREAKS = re.compile(r"\s+")
 
@@ -93,8 +95,9 @@ def _print_rich(table: Table) -> None:
     from rich.text import Text
 
     shown = RichTable(title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in table.columns:
-        shown.add_column(name, justify="right" if name in table.right else "left", overflow="fold")
+    for place, name in enumerate(table.columns):
+        slim = all(_width(_cell(row[place])) <= _SLIM for row in table.rows)
+        shown.add_column(name, justify="right" if name in table.right else "left", overflow="fold", no_wrap=slim)
     for row in table.rows:
         shown.add_row(*(Text(_cell(cell)) for cell in row))
     Console().print(shown)

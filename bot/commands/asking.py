@@ -149,7 +149,7 @@ def _read(path: Path, most: int) -> str:
         raise BadInput(
             f"--file {path}: cannot be read ({error.strerror}); write the path of a text file that you may read"
         ) from None
-    if len(data) > most * _BYTES_A_CHARACTER:
+    if len(data) > most * _BYTES_A_CHARACTER and b"\0" not in data:
         raise BadInput(f"--file {path}: is too large; a question with its files has at most {most:,} characters")
     return as_text(data, f"--file {path}").strip("\r\n")
 

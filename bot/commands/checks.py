@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def doctor(
     calls: Annotated[bool, typer.Option(help="Make short calls to the models, which may cost.")] = True,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave out a check, by the name it is shown with.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check that everything that is configured works.
@@ -29,16 +30,17 @@ def doctor(
     \b
       consortium doctor
       consortium doctor --no-calls
+      consortium doctor --skip slack --skip embeddings
       consortium doctor --json
     """
-    run(_doctor(calls, as_json), log_level="CRITICAL")
+    run(_doctor(calls, skip or [], as_json), log_level="CRITICAL")
 
 
-async def _doctor(calls: bool, as_json: bool) -> None:
+async def _doctor(calls: bool, skip: Sequence[str], as_json: bool) -> None:
     from bot.commands.probes import examine
     from bot.tables import print_json
 
-    findings = await examine(calls=calls)
+    findings = await examine(calls=calls, skip=skip)
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:

@@ -272,8 +272,8 @@ def _tell(
     from bot.tables import print_table
 
     if report["labels"]:
-        print(f"{report['labels']} labels {'stored' if report['stored'] else 'read, not stored (--dry-run)'}.")
-    print(f"{len(samples)} labelled runs have an agreement to learn from.")
+        print(f"Labels {'stored' if report['stored'] else 'read, not stored (--dry-run)'}: {report['labels']}.")
+    print(f"Labelled runs that have an agreement to learn from: {len(samples)}.")
     if not samples:
         print("Nothing to fit: the calibration stays as it is.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import httpx
@@ -54,7 +55,7 @@ async def check_discord(settings: Settings) -> list[Told]:
     token = settings.discord_bot_token.get_secret_value() if settings.discord_bot_token else ""
     headers = {
         "Authorization": f"Bot {token}",
-        "User-Agent": "DiscordBot (https://github.com/consortium-bot/consortium, 1)",
+        "User-Agent": f"DiscordBot (consortium-bot, {version('consortium-bot')})",  # others are turned away
     }
     async with _client(settings.discord_api_url, "DISCORD_API_URL") as client:
         try:

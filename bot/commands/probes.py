@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,14 +18,16 @@ from bot.commands.platforms import check_discord, check_slack
 from bot.config import DEFAULT_FILE, load_catalog
 from bot.records import open_history
 from bot.settings import Settings, load_settings, provider_keys
+from core.breaker import LocalBreakers
 from core.catalog import Catalog, EmbeddingSpec
-from core.errors import ConfigError, ConsortiumError, ModelError
+from core.errors import ConfigError, ConsortiumError
 from core.judging import SCHEMAS, Case, read, show
 from core.parsing import Unreadable
 from core.ports import Message, Models, Prompt
+from core.resilience import Caller, Deadline, RetryPolicy, SystemClock
 from core.setup import ConsortiumSpec
 from core.studio import Studio
-from core.types import Ask, FailureKind, Member, Person, Platform, Response, ThreadRef
+from core.types import Ask, Failure, FailureKind, Member, Person, Platform, Response, ThreadRef
 
 CALL_SECONDS = 30.0
 """Seconds that a model may take for a short call, unless its own timeout is shorter."""
@@ -59,44 +62,43 @@ class Finding:
 Check = Callable[[], Awaitable[list[Finding]]]
 
 
-async def examine(*, calls: bool = True) -> list[Finding]:
-    """Check everything. Only what must be known before the rest is looked at first."""
+async def examine(*, calls: bool = True, skip: Collection[str] = ()) -> list[Finding]:
+    """Check everything but the checks named in ``skip``. Only what must be known before the rest is looked at first."""
     try:
         settings = load_settings()
     except ConfigError as error:
         return [_wrong("settings", error)]
     findings = [Finding("settings", True, f"read; data in {settings.data_dir}")]
+    saved: dict[str, ConsortiumSpec] = {}
+    checks = _services(settings, saved)
     try:
         catalog = load_catalog(settings)
     except ConfigError as error:
-        return [*findings, _wrong("models file", error), *await _all(_services(settings))]
+        return [*findings, _wrong("models file", error), *await _all(checks, skip)]
     findings.append(_file(settings, catalog))
-    saved: dict[str, ConsortiumSpec] = {}
-    findings += await _guarded("database", partial(_database, settings, saved))
-    keys = provider_keys(catalog)
-    async with AsyncExitStack() as stack:
-        models = await stack.enter_async_context(ModelPool(catalog, keys, pace=0))
-        checks = _services(settings) | _called(catalog, {**catalog.consortia, **saved}, models, calls)
+    findings += await _all({"database": checks.pop("database")}, skip)
+    async with ModelPool(catalog, provider_keys(catalog), pace=0) as models:
+        checks |= _called(catalog, {**catalog.consortia, **saved}, models, calls)
         checks["embeddings"] = partial(_drawing, catalog, calls)
-        del checks["database"]
-        return findings + await _all(checks)
+        return findings + await _all(checks, skip)
 
 
-def _services(settings: Settings) -> dict[str, Check]:
+def _services(settings: Settings, saved: dict[str, ConsortiumSpec]) -> dict[str, Check]:
+    """What is there whatever the models file says. The check of the database fills in ``saved``."""
     return {
-        "database": partial(_database, settings, {}),
+        "database": partial(_database, settings, saved),
         "redis": partial(_redis, settings),
         "slack": partial(_slack, settings),
         "discord": partial(_discord, settings),
     }
 
 
-async def _all(checks: Mapping[str, Check]) -> list[Finding]:
-    found = await asyncio.gather(*(_guarded(name, check) for name, check in checks.items()))
+async def _all(checks: Mapping[str, Check], skip: Collection[str]) -> list[Finding]:
+    found = await asyncio.gather(*(guarded(name, check) for name, check in checks.items() if name not in skip))
     return [finding for findings in found for finding in findings]
 
 
-async def _guarded(name: str, check: Check) -> list[Finding]:
+async def guarded(name: str, check: Check) -> list[Finding]:
     """One check that hurts no other, whatever happens in it."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
@@ -162,25 +164,31 @@ def _called(catalog: Catalog, consortia: Mapping[str, ConsortiumSpec], models: M
     return checks
 
 
+async def _call(catalog: Catalog, models: Models, key: str, prompt: Prompt) -> Response | Failure:
+    """One attempt, with a breaker of its own: what fails here is not held against the model in runs."""
+    caller = Caller(LocalBreakers(), SystemClock(), random.Random(), RetryPolicy(attempts=1))  # noqa: S311 - no retry
+    timeout = min(catalog.models[key].timeout, CALL_SECONDS)
+    deadline = Deadline.after(timeout + 1, SystemClock())
+    return await caller.ask(Member(id=key, model=key), models[key], prompt, timeout, deadline)
+
+
 async def _model(catalog: Catalog, models: Models, key: str, calls: bool) -> list[Finding]:
-    spec = catalog.models[key]
+    spec, title = catalog.models[key], f"model {key}"
     where = "simulated" if spec.provider == "simulated" else f"{spec.name} at {spec.provider}"
     if not calls:
         models[key]  # an address that is none is told
-        return [Finding(f"model {key}", None, f"{where}: not called (--no-calls)")]
-    begun = time.monotonic()
+        return [Finding(title, None, f"{where}: not called (--no-calls)")]
     prompt = Prompt(messages=(Message(role="user", content="Reply with the one word: ready"),))
-    try:
-        await models[key].complete(prompt, timeout=min(spec.timeout, CALL_SECONDS))
-    except ModelError as error:
-        return [_failed(f"model {key}", key, error)]
-    took = time.monotonic() - begun
-    return [Finding(f"model {key}", True, f"{where}: answered in {took:.2f} s", seconds=took)]
+    outcome = await _call(catalog, models, key, prompt)
+    if isinstance(outcome, Failure):
+        return [_failed(title, outcome)]
+    return [Finding(title, True, f"{where}: answered in {outcome.seconds:.2f} s", seconds=outcome.seconds)]
 
 
-def _failed(name: str, key: str, error: ModelError) -> Finding:
-    says, _, fix = error.detail.rpartition("; ")
-    return Finding(name, False, says or fix, fix if says else FIXES.get(error.kind, "try again").format(key=key))
+def _failed(title: str, failure: Failure) -> Finding:
+    says, _, fix = failure.detail.rpartition("; ")
+    known = FIXES.get(failure.kind, "try again").format(key=failure.member.model)
+    return Finding(title, False, says or fix, fix if says else known)
 
 
 async def _arbiter(
@@ -213,18 +221,17 @@ async def _judge(catalog: Catalog, models: Models, setup: ConsortiumSpec) -> Fin
         messages=(Message(role="system", content=system), Message(role="user", content=shown)),
         json_schema=SCHEMAS[setup.judging],
     )
-    begun = time.monotonic()
+    outcome = await _call(catalog, models, key, prompt)
+    if isinstance(outcome, Failure):
+        return _failed("", outcome)
     try:
-        reply = await models[key].complete(prompt, timeout=min(catalog.models[key].timeout, CALL_SECONDS))
-        read(case, reply.text, letters)
-    except ModelError as error:
-        return _failed("", key, error)
+        read(case, outcome.text, letters)
     except Unreadable as error:
         fix = f'try models.{key}.structured = "json" or "text", or take another arbiter'
         return Finding("", False, f"{key}: its verdict could not be read: {error}", fix)
-    took = time.monotonic() - begun
     simulated = " (simulated)" if catalog.models[key].provider == "simulated" else ""
-    return Finding("", True, f"{key}{simulated}: gave a {setup.judging} verdict in {took:.2f} s", seconds=took)
+    says = f"{key}{simulated}: gave a {setup.judging} verdict in {outcome.seconds:.2f} s"
+    return Finding("", True, says, seconds=outcome.seconds)
 
 
 def _answers(*texts: str) -> tuple[Response, ...]:

@@ -46,7 +46,9 @@ def demo(
     question: Annotated[str, typer.Argument(help="What to ask first.")] = "Should remote work be the default?",
     stay: Annotated[bool, typer.Option(help="Serve the page afterwards.")] = True,
 ) -> None:
-    """Ask one question here, then serve the page. Needs no key: members are then simulated.
+    """Ask one question here, then serve the page.
+
+    Needs no key: members are then simulated.
 
     Examples:
 

@@ -30,7 +30,7 @@ def _head(run: Run) -> list[str]:
         "conversation": where.thread,
         "domain": run.ask.domain,
         "question type": run.ask.question_type,
-        "system": run.ask.system,
+        "system": run.ask.system or (run.ask.setup.system if run.ask.setup else None),
     }
     return [*_fields(fields), *_block("question", run.ask.text)]
 

@@ -22,7 +22,6 @@ from tests.emulators.provider import ProviderEmulator
 
 # Where a test run is in the background of a shell, Ctrl-C is ignored in all that it starts.
 PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from bot.cli import main; main()"
-COMMANDS = ("ask", "serve", "worker", "demo", "models")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -94,17 +93,8 @@ async def provider(terminal: Terminal) -> AsyncIterator[ProviderEmulator]:
 async def test_the_program_lists_its_commands(terminal: Terminal) -> None:
     shown = await terminal.run("--help")
     assert (shown.code, shown.err) == (0, "")
-    for name in COMMANDS:
-        assert re.search(rf"^\W*{name}\s+\w+", shown.out, re.MULTILINE)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str) -> None:
-    shown = CliRunner().invoke(cli.app, [name, "--help"])
-    assert shown.exit_code == 0
-    assert re.search(rf"Usage: \w+ {name}", shown.output)
-    if name != "models":
-        assert "Example" in shown.output
+    for name in (name for commands in cli.COMMANDS.values() for name in commands):
+        assert re.search(rf"^  {name} +[A-Z]", shown.out, re.MULTILINE)
 
 
 def test_the_version_is_told() -> None:
@@ -173,7 +163,7 @@ async def test_an_answer_goes_to_standard_output_and_progress_does_not(
 ) -> None:
     ended = await terminal.run("ask", "--no-charts", "Is", "it mark-x1?")
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("**All 2 members answered. All 2 agree.")
+    assert ended.out.startswith("**All 2 members answered. Confidence high, 0.85: 2 of 2 agree.**\n")
     assert "**Yes.** The answers to mark-x1 agree." in ended.out
     shown = {re.sub(r"[\d.]+", "0", line) for line in ended.err.splitlines()}
     assert shown <= {"one answered after 0 s", "two answered after 0 s"}, "the latest state, as far as there was time"
@@ -233,8 +223,104 @@ async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> N
     assert all(chart.read_bytes().startswith(PNG) for chart in charts)
 
 
+# --- with options ---------------------------------------------------------------------------------------
+
+
+async def test_what_is_piped_in_and_files_go_with_the_question(terminal: Terminal, provider: ProviderEmulator) -> None:
+    (terminal.folder / "plan.md").write_text("A fence:\n```\nmark-f3\n```\n")
+    words = ("ask", "--no-charts", "--file", "plan.md", "What", "of mark-q1?")
+    ended = await terminal.run(*words, stdin="mark-p2\n")
+    assert ended.code == 0, ended.err
+    asked = provider.requests[0].body["messages"][-1]["content"]
+    assert asked == "What of mark-q1?\n\n```\nmark-p2\n```\n\nplan.md:\n````\nA fence:\n```\nmark-f3\n```\n````"
+
+
+async def test_a_panel_is_put_together_for_one_ask(terminal: Terminal, provider: ProviderEmulator) -> None:
+    words = ("ask", "--no-charts", "--json", "--model", "one:2", "--model", "judge", "--arbiter", "two")
+    options = (
+        "--strategy",
+        "voting",
+        "--param",
+        "lead=2",
+        "--param",
+        "prose=true",
+        "--judging",
+        "rank",
+        "--both-orders",
+    )
+    others = ("--role", "one=Skeptical friend", "--question-type", "yes-no", "--system", "Be brief.")
+    ended = await terminal.run(*words, *options, *others, "Is it so?")
+    run = Run.model_validate_json(ended.out)
+    assert run.ask.setup
+    assert (run.consortium, run.ask.setup.members, run.ask.setup.arbiter) == ("custom", ("one:2", "judge"), "two")
+    assert (run.ask.setup.strategy, run.ask.setup.params) == ("voting", {"lead": 2, "prose": True})
+    assert (run.ask.setup.judging, run.ask.setup.both_orders) == ("rank", True)
+    assert (run.ask.roles, run.ask.question_type, run.ask.system) == (
+        {"one": "Skeptical friend"},
+        "yes-no",
+        "Be brief.",
+    )
+    assert run.ask.where.thread == run.id, "a conversation of its own"
+
+
+async def test_a_conversation_goes_on_where_it_is_told_to(terminal: Terminal, provider: ProviderEmulator) -> None:
+    async def ask(*words: str) -> tuple[Run, str]:
+        provider.requests.clear()
+        ended = await terminal.run("ask", "--no-charts", "--json", *words)
+        assert ended.code == 0, ended.err
+        return Run.model_validate_json(ended.out), json.dumps(provider.requests[0].body)
+
+    first, _ = await ask("--model", "two", "--model", "one", "What of mark-a1?")
+    other, shown = await ask("What of mark-b2?")
+    assert "mark-a1" not in shown
+    second, shown = await ask("--cid", first.id[:6], "And mark-c3?")
+    assert "mark-a1" in shown
+    assert "mark-b2" not in shown
+    assert [member.id for member in second.panel] == ["two", "one"], "the panel that the conversation was with"
+    third, shown = await ask("-c", "And mark-d4?")
+    assert all(mark in shown for mark in ("mark-a1", "mark-c3", "mark-d4"))
+    assert {run.ask.where.thread for run in (first, second, third)} == {first.id}
+    assert other.ask.where.thread == other.id
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("-c", "Why?"), "--continue: nothing has been asked in this terminal yet"),
+        (("--cid", "0123456789ab", "Why?"), "ID 0123456789ab: no such run is on record"),
+    ],
+    ids=["continue", "cid"],
+)
+async def test_a_conversation_that_is_not_there_is_told(terminal: Terminal, args: tuple[str, ...], told: str) -> None:
+    ended = await terminal.run("ask", *args)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"consortium: {told}")
+
+
 async def test_models_are_listed_with_how_they_are(terminal: Terminal) -> None:
     ended = await terminal.run("models")
     assert (ended.code, ended.err) == (0, "")
-    assert "- optimist (simulated): ready (not called lately)" in ended.out
-    assert "- default (in use here): " in ended.out
+    assert re.search(
+        r"^optimist +simulated +optimist +none needed +ready \(not called lately\)$", ended.out, re.MULTILINE
+    )
+    assert re.search(r"^default \(default\) +pragmatist, optimist, .+ judge +default$", ended.out, re.MULTILINE)
+
+
+async def test_a_key_that_is_missing_is_told_of_its_models(terminal: Terminal, provider: ProviderEmulator) -> None:
+    found = json.loads((await terminal.run("models", "--json", HERE_KEY="")).out)
+    assert (found["models"][0]["model"], found["models"][0]["key"]) == ("one", "HERE_KEY missing")
+    assert found["models"][0]["breaker"]["state"] == "closed"
+    assert (found["default"], list(found["consortia"])) == ("default", ["default"])
+
+
+async def test_a_reader_that_leaves_early_is_no_error(terminal: Terminal) -> None:
+    program = f"{sys.executable} -c '{PROGRAM}' strategies | true"
+    process = await asyncio.create_subprocess_shell(
+        program,
+        cwd=terminal.folder,
+        env={**terminal.env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (out, err) == (b"", b"")
