@@ -1,11 +1,11 @@
 """How far each member is trusted: its record in earlier runs, turned into the weight of its vote.
 
-A vote weighs the square of its member's error in bits, log2(1 / (1 - p))², where p is its probability of being right:
-1 at a half, 4 at three quarters, 9 at seven eighths. That is steeper than the odds p / (1 - p) among weak members, who
-share their errors, and flatter among strong ones, where few runs tell .95 from .98. On four sets of recorded answers,
-with and without labels and in panels of three to nine, it beat the odds in 34 of 46 comparisons (differences of -.3 to
-1.3 points). The logarithm of the odds, which theory asks for, turns votes of members below one half
-against themselves.
+A vote weighs the odds p / (1 - p) that its member is right. Where p is known from the member's agreement with the
+others alone, which only hints at it, the weight is the square root of the odds; labelled runs bring it to the odds
+themselves. On recorded answers (four sets, panels of five, trust learnt on one half and measured on the other) the root was never
+below the odds by more than .8 points without labels, and fell more than .3 points under plain majority in 0-5 % of
+panels against 0-10 %; with labels the odds gained up to 2 points over the root. The logarithm of the odds, which theory
+asks for where errors are independent, turns votes of members below one half against themselves.
 """
 
 from __future__ import annotations
@@ -54,22 +54,31 @@ class Record(Value):
         agreement counts for as many labelled runs as s, and no more.
         """
         agreement = (self.agreed + 1) / (self.compared + 2)
-        worth = min(max(self.compared, 2), AGREEMENT_WORTH)
-        return min(MOST, max(LEAST, (self.correct + worth * agreement) / (self.labelled + worth)))
+        share = (self.correct + self._worth * agreement) / (self.labelled + self._worth)
+        return min(MOST, max(LEAST, share))
 
     @property
     def interval(self) -> tuple[float, float]:
         """Where the reliability lies with 95 % (Wilson, Journal of the ASA 22, 1927), by how much is known."""
         p = self.reliability
-        n = self.labelled + min(max(self.compared, 2), AGREEMENT_WORTH) if self.labelled else self.compared + 2
+        n = self.labelled + self._worth if self.labelled else self.compared + 2
         middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
         reach = _Z / (1 + _Z**2 / n) * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2))
         return max(0.0, middle - reach), min(1.0, middle + reach)
 
     @property
     def weight(self) -> float:
-        """The square of its error in bits, log2(1 / (1 - p))²: from .0008 to 32; 1 without any history."""
-        return math.log2(1 - self.reliability) ** 2
+        """The odds of its being right to the power (labelled + s / 2) / (labelled + s), with s as in reliability.
+
+        The square root without labels, near the odds with many; 1 without any history.
+        """
+        odds = self.reliability / (1 - self.reliability)
+        return float(odds ** ((self.labelled + self._worth / 2) / (self.labelled + self._worth)))
+
+    @property
+    def _worth(self) -> int:
+        """As how many labelled runs the agreement counts."""
+        return min(max(self.compared, 2), AGREEMENT_WORTH)
 
 
 class Experience(Value):

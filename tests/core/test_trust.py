@@ -71,15 +71,21 @@ def test_a_panel_without_history_weighs_one_each() -> None:
     assert Experience(records={"a": Record()}).weights(seats("a", "b")) == {"a 0": 1, "b 1": 1}
 
 
-def test_each_halving_of_the_error_adds_a_step_that_is_squared() -> None:
-    records = [Record(correct=correct, labelled=62) for correct in (31, 47, 55, 59)]  # wrong in 1 of 2, 4, 8, 16
-    assert [record.weight for record in records] == pytest.approx([1, 4, 9, 16])
+def test_agreement_alone_weighs_the_root_of_the_odds() -> None:
+    assert Record(agreed=8, compared=8).weight == pytest.approx(3)  # nine to one
+    assert Record(agreed=0, compared=2).weight == pytest.approx(math.sqrt(1 / 3))
+
+
+def test_labels_bring_the_weight_to_the_odds() -> None:
+    weights = [Record(correct=3 * n, labelled=4 * n).weight for n in (1, 10, 100, 10_000)]
+    assert weights == sorted(weights)
+    assert weights[-1] == pytest.approx(3, rel=0.01)
 
 
 def test_strangers_weigh_like_the_median_of_those_who_are_known() -> None:
     known = {"a": Record(correct=8, labelled=10), "b": Record(correct=5, labelled=10), "c": Record(labelled=10)}
     weights = Experience(records=known).weights(seats("a", "b", "c", "new"))
-    assert weights == pytest.approx({"a 0": 4, "b 1": 1, "c 2": math.log2(12 / 11) ** 2, "new 3": 1})
+    assert weights == pytest.approx({"a 0": 3 ** (11 / 12), "b 1": 1, "c 2": 11 ** (-11 / 12), "new 3": 1})
 
 
 def test_seats_of_one_model_share_its_record() -> None:
