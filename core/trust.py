@@ -2,10 +2,10 @@
 
 A vote weighs the odds p / (1 - p) that its member is right. Where p is known from the member's agreement with the
 others alone, which only hints at it, the weight is the square root of the odds; labelled runs bring it to the odds
-themselves. On recorded answers (four sets, panels of five, trust learnt on one half and measured on the other) the root was never
-below the odds by more than .8 points without labels, and fell more than .3 points under plain majority in 0-5 % of
-panels against 0-10 %; with labels the odds gained up to 2 points over the root. The logarithm of the odds, which theory
-asks for where errors are independent, turns votes of members below one half against themselves.
+themselves. On recorded answers (four sets, panels of five, trust learnt on one half and measured on the other) the
+root, without labels, was never more than .8 points below the odds, and fell more than .3 points under plain majority
+in 0-5 % of panels against 0-10 %; with labels the odds gained up to 2 points over the root. The logarithm of the odds,
+which theory asks for where errors are independent, turns votes of members below one half against themselves.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_reliability_is_bounded_and_within_its_interval(record: Record) -> None:
     low, high = record.interval
     assert 0.02 <= record.reliability <= 0.98
     assert 0 <= low <= record.reliability <= high <= 1
-    assert 0 < record.weight < 32
+    assert 1 / 49.01 < record.weight < 49.01
 
 
 def test_the_interval_closes_with_more_runs() -> None:
