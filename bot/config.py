@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bot.settings import Settings
-from core.setup import ConsortiumSpec
 from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
+from core.setup import ConsortiumSpec
 
 DEFAULT_FILE = Path("consortium.toml")
 

@@ -399,7 +399,7 @@ TITLES: dict[ChartKind, str] = {
     "emotions": "How the answers sound",
     "polarity": "How positive and how personal the answers are",
     "radar": "The answers' emotions compared",
-    "drift": "How the panel came together over the rounds",
+    "drift": "The panel, round by round",
 }
 
 
