@@ -94,7 +94,9 @@ def _print_rich(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = RichTable(
+        title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for place, name in enumerate(table.columns):
         slim = all(_width(_cell(row[place])) <= _SLIM for row in table.rows)
         shown.add_column(name, justify="right" if name in table.right else "left", overflow="fold", no_wrap=slim)

@@ -55,20 +55,23 @@ async def _runs(text: str, since: datetime | None, limit: int, as_json: bool) ->
     if as_json:
         print_json(found)
     elif found:
-        columns = ("run", "when (UTC)", "from", "consortium", "state", "sure", "question", "answer")
+        columns = ("run", "when (UTC)", "from", "consortium", "sure", "question", "answer")
         print_table(Table(columns, [_line(row) for row in found], right=frozenset({"sure"})))
     else:
         print("No runs yet." if not text and since is None else "No such runs.")
 
 
 def _line(row: RunSummary) -> tuple[str | None, ...]:
+    """A run in a line; of one that did not come to its end, how it stands in place of how sure its answer is."""
     from bot.tables import short
+    from core.types import RunStatus
 
-    sure = None if row.confidence is None else f"{row.confidence:.2f}"
+    known = None if row.confidence is None else f"{row.confidence:.2f}"
+    sure = known if row.status is RunStatus.DONE else row.status.value
     answer = None if row.answer is None else short(row.answer, 60) + (" (simulated)" if row.simulated else "")
     when = f"{row.created_at:%Y-%m-%d %H:%M}"
     place = row.where.platform.value
-    return (row.id, when, place, row.consortium, row.status.value, sure, short(row.question, 50), answer)
+    return (row.id, when, place, row.consortium, sure, short(row.question, 50), answer)
 
 
 def run_(run_id: RunId, as_json: Json = False) -> None:

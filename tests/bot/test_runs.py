@@ -129,7 +129,7 @@ def test_runs_are_listed_the_newest_first_and_found_by_text_and_age(desk: Desk) 
     keep(desk, make_run("aaa111", "Old?", age=9 * day), make_run("aaa222", "100% sure?", age=day), make_run("bbb333"))
     lines = desk.ok("runs").out.splitlines()
     assert [line.split()[0] for line in lines] == ["run", "bbb333", "aaa222", "aaa111"]
-    assert "slack  default     done   0.50  Is 91 prime?" in lines[1]
+    assert "slack  default     0.50  Is 91 prime?" in lines[1]
     assert "\x1b" not in "".join(lines)
     found = [row["id"] for row in desk.ok("runs", "--json", "--since", "2d").json]
     assert found == ["bbb333", "aaa222"]
