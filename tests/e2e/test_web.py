@@ -136,6 +136,12 @@ async def test_from_the_question_to_the_roles(visitor: Visit) -> None:
     assert seen["skeptic"] == ["thinking", "answered", "disagree"]
     assert seen["nomad"] == ["thinking", "failed"]
     await expect(run.locator(".headline")).to_contain_text("4 of 5 members answered; nomad (simulated)")
+    await expect(run.locator(".sure")).to_contain_text(
+        "Confidence fair, 0.80: 3 of 4 agree; skeptic (simulated) disagrees"
+    )
+    await expect(run.locator(".sure small")).to_have_text("The arbiter's own figure: 0.81")
+    await expect(run.locator(".votes .vote")).to_have_text(["No", "Yes"])
+    await expect(run.locator(".votes li").first).to_contain_text("pragmatist (simulated), optimist (simulated)")
     await expect(run.locator("> .answer > .body strong").first).to_have_text("No.")
     for line in await run.locator(".members .line").all():
         await expect(line).to_contain_text("(simulated)")
@@ -163,6 +169,25 @@ async def test_from_the_question_to_the_roles(visitor: Visit) -> None:
     await expect(await visitor.note(1)).to_contain_text("Precautionary")
     await visitor.send("/consortium roles assign skeptic Rawlsian")
     await expect(await visitor.note(2)).to_contain_text("skeptic (simulated): Rawlsian")
+
+
+async def test_reviews_waves_and_rounds_that_members_leave(visitor: Visit) -> None:
+    await visitor.send("/consortium ask --no-charts --consortium council Should remote work be the default?")
+    reviewed = await visitor.over()
+    await expect(reviewed.locator(".small")).to_contain_text("strategy council")
+    await reviewed.locator("summary").first.click()
+    await expect(reviewed.locator(".members .said").first).to_contain_text("Final answer: No")  # and no ranking
+    await expect(reviewed.locator('[data-id="nomad"]')).to_have_attribute("data-state", "failed")
+
+    await visitor.send("/consortium ask --no-charts --consortium voting What is 17 * 23?")
+    voted = await visitor.over(1)
+    await expect(voted.locator("> .answer > .body strong").first).to_have_text("391")
+    await expect(voted.locator('.members [data-state="unasked"]')).not_to_have_count(0)
+
+    await visitor.send("/consortium ask --no-charts --consortium elimination Should trams be free?")
+    left = await visitor.over(2)
+    await expect(left.locator('.members [data-state="left"]')).to_have_count(1)
+    await expect(left.locator('[data-state="left"] .meta')).to_contain_text("left after round 1")
 
 
 async def test_members_and_synthesis_show_as_they_come(visitor: Visit) -> None:

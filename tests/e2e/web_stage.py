@@ -64,10 +64,13 @@ def catalog(provider: ProviderEmulator, **extra: Any) -> Catalog:
         "wide": (("wide", "ada"), "wide"),
         "dead": (("gone", "lost"), "judge"),
     }
-    consortia = {
+    consortia: dict[str, Json] = {
         name: {"members": members, "arbiter": arbiter, "max_iterations": 1, "quorum": 1.0}
         for name, (members, arbiter) in panels.items()
     }
+    for strategy, params in (("council", {}), ("voting", {"lead": 3}), ("elimination", {})):
+        consortia[strategy] = {**consortia["default"], "strategy": strategy, "params": params, "max_iterations": 2}
+    consortia["elimination"]["min_iterations"] = 2
     return Catalog.model_validate(
         {
             "providers": {"emulated": {"base_url": provider.base_url, "api_key_env": KEY_VARIABLE}},

@@ -100,7 +100,7 @@ function drawVotes(list, votes) {
   list.setAttribute("aria-label", votes.basis === "meaning" ? "Groups of like answers" : "Votes");
   for (const camp of votes.camps) {
     const item = clone("camp");
-    put($(".said", item), { html: camp.html });
+    put($(".vote", item), { html: camp.html });
     $(".bar", item).style.setProperty("--share", camp.share);
     for (const member of camp.members) {
       const seat = document.createElement("span");
