@@ -17,6 +17,9 @@ from core.table import Silence, Table
 from core.types import Ballot, Member, Response, Verdict
 from core.voting import by_meaning, can_change
 
+LEAST_VOTES = 2
+"""One vote, among abstentions or alone, is no majority of anything."""
+
 
 class ByVote(Strategy):
     """Base of the strategies that end in a vote."""
@@ -38,8 +41,7 @@ class ByVote(Strategy):
         ballot = self.count(table, answers) or await self._by_meaning(table, answers)
         if ballot is None:
             return await table.judge(answers)
-        # One vote among abstentions is no majority of anything.
-        clear = ballot.share > self.majority and ballot.votes > 1
+        clear = ballot.share > self.majority and ballot.votes >= LEAST_VOTES
         if clear or not self.arbiter:
             return table.decide_by_vote(ballot, answers)
         table.note("No answer won the vote clearly, so it went to the arbiter.")
@@ -104,11 +106,12 @@ class Voting(ByVote):
         order = list(table.panel)
         table.rng("waves").shuffle(order)
         order.sort(key=lambda member: -table.weights[member.id])
-        yield order[: self.lead]
-        for start in range(self.lead, len(order), self.wave):
+        first = max(self.lead, LEAST_VOTES)
+        yield order[:first]
+        for start in range(first, len(order), self.wave):
             yield order[start : start + self.wave]
 
     def _decided(self, ballot: Ballot | None, waiting: Sequence[Member], table: Table) -> bool:
-        if ballot is None or not self.lead:
+        if ballot is None or not self.lead or ballot.votes < LEAST_VOTES:
             return False
         return ballot.lead >= self.lead or not can_change(ballot, [table.weights[m.id] for m in waiting])
