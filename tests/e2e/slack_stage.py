@@ -63,6 +63,7 @@ def catalog(provider: ProviderEmulator | None = None, **extra: Any) -> Catalog:
     names = ("pragmatist", "optimist", "skeptic")
     models: dict[str, Any] = {name: {"provider": "simulated", "name": name} for name in (*names, "arbiter")}
     consortia: dict[str, Any] = {"default": {"members": names, "arbiter": "arbiter", "max_iterations": 1}}
+    consortia["council"] = {**consortia["default"], "strategy": "council"}
     providers: dict[str, Any] = {}
     if provider is not None:
         providers["emulated"] = {"base_url": provider.base_url, "api_key_env": KEY_VARIABLE}

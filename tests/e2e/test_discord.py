@@ -60,6 +60,19 @@ async def test_progress_is_shown_while_members_think(emu: DiscordEmulator, tmp_p
         await stage.settled(thread.id)
 
 
+async def test_progress_tells_of_reviews(emu: DiscordEmulator, tmp_path: Path) -> None:
+    panel = {"members": ["pragmatist", "optimist", "skeptic"], "arbiter": "arbiter", "strategy": "council"}
+    async with on_stage(emu, tmp_path, simulated(consortia={"default": panel}), pace=0.3) as stage:
+        await stage.ask(QUESTION)
+        await emu.wait_for(lambda: emu.threads and stage.progress(emu.threads[0].id), 20)
+        [progress] = stage.progress(emu.threads[0].id)
+        said = "**3 members rank each other's answers**"
+        await emu.wait_for(lambda: any(said in text for text in [progress.content, *progress.revisions]), 20)
+        [answer] = await stage.settled(emu.threads[0].id)
+        assert "2 of 3 agree; skeptic (simulated) disagrees" in answer.content
+        assert "strategy council" in answer.content
+
+
 async def test_words_in_the_thread_continue_the_run(stage: Stage) -> None:
     emu = stage.emu
     thread = await stage.answered(QUESTION)

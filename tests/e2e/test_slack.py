@@ -84,6 +84,15 @@ async def test_an_ask_becomes_a_thread_with_answer_and_charts(either: Stage) -> 
     assert all(call.args["unfurl_links"] is False and call.args["unfurl_media"] is False for call in posts)
 
 
+async def test_a_council_says_how_it_came_to_its_answer(stage: Stage) -> None:
+    root = await stage.ask(QUESTION, options="--no-charts --consortium council")
+    answer = shown(await stage.answer(root.ts))
+    assert "2 of 3 agree; skeptic (simulated) disagrees" in answer
+    assert "strategy council" in answer
+    assert "2 rounds" in answer
+    await stage.idle()
+
+
 async def test_a_message_in_the_thread_goes_on_from_it(either: Stage) -> None:
     slack = either.slack
     root = await either.ask(QUESTION)

@@ -11,8 +11,9 @@ In a test::
 In a process of its own: ``python -m tests.emulators.provider --port 8099 --latency 0.3``; it then serves any
 model name, keeps no requests, and takes the same settings as JSON over ``POST /_ctl``.
 
-A model with no fixed text answers by itself: shown candidates it returns a verdict on them, else it repeats the
-markers (``mark-…``) of everything it was shown, so that a word that strayed from another conversation comes out.
+A model with no fixed text answers by itself: shown candidates it ranks them, or as an arbiter returns a verdict with
+the fields that are asked for; else it repeats the markers (``mark-…``) of everything it was shown, so that a word that
+strayed from another conversation comes out.
 """
 
 from __future__ import annotations
@@ -311,17 +312,21 @@ class ProviderEmulator:
         shown = "\n".join(message["content"] for message in body["messages"])
         marks = " ".join(sorted(set(_MARK.findall(shown))))
         letters = _CANDIDATE.findall(body["messages"][-1]["content"])
+        if letters and not shown.startswith(_JUDGE):
+            return f"They are much alike.\nRanking: {' > '.join(letters)}"
         if not letters:
             seen = marks or "the question"
             return f"{body['model']} has read {seen} and thinks so. It has its reasons.\n\nFinal answer: yes"
-        return json.dumps(
-            {
-                "synthesis": f"**Yes.** The answers to {marks or 'the question'} agree.",
-                "confidence": behaviour.next_confidence(),
-                "members": [{"letter": letter, "stance": "agree", "point": "It thinks so."} for letter in letters],
-                "refine": [],
-            }
-        )
+        stances = [{"letter": letter, "stance": "agree", "point": "It thinks so."} for letter in letters]
+        verdict = {
+            "pick": letters[0],
+            "ranking": stances,
+            "synthesis": f"**Yes.** The answers to {marks or 'the question'} agree.",
+            "confidence": behaviour.next_confidence(),
+            "members": stances,
+            "refine": [],
+        }
+        return json.dumps({key: value for key, value in verdict.items() if f'"{key}":' in shown})
 
     async def _whole(
         self, request: web.BaseRequest, body: JSON, behaviour: Behaviour, text: str, fault: Fault | None
@@ -431,6 +436,7 @@ class ProviderEmulator:
 
 
 _MARK = re.compile(r"\bmark-[0-9A-Za-z]+")
+_JUDGE = "You are the arbiter"
 _CANDIDATE = re.compile(r"^<<CANDIDATE ([A-Z]) \w+>>$", re.MULTILINE)
 _FINISH = {"truncated": "length", "filtered": "content_filter"}
 _DROPPED = web.RequestKey("dropped", bool)

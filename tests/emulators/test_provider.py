@@ -12,6 +12,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from core.judging import instructions
+from core.setup import Judging
 from tests.emulators.provider import Fault, ProviderEmulator, status
 
 GOOD: dict[str, Any] = {"model": "m1", "messages": [{"role": "user", "content": "Is it so? mark-z9"}]}
@@ -182,12 +184,21 @@ async def test_stream(provider: ProviderEmulator, client: httpx.AsyncClient) -> 
 async def test_arbiter(provider: ProviderEmulator, client: httpx.AsyncClient) -> None:
     provider.model("m1", confidence=(60, 90))
     case = "mark-q1\n<<CANDIDATE A 9f>>\nx mark-c1\n<<END A 9f>>\n<<CANDIDATE B 9f>>\ny\n<<END B 9f>>"
-    body = {**GOOD, "messages": [{"role": "user", "content": case}]}
+    system = {"role": "system", "content": instructions("synthesis")}
+    body = {**GOOD, "messages": [system, {"role": "user", "content": case}]}
     replies = [(await client.post("/chat/completions", json=body)).json() for _ in range(3)]
     verdicts = [json.loads(reply["choices"][0]["message"]["content"]) for reply in replies]
     assert [verdict["confidence"] for verdict in verdicts] == [60, 90, 90]
     assert [member["letter"] for member in verdicts[0]["members"]] == ["A", "B"]
     assert "mark-c1 mark-q1" in verdicts[0]["synthesis"]
+    asked_for: tuple[tuple[Judging, str], ...] = (("rank", "ranking"), ("pick-one", "pick"))
+    for method, first in asked_for:
+        body["messages"] = [{"role": "system", "content": instructions(method)}, {"role": "user", "content": case}]
+        text = (await client.post("/chat/completions", json=body)).json()["choices"][0]["message"]["content"]
+        assert next(iter(json.loads(text))) == first
+    body["messages"] = [{"role": "user", "content": case}]
+    text = (await client.post("/chat/completions", json=body)).json()["choices"][0]["message"]["content"]
+    assert text.endswith("Ranking: A > B")
     provider.model("m1", reply="rubbish")
     text = (await client.post("/chat/completions", json=body)).json()["choices"][0]["message"]["content"]
     with pytest.raises(ValueError, match="Expecting value"):
