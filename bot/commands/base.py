@@ -135,13 +135,30 @@ def read_roles(entries: Iterable[str]) -> dict[str, str]:
     return dict(read_pairs("--role", entries, 'qwen="Fact Checker"'))
 
 
+WAITING_IS_SAID = 3.0
+"""Seconds of waiting for standard input after which that is said."""
+
+_WAITING = "consortium: waiting for standard input to end; to go without it, add < /dev/null"
+
+
 def piped() -> str:
-    """What comes in by standard input, nothing on a terminal. Raises BadInput for what is no text."""
+    """What comes in by standard input, nothing on a terminal. Raises BadInput for what is no text.
+
+    A pipe that somebody holds open without writing looks like one that is still to be written, so it is waited for;
+    after a while that is said.
+    """
     import sys
+    import threading
 
     if sys.stdin is None or sys.stdin.isatty():
         return ""
-    return as_text(sys.stdin.buffer.read(), "standard input")
+    hint = threading.Timer(WAITING_IS_SAID, print, [_WAITING], {"file": sys.stderr})
+    hint.daemon = True
+    hint.start()
+    try:
+        return as_text(sys.stdin.buffer.read(), "standard input")
+    finally:
+        hint.cancel()
 
 
 def as_text(data: bytes, where: str) -> str:
