@@ -231,7 +231,9 @@ def without_self_references(text: str, names: Iterable[str]) -> str:
     text = re.sub(rf"\b{_SELF} (?:{who})\b[^.,;:\n]*[.,;:]?\s*", "", text, flags=re.IGNORECASE)
     named = "|".join(filter(None, (own, _FAMILIES)))
     text = re.sub(rf"\A\s*[*_\[]*(?:{named})[*_\]]*:[*_]*\s+", "", text, flags=re.IGNORECASE)
-    return re.sub(rf"\n\s*(?:\u2014|\u2013|--?)\s*(?:{named})\W*\Z", "", text, flags=re.IGNORECASE)
+    # From where the space before it begins, and never back: an answer may be thousands of empty lines.
+    signed = rf"(?<!\s)(?=[^\S\n]*+\n)\s++(?:\u2014|\u2013|--?)\s*+(?:{named})\W*\Z"
+    return re.sub(signed, "", text, flags=re.IGNORECASE)
 
 
 # --- what is read ---------------------------------------------------------------------------------------

@@ -21,9 +21,12 @@ _PREFACE = 200
 """Characters that a reply may begin with before what it was asked for."""
 
 _START = re.compile(
-    r'\A\s*(?:[^\n{}"<`]{0,80}\n\s*)?(?:```\w*\s*)?(?:(?P<json>\{)(?=\s*")|(?P<tag><synthesis>))', re.IGNORECASE
+    r'\A\s*+(?:[^\n{}"<`]{0,80}\n\s*+)?(?:```\w*+\s*+)?(?:(?P<json>\{)(?=\s*+")|(?P<tag><synthesis>))', re.IGNORECASE
 )
-"""The start of a reply that comes to the point: at most one short line and a fence before its JSON or its tag."""
+"""The start of a reply that comes to the point: at most one short line and a fence before its JSON or its tag.
+
+Space is never given back (``*+``): models that are held to JSON may write thousands of empty lines.
+"""
 
 
 class Unreadable(ValueError):
@@ -104,10 +107,17 @@ def _from_tags(text: str, first: str) -> dict[str, Any] | None:
     begins = _START.match(text) is not None
     tags: dict[str, Any] = {}
     for name in dict.fromkeys((first, "synthesis", "confidence")):
-        found = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL | re.IGNORECASE)
+        found = _tagged(text, name)
         if found:
             tags[name] = _whole(found[0 if begins else -1].strip())
     return tags if first in tags else None
+
+
+def _tagged(text: str, name: str) -> list[str]:
+    """What stands in each pair of tags. Split, since a search for pairs starts anew at every tag that is not closed."""
+    *closed, _ = re.split(rf"</{name}>", text, flags=re.IGNORECASE)
+    parts = (re.split(rf"<{name}>", part, maxsplit=1, flags=re.IGNORECASE) for part in closed)
+    return [inside for _, *rest in parts for inside in rest]
 
 
 def read_confidence(value: Any) -> float | None:
@@ -150,7 +160,8 @@ def _from_number(figure: float, said: Any, *, whole: bool) -> float:
     if not whole and 1 < figure < 10:
         raise _nonsense(said)
     if whole or figure > 1:
-        return _share(figure / 100 if figure <= 100 else -1, said)
+        # Compared before it is divided: a whole number may be too large for a division.
+        return _share(figure / 100 if 0 <= figure <= 100 else -1, said)
     return _share(figure, said)
 
 
@@ -200,9 +211,10 @@ class FieldStream:
     def _open(self) -> None:
         """Go on to where the field begins, as far as the buffer reaches."""
         if self._keys is None:
+            self._buffer = self._buffer.lstrip()
             begin = _START.match(self._buffer)
             if begin is None:
-                self._done = len(self._buffer.lstrip()) > _PREFACE
+                self._done = len(self._buffer) > _PREFACE
                 return
             if begin["tag"]:
                 self._closing, self._buffer = "</synthesis>", self._buffer[begin.end() :]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any, get_args
 
 import jsonschema  # type: ignore[import-untyped]
@@ -317,6 +318,13 @@ def test_candidates_of_the_question_are_no_letters_of_ours() -> None:
 )
 def test_self_references(text: str, left: str) -> None:
     assert without_self_references(text, ["llama", "llama 3", "judge 7"]) == left
+
+
+def test_thousands_of_empty_lines_are_looked_through_at_once() -> None:
+    text = "So it is." + " \n" * 20_000 + "Yes."
+    begun = time.process_time()
+    assert without_self_references(text, ["llama"]) == text
+    assert time.process_time() - begun < 1
 
 
 def test_names_come_back_where_letters_were_written() -> None:

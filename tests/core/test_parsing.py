@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -302,3 +303,24 @@ def test_any_reply_is_survived(reply: str) -> None:
         read_confidence(reply)
     except Unreadable:
         pass
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["\n" * 8_000, " \n" * 4_000, "Here it is:" + "\n" * 8_000, "{" + "\n" * 8_000, "<synthesis>" * 6_000],
+    ids=["empty lines", "lines of a space", "a line before", "a brace before", "tags that nobody closes"],
+)
+def test_a_reply_that_never_comes_to_the_point_costs_no_time(reply: str) -> None:
+    begun, stream = time.process_time(), FieldStream()
+    for start in range(0, len(reply), 4):
+        stream.feed(reply[start : start + 4])
+    with pytest.raises(Unreadable):
+        read_verdict(reply)
+    assert time.process_time() - begun < 1
+
+
+def test_a_verdict_after_thousands_of_empty_lines_is_read_and_streamed() -> None:
+    stream = FieldStream()
+    reply = "\n" * 3_000 + JSON
+    assert "".join(map(stream.feed, reply)) == WHOLE["synthesis"]
+    assert read_verdict(reply) == WHOLE
