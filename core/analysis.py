@@ -69,7 +69,8 @@ class Analyser:
         prose = _LINK.sub(" ", _CODE.sub(" ", text))
         # VADER adds up what it finds and saturates on long texts, hence sentence by sentence.
         # A line without letters counts only when it is an emoticon or emoji that VADER knows.
-        scored = [(part, float(self._vader.polarity_scores(part)["compound"])) for part in _sentences(prose)]
+        parts = _sentences(self._emoji_apart(prose))
+        scored = [(part, float(self._vader.polarity_scores(part)["compound"])) for part in parts]
         compounds = [compound for part, compound in scored if compound or any(map(str.isalpha, part))]
         blob = self._textblob(prose).sentiment
         return MemberMood(
@@ -81,6 +82,10 @@ class Analyser:
             ),
             emotions=emotions.profile(prose),
         )
+
+    def _emoji_apart(self, text: str) -> str:
+        """The text with a space on either side of what VADER reads as words of their own, so that they count as such."""
+        return "".join(f" {char} " if char in self._vader.emojis else char for char in text)
 
 
 def group(texts: Sequence[str], embedder: Embedder, *, method: Method = "dbscan", eps: float | None = None) -> Grouping:

@@ -1,4 +1,5 @@
 import math
+import time
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -123,6 +124,13 @@ def test_vader_is_averaged_over_sentences(analyser: Tools) -> None:
     assert often.sentiment.vader == once.sentiment.vader
     mixed = analyser.analyse(answers("This is nice. This is a table.")).moods[0]
     assert mixed.sentiment.vader == pytest.approx(once.sentiment.vader / 2, abs=1e-4)
+
+
+def test_a_text_of_emoji_alone_takes_no_longer_than_prose(analyser: Tools) -> None:
+    begun = time.process_time()
+    analysis = analyser.analyse(answers("\N{GRINNING FACE}" * LONGEST))
+    assert time.process_time() - begun < 5  # it took minutes when it counted as a single word
+    assert analysis.moods[0].sentiment.vader > 0.5
 
 
 def test_code_and_links_have_no_feelings(analyser: Tools) -> None:
