@@ -84,7 +84,7 @@ class Analyser:
         )
 
     def _emoji_apart(self, text: str) -> str:
-        """The text with a space on either side of what VADER reads as words of their own, so that they count as such."""
+        """The text with space around each sign that VADER reads as words of its own, so that it counts as such."""
         return "".join(f" {char} " if char in self._vader.emojis else char for char in text)
 
 

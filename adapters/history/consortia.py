@@ -46,16 +46,16 @@ class SqlConsortia:
         if not await self._exists(name):
             return False
         statements = [(self._access.do.drop_consortium, {"key_": name.casefold()})]
-        default = await self.default()
-        if default is not None and default.casefold() == name.casefold():
-            statements.append((self._access.do.drop_setting, {"key_": _DEFAULT}))
+        default = await self._access.setting(_DEFAULT)
+        if default is not None and _name(default).casefold() == name.casefold():
+            statements.append((self._access.do.drop_setting_if, {"key_": _DEFAULT, "value_": default}))
         await self._access.writer.write(name, *statements)
         return True
 
     async def default(self) -> str | None:
         """The name that was set, which need not be that of a saved one; None: nobody has set one."""
         value = await self._access.setting(_DEFAULT)
-        return None if value is None else str(json.loads(value))
+        return None if value is None else _name(value)
 
     async def set_default(self, name: str | None) -> None:
         """Set it, or take it back."""
@@ -64,6 +64,10 @@ class SqlConsortia:
     async def _exists(self, name: str) -> bool:
         query = select(consortia.c.key).where(consortia.c.key == name.casefold())
         return bool(await self._access.database.rows(query))
+
+
+def _name(value: str) -> str:
+    return str(json.loads(value))
 
 
 def _key(row: RowMapping) -> str:

@@ -21,7 +21,7 @@ from core.errors import NotFound
 from core.normal import same
 from core.ports import Sample, Standing
 from core.trust import Experience, Record
-from core.types import Verdict, VerdictSource
+from core.types import Stance, Verdict, VerdictSource
 
 _CALIBRATION = "calibration"
 _FRESH = 10.0
@@ -74,7 +74,8 @@ class SqlLessons:
     async def samples(self, consortium: str | None = None) -> list[Sample]:
         """All labelled runs that have an agreement, oldest first.
 
-        Left out is a run that has only a right answer as its label and did not state a final answer itself.
+        Left out is a run that has only a right answer as its label and of whose own answer it cannot be told which
+        final answer it is.
         """
         query = (
             select(runs.c.id, runs.c.consortium, labels.c.answer, labels.c.good, rounds.c.verdict)
@@ -183,11 +184,13 @@ def _decision(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _given(verdict: Verdict) -> str | None:
-    """The final answer that went out: the winner's, or that of the camp which the arbiter sided with."""
+    """The final answer that went out in its normal form: the winner's, the one that the text states, or that of the
+    one camp whose members the arbiter agrees with. None: it cannot be told."""
     camps = verdict.ballot.camps if verdict.ballot and verdict.ballot.basis == "final answers" else ()
     if camps and verdict.source is VerdictSource.VOTE:
         return camps[0].normal
-    said = final_answer(verdict.synthesis)
-    if not camps:
-        return said.normal if said else None
-    return next((camp for camp in camps if said and same(camp.normal, said.normal)), camps[0]).normal
+    if said := final_answer(verdict.synthesis):
+        return next((camp.normal for camp in camps if same(camp.normal, said.normal)), said.normal)
+    agree = {position.member.id for position in verdict.positions if position.stance is Stance.AGREES}
+    backed = [camp.normal for camp in camps if not agree.isdisjoint(member.id for member in camp.members)]
+    return backed[0] if len(backed) == 1 else None

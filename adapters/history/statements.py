@@ -20,7 +20,8 @@ _CHANGES_WITH_A_RUN = (
 class Statements:
     """All statements that write. They take rows as :mod:`adapters.history.rows` makes them.
 
-    Names with a line at their end are not columns: ``id_`` is a run's, ``key_`` that of a row to drop.
+    Names with a line at their end are not columns: ``id_`` is a run's, ``key_`` that of a row to drop, ``value_`` what
+    must stand there still (somebody may have set it anew since it was read).
     """
 
     open_run: Executable
@@ -41,6 +42,7 @@ class Statements:
     drop_consortium: Executable
     put_setting: Executable
     drop_setting: Executable
+    drop_setting_if: Executable
 
     @classmethod
     def of(cls, backend: str) -> Statements:
@@ -81,6 +83,9 @@ class Statements:
             drop_consortium=delete(consortia).where(consortia.c.key == bindparam("key_")),
             put_setting=replace(settings),
             drop_setting=delete(settings).where(settings.c.key == bindparam("key_")),
+            drop_setting_if=delete(settings).where(
+                settings.c.key == bindparam("key_"), settings.c.value == bindparam("value_")
+            ),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal
@@ -136,8 +136,12 @@ def voted(
     basis: Literal["final answers", "meaning"] = "final answers",
     source: VerdictSource = VerdictSource.VOTE,
     synthesis: str = "**It is so.**",
+    agree: Collection[str] = (),
 ) -> Round:
-    """A round in which members of :data:`SEATS` gave these answers by their ids; the first answer wins."""
+    """A round in which members of :data:`SEATS` gave these answers by their ids; the first answer wins.
+
+    ``agree`` are those with whom an arbiter agrees, by their ids.
+    """
     by_answer = {answer: tuple(m for m in SEATS if answers.get(m.id) == answer) for answer in answers.values()}
     camps = tuple(Camp(answer=a, normal=a.lower(), members=m, weight=len(m)) for a, m in by_answer.items())
     verdict = Verdict(
@@ -147,5 +151,10 @@ def voted(
         confidence=0.7,
         agreement=Agreement(agree=len(camps[0].members), total=len(answers)),
         ballot=Ballot(basis=basis, camps=camps, abstained=tuple(m for m in SEATS if m.id not in answers)),
+        positions=tuple(
+            Position(member=m, stance=Stance.AGREES if m.id in agree else Stance.DISAGREES)
+            for m in SEATS
+            if m.id in answers and agree
+        ),
     )
     return Round(number=number, outcomes=(), verdict=verdict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from adapters.history import SqlHistory
@@ -81,3 +82,14 @@ async def test_processes_see_each_others_consortia(url: str) -> None:
         assert await two.consortia.default() == "Jury"
         await two.consortia.remove("Jury")
         assert (await one.consortia.get("Jury"), await one.consortia.default()) == (None, None)
+
+
+async def test_a_default_that_is_set_while_the_former_one_goes_stays(url: str) -> None:
+    async with SqlHistory(url) as one, SqlHistory(url) as two:
+        for name in ("Jury", "Panel"):
+            await one.consortia.save(name, SMALL)
+        for _ in range(20):
+            await one.consortia.save("Jury", SMALL)
+            await one.consortia.set_default("Jury")
+            await asyncio.gather(two.consortia.remove("Jury"), one.consortia.set_default("Panel"))
+            assert await one.consortia.default() == "Panel"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -128,6 +128,27 @@ async def test_what_the_arbiter_sided_with_is_the_answer(history: SqlHistory) ->
     assert _correct(await records(history.lessons)) == {"gemma": (0, 0), "llama": (0, 0), "qwen": (1, 1)}
     await history.lessons.label(run_id, answer="Paris")
     assert [sample.right for sample in await history.lessons.samples()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "agree", "right", "graded"),
+    [
+        ("It is Paris.", ("qwen",), [True], {"gemma": (0, 0), "llama": (0, 0), "qwen": (1, 1)}),
+        ("It is Rome.", ("gemma", "llama"), [False], {"gemma": (1, 1), "llama": (1, 1), "qwen": (0, 0)}),
+        ("Both, in a way.", ("gemma", "qwen"), [], {"gemma": (0, 0), "llama": (0, 0), "qwen": (0, 0)}),
+        ("None of them.", (), [], {"gemma": (0, 0), "llama": (0, 0), "qwen": (0, 0)}),
+        ("Final answer: Oslo", ("gemma",), [False], {"gemma": (0, 0), "llama": (0, 0), "qwen": (0, 0)}),
+    ],
+    ids=["with one", "with two", "with two camps", "with nobody", "an answer of its own"],
+)
+async def test_an_arbiters_answer_is_never_taken_for_that_of_the_most(
+    history: SqlHistory, synthesis: str, agree: Sequence[str], right: list[bool], graded: dict[str, tuple[int, int]]
+) -> None:
+    run_id = await ran(history, voted(SPLIT, source=VerdictSource.ARBITER, synthesis=synthesis, agree=agree))
+    await history.lessons.label(run_id, answer="Paris")
+    assert [sample.right for sample in await history.lessons.samples()] == right
+    await history.lessons.label(run_id, good=True)
+    assert _correct(await records(history.lessons)) == graded
 
 
 async def test_samples_are_the_labelled_runs_with_an_agreement(history: SqlHistory) -> None:
