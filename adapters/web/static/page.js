@@ -97,6 +97,7 @@ function drawSure(box, sure) {
 /** Who voted for what. Drawn once: votes stand when the answer does. */
 function drawVotes(list, votes) {
   if (!votes || list.childElementCount) return;
+  list.dataset.basis = votes.basis;
   list.setAttribute("aria-label", votes.basis === "meaning" ? "Groups of like answers" : "Votes");
   for (const camp of votes.camps) {
     const item = clone("camp");
