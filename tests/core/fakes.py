@@ -278,7 +278,7 @@ def ranking(key: Callable[[str], Any], synthesis: str = "Yes.", stances: str = "
     return reply
 
 
-def make_engine(
+def make_tools(
     catalog: Catalog,
     models: Models,
     *,
@@ -286,13 +286,18 @@ def make_engine(
     analyst: FakeAnalyst | None = None,
     policy: RetryPolicy | None = None,
     nonce: Callable[[], str] = lambda: "f00d",
-) -> Engine:
+) -> Tools:
     clock = SystemClock()
     caller = Caller(breakers or FakeBreakers(), clock, random.Random(1), policy)
     timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
     analyst = analyst or FakeAnalyst()
     arbiter = Arbiter(caller, models, timeouts, analyst, nonce)
-    return Engine(Tools(catalog, models, caller, arbiter, analyst, clock, nonce), now)
+    return Tools(catalog, models, caller, arbiter, analyst, clock, nonce)
+
+
+def make_engine(catalog: Catalog, models: Models, **parts: Any) -> Engine:
+    """An engine; takes what :func:`make_tools` takes."""
+    return Engine(make_tools(catalog, models, **parts), now)
 
 
 class Ran:

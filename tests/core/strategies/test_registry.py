@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from core import strategies
 from core.errors import BadInput
-from core.strategies import BUILT_IN, create, describe, known, problems
+from core.strategies import BUILT_IN, create, describe, known, problems, voting
 from tests.core.fakes import Step, run_engine, virtual_time
 from tests.core.strategies.panels import DOWN, names, panel_of, saying
 
@@ -157,7 +156,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
 def test_a_package_brings_a_strategy_and_a_broken_one_is_left_out(installed: list[str]) -> None:
     assert list(known())[7:] == ["second-thoughts"]
     assert sorted(installed) == sorted(["unfinished", "nameless", "odd", "object", "missing", "absent", "function"])
-    assert known()["voting"] is strategies.Voting, "none takes the place of a built-in one"
+    assert known()["voting"] is voting.Voting, "none takes the place of a built-in one"
     brought = describe()[-1]
     assert (brought.name, brought.parameters[0].kind) == ("second-thoughts", "integer, 1 to 5")
     assert "did you mean times?" in problems("second-thoughts", {"time": 1})[0]
