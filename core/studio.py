@@ -225,6 +225,12 @@ class _Pool(ProcessPoolExecutor):
         with _program_left_out():
             super()._spawn_process()  # type: ignore[misc] # the stubs leave it out
 
+    def give_up(self) -> None:
+        """End at once, workers too: without a thread of its own, a pool has nobody to tell them."""
+        for worker in list((self._processes or {}).values()):
+            worker.terminate()
+        self.shutdown(wait=False)
+
 
 @contextlib.contextmanager
 def _program_left_out() -> Iterator[None]:
@@ -260,7 +266,7 @@ def _start(workers: int, embeddings: EmbeddingSpec | None) -> ProcessPoolExecuto
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
-    pool: ProcessPoolExecutor | None = None
+    pool: _Pool | None = None
     try:
         if forks:
             context.set_forkserver_preload(["core.workshop"])
@@ -268,9 +274,9 @@ def _start(workers: int, embeddings: EmbeddingSpec | None) -> ProcessPoolExecuto
         # The pool starts a worker for a call that finds none free: these calls overlap.
         for future in [pool.submit(time.sleep, 0.05) for _ in range(workers)]:
             future.result()
-    except (BrokenProcessPool, OSError, EOFError) as error:
+    except (RuntimeError, OSError, EOFError) as error:  # a broken pool is a RuntimeError, and so is want of a thread
         if pool:
-            pool.shutdown(wait=False)
+            pool.give_up()
         raise Unavailable("The processes that analyse answers could not be started.") from error
     return pool
 

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -433,6 +434,20 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+async def test_a_studio_that_had_no_thread_for_its_pool_recovers() -> None:
+    before = {process.pid for process in workers()}
+    await asyncio.to_thread(int)  # one thread is there already
+    async with Studio(workers=1) as studio:
+        former = threading.stack_size(2**46)  # no system has room for it
+        try:
+            with pytest.raises(Unavailable, match="could not be started"):
+                await studio.study(responses(1), charts=False)
+        finally:
+            threading.stack_size(former)
+        wait_until_gone([process for process in workers() if process.pid not in before])
+        assert (await studio.study(responses(1), charts=False)).vectors is not None
+
+
 def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "owner.py"
     script.write_text(OWNER)
