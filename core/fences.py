@@ -16,14 +16,16 @@ _TWO_IN_ONE = "«《⟪≪»》⟫≫"
 _UNSEEN = r"\s\u00ad\u034f\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
 
 _MARK_LIKE = re.compile(
-    rf"(?P<open>(?:&lt;|[{_LESS}])(?:&lt;|[{_LESS}{_UNSEEN}]){{0,40}})"
-    rf"(?P<inside>[^{_LESS}{_MORE}&]{{2,160}}?)"
-    rf"(?P<close>(?:&gt;|[{_MORE}])(?:[{_UNSEEN}]{{0,40}}(?:&gt;|[{_MORE}]))*)"
+    rf"(?P<open>(?:&lt;|[{_LESS}])(?:[{_UNSEEN}]*+(?:&lt;|[{_LESS}])){{0,40}}[{_UNSEEN}]*+)"
+    rf"(?P<inside>(?:[^{_LESS}{_MORE}{_UNSEEN}&][{_UNSEEN}]*+){{2,160}}?)"
+    rf"(?P<close>(?:&gt;|[{_MORE}])(?:[{_UNSEEN}]*+(?:&gt;|[{_MORE}]))*)"
 )
+"""Only what is seen is counted, for a mark may be stretched with what is not."""
+
 _OURS = re.compile(
     r"[\s_:#*/-]*(?:end|candidate|question|earlier|answer)(?:[\s_:#.,/|-]+\w+){1,6}[\s_:#*./!-]*", re.IGNORECASE
 )
-_ALIKE = str.maketrans("АВСЕНІЈКМОРЅТХаеорсіѕԁΑΒΕΗΙΚΜΝΟΡΤΧοαı", "ABCEHIJKMOPSTXaeopcisdABEHIKMNOPTXoai")
+_ALIKE = str.maketrans("АВСЕНІЈКМОРЅТХаеорсіѕԁΑΒΕΗΙΚΜΝΟΡΤΧοαı\u115f\u1160", "ABCEHIJKMOPSTXaeopcisdABEHIKMNOPTXoai  ")
 _TAG = re.compile(r"<(\s*/?\s*(?:synthesis|ranking|pick|confidence)\s*)>", re.IGNORECASE)
 
 GONE = "[mark removed]"
