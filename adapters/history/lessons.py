@@ -66,9 +66,12 @@ class SqlLessons:
         if answer is not None or good is not None:
             row = {"run_id": run_id, "answer": answer, "good": good, "labelled_at": self._access.clock()}
             label = (do.put_label, row)
-        grades = {member: _grade(vote, given, answer, good) for member, vote in cast.items()}
-        graded = ({"id_": run_id, "member_": member, "correct": correct} for member, correct in grades.items())
-        await self._access.writer.write(run_id, label, *((do.grade_vote, row) for row in graded))
+        # A vote may be another by now: a grade goes to the answer that it was given for.
+        grades = (
+            {"id_": run_id, "member_": member, "answer_": vote, "correct": _grade(vote, given, answer, good)}
+            for member, vote in cast.items()
+        )
+        await self._access.writer.write(run_id, label, *((do.grade_vote, row) for row in grades))
         await self._forget()
 
     async def samples(self, consortium: str | None = None) -> list[Sample]:

@@ -77,7 +77,9 @@ class Statements:
             put_label=replace(labels),
             drop_label=delete(labels).where(labels.c.run_id == id_),
             grade_vote=update(votes)
-            .where(votes.c.run_id == id_, votes.c.member == bindparam("member_"))
+            .where(
+                votes.c.run_id == id_, votes.c.member == bindparam("member_"), votes.c.answer == bindparam("answer_")
+            )
             .values(correct=bindparam("correct")),
             save_consortium=replace(consortia),
             drop_consortium=delete(consortia).where(consortia.c.key == bindparam("key_")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -168,6 +169,15 @@ async def test_samples_are_the_labelled_runs_with_an_agreement(history: SqlHisto
     assert await history.lessons.samples("other") == expected[1:]
     await history.lessons.label(open_, good=True)
     assert len(await history.lessons.samples()) == 3
+
+
+async def test_a_vote_that_changes_meanwhile_does_not_get_the_grade_of_the_former_one(url: str) -> None:
+    async with SqlHistory(url) as one, SqlHistory(url) as two:
+        for _ in range(20):
+            run_id = await ran(one, voted(SPLIT))
+            changed = voted({**SPLIT, "llama": "Paris"})
+            await asyncio.gather(one.lessons.label(run_id, answer="Rome"), two.record_round(run_id, changed))
+        assert (await records(one.lessons))["llama"].correct == 0
 
 
 async def test_a_run_that_is_not_on_record_cannot_be_labelled(history: SqlHistory) -> None:
