@@ -88,9 +88,9 @@ def _attendance(outcomes: Sequence[Response | Failure], panel: Sequence[Member])
     failures = [o for o in outcomes if isinstance(o, Failure)]
     total, who = len(outcomes), "members" if len(outcomes) >= len(panel) else "members asked"
     if not failures:
-        if total > 1:
-            return f"All {total} {who} answered"
-        return "The only member answered" if who == "members" else "Only one member was asked, and answered"
+        if who != "members":
+            return f"{total} members were asked and answered" if total > 1 else "One member was asked and answered"
+        return f"All {total} members answered" if total > 1 else "The only member answered"
     reasons = "; ".join(f"{f.member.label} {FAILED_BECAUSE[f.kind]}" for f in failures)
     return f"{total - len(failures)} of {total} {who} answered; {reasons}"
 
@@ -105,7 +105,8 @@ def _how(verdict: Verdict) -> str:
         case VerdictSource.VOTE if verdict.ballot and verdict.ballot.basis == "meaning":
             return f"The largest group of like texts goes out, in the words of {verdict.judge.label}"
         case VerdictSource.VOTE:
-            return f"Decided by vote, in the words of {verdict.judge.label}"
+            instead = "No arbiter could decide, so the vote did" if verdict.failures else "Decided by vote"
+            return f"{instead}, in the words of {verdict.judge.label}"
     return ""
 
 
@@ -156,7 +157,7 @@ def _footer(run: Run, verdict: Verdict) -> str:
         parts.append(f"arbiter {verdict.judge.label}{stand_in}{own}")
     if len(run.rounds) > 1:
         parts.append(f"{len(run.rounds)} rounds")
-    roles = [f"{m.id} as {m.role}" for m in run.panel if m.role]
+    roles = [f"{m.id} as {_short(m.role, 60)}" for m in run.panel if m.role]
     if roles:
         parts.append("roles: " + ", ".join(roles))
     if run.ask.domain:

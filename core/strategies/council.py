@@ -33,7 +33,9 @@ class Council(Strategy):
             return
         table.end_round(None)
         order = await self._order(table, answers)
-        table.end_round(await table.judge(answers, reviewed=order))
+        verdict = await table.judge(answers, reviewed=order)
+        # What the arbiter ranks itself goes first; else the panel's own order is on record.
+        table.end_round(verdict if verdict.ranking else verdict.model_copy(update={"ranking": order}))
 
     async def _order(self, table: Table, answers: Sequence[Response]) -> tuple[Member, ...]:
         """The panel's own order of the answers; empty when no review could be read."""

@@ -138,7 +138,7 @@ def asked_in_part() -> Run:
         ),
         (
             asked_in_part(),
-            "All 2 members asked answered. Confidence high, 0.85: 2 of 2 agree.",
+            "2 members were asked and answered. Confidence high, 0.85: 2 of 2 agree.",
         ),
         (
             answered(YES, YES, agreement=None, confidence=0.9),
