@@ -118,6 +118,11 @@ def vote_rows(run_id: str, ballot: Ballot) -> list[Row]:
     ]
 
 
+def voters(ballot: Ballot) -> str:
+    """The ids of those who voted, each between two line ends."""
+    return "\n".join(["", *(member.id for camp in ballot.camps for member in camp.members), ""])
+
+
 def study_row(run_id: str, study: Study) -> Row:
     """Analysis and vectors as a row; pictures have rows of their own."""
     return {

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Executable, Table, bindparam, case, delete, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Executable,
+    Table,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from adapters.history.schema import analyses, charts, consortia, labels, outcomes, rounds, runs, settings, votes
 
@@ -69,7 +81,7 @@ class Statements:
             .values(delivered_at=func.coalesce(runs.c.delivered_at, bindparam("now", type_=runs.c.delivered_at.type))),
             record_outcome=replace(outcomes),
             record_round=replace(rounds),
-            drop_votes=delete(votes).where(votes.c.run_id == id_),
+            drop_votes=_drop_votes(),
             record_vote=_record_vote(insert(votes)),
             record_analysis=replace(analyses),
             record_chart=replace(charts),
@@ -89,6 +101,16 @@ class Statements:
                 settings.c.key == bindparam("key_"), settings.c.value == bindparam("value_")
             ),
         )
+
+
+def _drop_votes() -> Executable:
+    """Those of members that are not among ``voters_``, made by :func:`adapters.history.rows.voters`.
+
+    A list in a parameter could not be batched, and LIKE would read signs in names as wildcards.
+    """
+    voters = bindparam("voters_", type_=votes.c.member.type)
+    without = func.replace(voters, literal("\n").concat(votes.c.member).concat("\n"), "")
+    return delete(votes).where(votes.c.run_id == bindparam("id_"), without == voters)
 
 
 def _record_vote(insert_vote: Any) -> Executable:

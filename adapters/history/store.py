@@ -29,6 +29,7 @@ from adapters.history.rows import (
     summary_of,
     vectors_of,
     vote_rows,
+    voters,
 )
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
@@ -119,7 +120,7 @@ class SqlHistory:
         ballot = round_.verdict.ballot if round_.verdict else None
         if ballot and ballot.basis == "final answers":
             if round_.number > 1:  # a member that has no vote any more
-                statements.append((self._do.drop_votes, {"id_": run_id}))
+                statements.append((self._do.drop_votes, {"id_": run_id, "voters_": voters(ballot)}))
             statements += ((self._do.record_vote, row) for row in vote_rows(run_id, ballot))
         await self._writer.write(run_id, *statements)
 

@@ -67,13 +67,14 @@ async def test_a_later_round_replaces_the_votes_of_an_earlier_one(history: SqlHi
     assert sorted(await records(history.lessons)) == ["gemma", "llama"]
 
 
-async def test_the_same_round_again_counts_once(history: SqlHistory) -> None:
-    run_id = await ran(history, voted(SPLIT))
+@pytest.mark.parametrize("number", [1, 2])
+async def test_the_same_round_again_counts_once(history: SqlHistory, number: int) -> None:
+    run_id = await ran(history, voted(SPLIT), voted(SPLIT, number=number))
     await history.lessons.label(run_id, answer="Rome")
     before = await records(history.lessons)
-    await history.record_round(run_id, voted(SPLIT))
+    await history.record_round(run_id, voted(SPLIT, number=number))
     assert await records(history.lessons) == before
-    await history.record_round(run_id, voted({**SPLIT, "llama": "Paris"}))
+    await history.record_round(run_id, voted({**SPLIT, "llama": "Paris"}, number=number))
     assert (await records(history.lessons))["llama"].labelled == 0  # it has not been said of its new answer
 
 
