@@ -24,7 +24,7 @@ from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
 from core.service import Service
-from core.studio import Studio
+from core.study.studio import Studio
 from core.table import Tools
 
 QUEUE = "runs"

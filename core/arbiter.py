@@ -22,7 +22,7 @@ from core.ports import Analyst, Message, Models, Prompt
 from core.resilience import Caller, Deadline
 from core.telemetry import get_logger
 from core.types import Ballot, Failure, FailureKind, Member, Response, Stance, Usage, Verdict, VerdictSource
-from core.voting import by_vote
+from core.votes.voting import by_vote
 
 __all__ = ["Arbiter", "Case", "Watcher"]
 

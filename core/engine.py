@@ -14,8 +14,8 @@ from core.errors import BadInput
 from core.prompts import within_budget
 from core.setup import ConsortiumSpec
 from core.table import Emit, Silence, Table, Tools
-from core.trust import Experience
 from core.types import Bill, Response, Round, Run, RunStatus, Turn, Usage
+from core.votes.trust import Experience
 
 _NOTHING_LEARNT = Experience()
 

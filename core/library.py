@@ -30,10 +30,10 @@ from core.events import Answered, RunEnded, RunEvent
 from core.ports import Embedder, Models
 from core.resilience import Caller, SystemClock
 from core.setup import ConsortiumSpec
-from core.studio import Studio
+from core.study.studio import Studio
 from core.table import Tools
-from core.trust import Experience
 from core.types import Ask, Person, Platform, QuestionType, Run, RunStatus, Study, ThreadRef, Turn
+from core.votes.trust import Experience
 
 GROUP = "consortium.models"
 """The entry point group that brings models: its entry "configured" takes the path of a models file, or None for the

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from core.confidence import Calibration
+from pydantic import Field
+
 from core.events import RunEvent
 from core.setup import ConsortiumSpec
-from core.trust import Experience, Record
 from core.types import (
     Agreement,
     Analysis,
@@ -23,14 +23,15 @@ from core.types import (
     Response,
     Round,
     Run,
-    RunSummary,
-    Session,
+    RunStatus,
     Study,
     ThreadRef,
     Usage,
     Value,
     Vectors,
 )
+from core.votes.confidence import Calibration
+from core.votes.trust import Experience, Record
 
 
 class Message(Value):
@@ -141,6 +142,20 @@ class Analyst(Protocol):
     async def draw(self, rounds: Sequence[Round], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
         """Every kind of chart that there is of a run, polarity, radar and drift over its rounds included."""
         ...
+
+
+class RunSummary(Value):
+    """A line of a person's history."""
+
+    id: str
+    question: str
+    answer: str | None
+    status: RunStatus
+    simulated: bool = False
+    confidence: float | None
+    consortium: str
+    where: ThreadRef
+    created_at: datetime
 
 
 class History(Protocol):
@@ -285,6 +300,15 @@ class Lessons(Protocol):
     async def set_calibration(self, calibration: Calibration | None) -> None:
         """Put a calibration into force for all processes; None: the built-in one."""
         ...
+
+
+class Session(Value):
+    """What a person has set in one channel: roles by model key, consortium, domain; and their last thread."""
+
+    roles: dict[str, str] = Field(default_factory=dict)
+    consortium: str | None = None
+    domain: str | None = None
+    active_thread: str | None = None
 
 
 class Sessions(Protocol):

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.catalog import Catalog
-from core.confidence import word
 from core.delivery import RunView
-from core.ports import BreakerState
+from core.ports import BreakerState, RunSummary
 from core.setup import ConsortiumSpec
 from core.types import (
     Bill,
@@ -21,12 +20,12 @@ from core.types import (
     Response,
     Run,
     RunStatus,
-    RunSummary,
     Stance,
     Value,
     Verdict,
     VerdictSource,
 )
+from core.votes.confidence import word
 
 FAILED_BECAUSE = {
     FailureKind.TIMEOUT: "timed out",

@@ -16,8 +16,8 @@ from core.errors import ConsortiumError, Unavailable, user_text
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
 from core.ports import Analyst, Events, History, Lessons
 from core.telemetry import bind_run, get_logger
-from core.trust import Experience
 from core.types import Ask, Outcome, Round, Run, RunStatus, Turn
+from core.votes.trust import Experience
 
 log = get_logger(__name__)
 

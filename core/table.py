@@ -20,7 +20,6 @@ from core.ports import Analyst, Models
 from core.prompts import Brief, member_prompt, refinement
 from core.resilience import Caller, Clock, Deadline
 from core.setup import ConsortiumSpec, Judging
-from core.trust import Experience
 from core.types import (
     Agreement,
     Ask,
@@ -36,7 +35,8 @@ from core.types import (
     Verdict,
     VerdictSource,
 )
-from core.voting import agreement_of, by_vote, cast
+from core.votes.trust import Experience
+from core.votes.voting import agreement_of, by_vote, cast
 
 Emit = Callable[[RunEvent], None]
 """Takes what happens in a run, in order; never blocks."""

@@ -212,7 +212,8 @@ class Grouping(Value):
     """Answers grouped by meaning. ``labels`` has each answer's cluster in the order given, -1 for an outlier.
 
     ``eps`` is DBSCAN's radius in cosine distance. ``densest`` is the label of the densest cluster, -1 when there is
-    none; ``density`` each cluster's mean inner similarity; ``confidence`` is geometric, 0..1 (:mod:`core.clusters`).
+    none; ``density`` each cluster's mean inner similarity; ``confidence`` is geometric, 0..1, see
+    :mod:`core.study.clusters`.
     """
 
     method: Literal["dbscan", "hdbscan"]
@@ -357,15 +358,6 @@ class MemberMood(Value):
     emotions: dict[str, float]
 
 
-class RoundPoint(Value):
-    """How far the panel agreed in one round, each figure 0..1, None where it is unknown."""
-
-    number: int
-    similarity: float | None
-    agreement: float | None
-    confidence: float | None
-
-
 class Vectors(Value):
     """The vectors of some texts, a row each: ``dimensions`` numbers of 32 bits, little-endian, one after the other."""
 
@@ -496,31 +488,5 @@ class Run(Value):
         return (self.answered_at - self.created_at).total_seconds() if self.answered_at else None
 
 
-class RunSummary(Value):
-    """A line of a person's history."""
-
-    id: str
-    question: str
-    answer: str | None
-    status: RunStatus
-    simulated: bool = False
-    confidence: float | None
-    consortium: str
-    where: ThreadRef
-    created_at: datetime
-
-
 outcome: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 """Reads and writes an :data:`Outcome` as JSON."""
-
-
-# --- what a person has set ------------------------------------------------------------------------------
-
-
-class Session(Value):
-    """What a person has set in one channel: roles by model key, consortium, domain; and their last thread."""
-
-    roles: dict[str, str] = Field(default_factory=dict)
-    consortium: str | None = None
-    domain: str | None = None
-    active_thread: str | None = None

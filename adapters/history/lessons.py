@@ -15,13 +15,13 @@ from adapters.history.database import fetch
 from adapters.history.rows import to_json
 from adapters.history.schema import labels, rounds, runs, votes
 from adapters.history.writer import Statement
-from core.answers import final_answer
-from core.confidence import PRIOR, Calibration
 from core.errors import NotFound
-from core.normal import same
 from core.ports import Sample, Standing
-from core.trust import Experience, Record
 from core.types import Stance, Verdict, VerdictSource
+from core.votes.answers import final_answer
+from core.votes.confidence import PRIOR, Calibration
+from core.votes.normal import same
+from core.votes.trust import Experience, Record
 
 _CALIBRATION = "calibration"
 _FRESH = 10.0

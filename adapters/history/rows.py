@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping
 
 from adapters.history.schema import mend
 from core import types
-from core.trust import agreements
+from core.ports import RunSummary
 from core.types import (
     Analysis,
     Ask,
@@ -27,11 +27,11 @@ from core.types import (
     Response,
     Round,
     Run,
-    RunSummary,
     Study,
     ThreadRef,
     Vectors,
 )
+from core.votes.trust import agreements
 
 Row = dict[str, Any]
 

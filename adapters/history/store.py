@@ -34,7 +34,8 @@ from adapters.history.rows import (
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
 from adapters.history.writer import Writer
-from core.types import Chart, Outcome, Person, Platform, Round, Run, RunSummary, Study, ThreadRef, Vectors
+from core.ports import RunSummary
+from core.types import Chart, Outcome, Person, Platform, Round, Run, Study, ThreadRef, Vectors
 
 _SUMMARY = (
     *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.simulated, runs.c.confidence, runs.c.consortium),

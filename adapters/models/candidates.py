@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from core.answers import final_answer
-from core.normal import normalise
+from core.votes.answers import final_answer
+from core.votes.normal import normalise
 
 _FINAL = re.compile(r"^\W*final answer\W*?:.*$", re.IGNORECASE | re.MULTILINE)
 _IN_SHORT = re.compile(r"^In short: (.+)$", re.MULTILINE)

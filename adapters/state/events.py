@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 
 from adapters.state.redis import Argument, Link, Script
 from core.errors import Unavailable
-from core.telemetry import get_logger
 from core.events import RunEnded, RunEvent, run_event
+from core.telemetry import get_logger
 
 log = get_logger(__name__)
 

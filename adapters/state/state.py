@@ -18,8 +18,9 @@ from adapters.state.redis import Link, Script, link
 from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited
+from core.ports import Session
 from core.telemetry import get_logger
-from core.types import Person, Platform, Session, ThreadRef
+from core.types import Person, Platform, ThreadRef
 
 log = get_logger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from adapters.web.markdown import html, inline_html
 from core.delivery import RunView
-from core.palette import seat_colour, text_on
 from core.present import FAILED_BECAUSE, answer_text, progress_text
+from core.study.palette import seat_colour, text_on
 from core.types import Ballot, Chart, Member, Outcome, Response, Round, Run, RunStatus, Verdict
 
 Json = dict[str, Any]

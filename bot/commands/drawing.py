@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from adapters.embeddings import open_embedder
 from bot.settings import provider_keys
 from core.catalog import Catalog
-from core.studio import Studio
+from core.study.studio import Studio
 
 
 @asynccontextmanager

@@ -15,8 +15,8 @@ from bot.commands.base import Json, as_text, configured, piped, run, settings
 if TYPE_CHECKING:
     from adapters.history import SqlHistory
     from bot.tables import Table
-    from core.confidence import Calibration
     from core.ports import Sample, Standing
+    from core.votes.confidence import Calibration
 
 ENOUGH = 20
 """Labelled runs below which the built-in calibration is kept."""
@@ -69,8 +69,8 @@ async def _name(history: SqlHistory, of_file: Sequence[str], name: str) -> str:
 
 def _ranked(standings: Iterable[Standing]) -> list[tuple[Standing, float]]:
     """Standings by consortium, the most reliable first, with the weight that a vote would have among them."""
-    from core.trust import Experience
     from core.types import Member
+    from core.votes.trust import Experience
 
     by_consortium: defaultdict[str, list[Standing]] = defaultdict(list)
     for standing in standings:
@@ -230,7 +230,7 @@ async def _reset(as_json: bool) -> None:
 async def _calibrate(labels: Sequence[Label], force: bool, dry_run: bool, as_json: bool) -> None:
     from bot.records import open_history
     from bot.tables import print_json
-    from core.confidence import Calibration
+    from core.votes.confidence import Calibration
 
     async with open_history(settings()) as history:
         await _store(history, labels, dry_run)

@@ -26,7 +26,7 @@ from core.parsing import Unreadable
 from core.ports import Message, Models, Prompt
 from core.resilience import Caller, Deadline, RetryPolicy, SystemClock
 from core.setup import ConsortiumSpec
-from core.studio import Studio
+from core.study.studio import Studio
 from core.types import Ask, Failure, FailureKind, Member, Person, Platform, Response, ThreadRef
 
 CALL_SECONDS = 30.0

@@ -14,8 +14,8 @@ import typer
 from bot.commands.base import Json, Since, configured, listed, read_since, run, settings
 
 if TYPE_CHECKING:
-    from core.ports import History
-    from core.types import Run, RunSummary
+    from core.ports import History, RunSummary
+    from core.types import Run
 
 RunId = Annotated[str, typer.Argument(help="The run's id, or its first characters.")]
 

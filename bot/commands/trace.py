@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from core.confidence import word
 from core.present import FAILED_BECAUSE, cost_text, tokens_text
 from core.types import Ballot, Failure, Member, Outcome, Response, Round, Run, Stance, Usage, Verdict
+from core.votes.confidence import word
 
 STANCES = {Stance.AGREES: "agrees", Stance.PARTLY: "agrees in part", Stance.DISAGREES: "disagrees"}
 

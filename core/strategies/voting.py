@@ -15,7 +15,7 @@ from core.prompts import to_vote
 from core.strategies.base import Strategy
 from core.table import Silence, Table
 from core.types import Ballot, Member, Response, Verdict
-from core.voting import by_meaning, can_change
+from core.votes.voting import by_meaning, can_change
 
 LEAST_VOTES = 2
 """One vote, among abstentions or alone, is no majority of anything."""

@@ -26,7 +26,7 @@ from core.catalog import Catalog
 from core.commands import AskCommand
 from core.delivery import RunView, deliver
 from core.service import Inbound
-from core.studio import Studio
+from core.study.studio import Studio
 from core.types import Chart, Person, Platform, Run, ThreadRef
 
 LATENCY = 0.3

@@ -22,11 +22,11 @@ from typing import Any
 import psutil
 
 from core.breaker import LocalBreakers
-from core.confidence import PRIOR, Calibration, expected_error
 from core.ports import Completion, Prompt
 from core.setup import ConsortiumSpec
-from core.trust import Experience, Record, agreements
 from core.types import Agreement, Ballot, Member, Run, Usage
+from core.votes.confidence import PRIOR, Calibration, expected_error
+from core.votes.trust import Experience, Record, agreements
 from tests.bench.recordings import Council, Recording, is_right, recordings
 from tests.core.fakes import START, catalog, make_ask, make_engine
 

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from core.answers import FinalAnswer, final_answer, read_answer
-from core.normal import normalise, same
 from core.types import QuestionType
+from core.votes.answers import FinalAnswer, final_answer, read_answer
+from core.votes.normal import normalise, same
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 """Beside the project; not a part of it."""

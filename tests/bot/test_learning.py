@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from core.confidence import PRIOR
+from core.votes.confidence import PRIOR
 from tests.bot.conftest import Desk
 from tests.bot.test_runs import keep, make_run
 

@@ -26,7 +26,6 @@ from core.events import RunEvent
 from core.ports import Breakers, BreakerState, Completion, Message, Models, Prompt
 from core.resilience import Caller, RetryPolicy, SystemClock
 from core.table import Tools
-from core.trust import Experience
 from core.types import (
     TITLES,
     Analysis,
@@ -47,6 +46,7 @@ from core.types import (
     Usage,
     Verdict,
 )
+from core.votes.trust import Experience
 
 P = ParamSpec("P")
 

@@ -5,10 +5,8 @@ import re
 
 import pytest
 
-from core.confidence import Calibration, Knot
 from core.errors import BadInput, ModelError
 from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
-from core.trust import Experience
 from core.types import (
     Agreement,
     Bill,
@@ -22,6 +20,8 @@ from core.types import (
     Usage,
     VerdictSource,
 )
+from core.votes.confidence import Calibration, Knot
+from core.votes.trust import Experience
 from tests.core.fakes import (
     HANG,
     USED,

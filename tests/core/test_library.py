@@ -18,8 +18,8 @@ from core.errors import BadInput, ConfigError, ModelError
 from core.events import Answered, MemberEnded, RunEnded
 from core.library import Wiring
 from core.ports import Embedder, Models
-from core.trust import Experience, Record
 from core.types import FailureKind, RunStatus, Turn, VerdictSource
+from core.votes.trust import Experience, Record
 from tests.core.fakes import HANG, FakeModel, Step, catalog, panel_models, virtual_time
 
 ROOT = Path(__file__).parents[2]

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from core.confidence import PRIOR
 from core.delivery import RunView
 from core.errors import ConsortiumError, RateLimited, user_text
-from core.ports import BreakerState
+from core.ports import BreakerState, RunSummary
 from core.present import (
     FAILED_BECAUSE,
     answer_text,
@@ -32,13 +31,13 @@ from core.types import (
     Round,
     Run,
     RunStatus,
-    RunSummary,
     Stance,
     Usage,
     Verdict,
     VerdictSource,
 )
-from core.voting import agreement_of, by_vote
+from core.votes.confidence import PRIOR
+from core.votes.voting import agreement_of, by_vote
 from tests.core.fakes import START, catalog, make_ask, make_run
 
 A, B, C, D, E = (Member(id=key, model=key) for key in "abcde")

@@ -13,8 +13,8 @@ from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
 from core.events import Answered, ChartsDrawn, MemberEnded, RunEnded, RunEvent, TextDelta
 from core.runner import Runner
-from core.trust import Experience
 from core.types import Agreement, Ask, FailureKind, Platform, Round, Run, RunStatus, Study, ThreadRef
+from core.votes.trust import Experience
 from tests.core.fakes import (
     HANG,
     START,

@@ -10,8 +10,8 @@ from core.errors import Unavailable
 from core.events import MemberEnded, MembersAsked, RoundEnded, RunEvent, RunStarted
 from core.prompts import Brief
 from core.table import Silence, Table
-from core.trust import Experience, Record
 from core.types import Agreement, Response, Round, VerdictSource
+from core.votes.trust import Experience, Record
 from tests.core.fakes import (
     FakeAnalyst,
     FakeModel,

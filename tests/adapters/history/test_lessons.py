@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from adapters.history import SqlHistory
-from core.confidence import PRIOR, Calibration
 from core.errors import NotFound
 from core.ports import Lessons, Sample, Standing
-from core.trust import Record
 from core.types import Agreement, Round, RunStatus, VerdictSource
+from core.votes.confidence import PRIOR, Calibration
+from core.votes.trust import Record
 from tests.adapters.history.samples import SEATS, new_run, voted
 
 SPLIT = {"gemma": "Rome", "llama": "Rome", "qwen": "Paris"}

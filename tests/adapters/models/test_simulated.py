@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from adapters.models.characters import CHARACTERS, is_close, is_lost, topic_of
 from adapters.models.simulated import SimulatedModel
-from core.answers import final_answer
 from core.catalog import Catalog, ModelSpec
 from core.errors import ModelError
 from core.judging import SCHEMAS, arbiter_prompt
@@ -36,6 +35,7 @@ from core.types import (
     Verdict,
     VerdictSource,
 )
+from core.votes.answers import final_answer
 from tests.adapters.models.support import collect, failure
 
 DEMO = "Should remote work be the default?"

@@ -20,7 +20,8 @@ from adapters.state import valkey as module
 from adapters.state.state import connect
 from adapters.state.valkey import embedded_valkey, find_programs
 from core.errors import ConfigError, Unavailable
-from core.types import Person, Platform, Session, ThreadRef
+from core.ports import Session
+from core.types import Person, Platform, ThreadRef
 from tests.adapters.state.conftest import eventually
 
 ANN = Person(id="U1")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from core.catalog import Catalog
-from core.confidence import PRIOR
 from core.errors import ModelError
 from core.events import MembersAsked, RunStarted
 from core.ports import Prompt
-from core.trust import Experience, Record
 from core.types import FailureKind, Response, Run
+from core.votes.confidence import PRIOR
+from core.votes.trust import Experience, Record
 from tests.core.fakes import FakeModel, Ran, Step, catalog, verdict
 
 DOWN = Step(ModelError(FailureKind.REFUSED, "no such model"))

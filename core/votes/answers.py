@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from core.normal import LONGEST, bare, characters, closing_brace, normalise
 from core.types import QuestionType, Value
+from core.votes.normal import LONGEST, bare, characters, closing_brace, normalise
 
 _SHOWN = 200  # characters of an answer that people are shown
 _READ = 20_000  # characters at a reply's end in which a stated answer is looked for

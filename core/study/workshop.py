@@ -1,6 +1,6 @@
 """The inside of a drawing process: the heavy libraries, loaded once and shared by all that are forked from it.
 
-Import it there only (:mod:`core.studio` does): importing takes seconds, 200 MB, and one thread for itself.
+Import it there only (:mod:`core.study.studio` does): importing takes seconds, 200 MB, and one thread for itself.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
 )
 
-from core import analysis, charts
 from core.catalog import EmbeddingSpec
-from core.clusters import Method
-from core.embedders import Embedder, Given, load_embedder
 from core.errors import Unavailable
-from core.types import Analysis, Chart, Grouping, Member, RoundPoint, Study, Vectors
+from core.study import analysis, charts
+from core.study.captions import RoundPoint
+from core.study.clusters import Method
+from core.study.embedders import Embedder, Given, load_embedder
+from core.types import Analysis, Chart, Grouping, Member, Study, Vectors
 
 Source = EmbeddingSpec | Vectors
 """Where the vectors come from: what makes them here, or those of just the texts that go with it."""
@@ -53,7 +54,7 @@ def study(source: Source, answers: Answers, panel: Sequence[Member], drawn: bool
 
 
 def group(source: Source, texts: Sequence[str], method: str, eps: float | None) -> Grouping:
-    """See :func:`core.analysis.group`; ``method`` is one of those of :data:`core.clusters.Method`."""
+    """See :func:`core.study.analysis.group`; ``method`` is one of those of :data:`core.study.clusters.Method`."""
     return analysis.group(texts, _embedder(source), method=cast(Method, method), eps=eps)
 
 

@@ -6,9 +6,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from core.analysis import LONGEST, Analyser, central_index, group, mean_similarity
-from core.embedders import Rows, load_embedder, pack
-from core.emotions import EMOTIONS
+from core.study.analysis import LONGEST, Analyser, central_index, group, mean_similarity
+from core.study.embedders import Rows, load_embedder, pack
+from core.study.emotions import EMOTIONS
 from core.types import Analysis, Member
 
 REMOTE = "Remote work should be the default: people concentrate better at home and save the way to the office."

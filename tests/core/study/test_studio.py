@@ -12,18 +12,18 @@ import psutil
 import pytest
 
 from adapters.embeddings.endpoint import Endpoint
-from core.analysis import Analyser, mean_similarity, similarity_of
 from core.catalog import EmbeddingSpec, Provider
-from core.charts import draw
-from core.clusters import group
-from core.embedders import load_embedder, unpack
 from core.errors import Unavailable
 from core.ports import Analyst
-from core.studio import Studio
+from core.study.analysis import Analyser, mean_similarity, similarity_of
+from core.study.charts import draw
+from core.study.clusters import group
+from core.study.embedders import load_embedder, unpack
+from core.study.studio import Studio
 from core.types import Agreement, Member, Response, Round, RoundKind, Study, Verdict, VerdictSource
 from tests.emulators.provider import ProviderEmulator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ async def test_closing_lets_the_calls_inside_finish(studio: Studio) -> None:
 
 def test_the_serving_process_stays_light() -> None:
     heavy = "{'numpy', 'matplotlib', 'PIL', 'sklearn', 'textblob', 'nltk', 'vaderSentiment', 'wordllama', 'tokenizers'}"
-    code = f"import sys, core.studio; print({heavy} & set(sys.modules))"
+    code = f"import sys, core.study.studio; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -331,7 +331,7 @@ with open("executions", "a") as file:
 if "spawn" in sys.argv:  # as where there is no fork server
     multiprocessing.get_all_start_methods = lambda: ["spawn"]
 
-from core.studio import Studio
+from core.study.studio import Studio
 from core.types import Member, Response
 
 async def main():
@@ -359,7 +359,7 @@ def test_a_program_without_a_guard_runs_once(how: str, method: str, tmp_path: Pa
 
 WITH_PROCESSES_OF_ITS_OWN = """
 import asyncio, multiprocessing
-from core.studio import Studio
+from core.study.studio import Studio
 
 def double(number):
     return 2 * number
@@ -391,7 +391,7 @@ def test_processes_that_the_program_starts_itself_know_it(tmp_path: Path) -> Non
 NO_HANDLES = """
 import asyncio, os, resource
 from core.errors import Unavailable
-from core.studio import Studio
+from core.study.studio import Studio
 from core.types import Member, Response
 
 async def main():
@@ -421,7 +421,7 @@ def test_processes_that_cannot_be_started_end_nothing_but_what_needs_them(tmp_pa
 
 OWNER = """
 import asyncio, time
-from core.studio import Studio
+from core.study.studio import Studio
 
 async def main():
     await Studio().warm()

@@ -2,7 +2,7 @@
 
 All of it is geometry of vectors: like the similarity it rests on, it tells shared topic and wording, not agreement.
 The numbers of this module were chosen on recorded answers of real models, where answers to different questions had to
-fall apart and those to one question had to stay together, with both embedders of :mod:`core.embedders`. DBSCAN found
+fall apart and those to one question had to stay together, with both of :mod:`core.study.embedders`. DBSCAN found
 exactly the right groups in nine cases of ten with either (HDBSCAN in 85 and 91 of a hundred); the best fixed radius,
 0.35, found them in nine of ten with one and seven of ten with the other, and the usual 0.5 put answers to different
 questions together in a quarter of the cases of the first.
@@ -122,7 +122,7 @@ def _distances(vectors: NDArray[np.floating]) -> Floats:
     rows = np.asarray(vectors, dtype=np.float64)
     lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
     unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    # A sum of products, not `@`: see core.analysis. What is left of a duplicate's distance by rounding is no distance.
+    # A sum of products, not `@`: see core.study.analysis. What rounding leaves of a duplicate's distance is none.
     distances: Floats = np.round(1 - (unit[:, None, :] * unit[None, :, :]).sum(axis=2), 9).clip(0, 2)
     np.fill_diagonal(distances, 0)
     return distances

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.confidence import PRIOR, Calibration, word
 from core.types import Agreement
+from core.votes.confidence import PRIOR, Calibration, word
 
 
 def agreed(agree: float, total: int) -> Agreement:

@@ -1,8 +1,8 @@
 """The pictures of a run: how alike the answers are, how they sound, and how far the panel agreed round by round.
 
-What they say in words is in :mod:`core.captions`. A member's number and colour are those of its seat, so that they
-stay the same from picture to picture and, where the seats of the panel are given, from run to run even when a member
-fails.
+What they say in words is in :mod:`core.study.captions`. A member's number and colour are those of its seat, so that
+they stay the same from picture to picture and, where the seats of the panel are given, from run to run even when a
+member fails.
 """
 
 from __future__ import annotations
@@ -12,11 +12,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from core import captions
-from core.canvas import INK, LINE, MARGIN, SOFT, WHITE, WIDTH, Page, Point, line_height, printable, text_width, wrap
-from core.emotions import EMOTIONS
-from core.palette import MEASURES, blend, seat_colour, text_on
-from core.types import TITLES, Analysis, Chart, ChartKind, Member, RoundPoint
+from core.study import captions
+from core.study.canvas import (
+    INK,
+    LINE,
+    MARGIN,
+    SOFT,
+    WHITE,
+    WIDTH,
+    Page,
+    Point,
+    line_height,
+    printable,
+    text_width,
+    wrap,
+)
+from core.study.captions import RoundPoint
+from core.study.emotions import EMOTIONS
+from core.study.palette import MEASURES, blend, seat_colour, text_on
+from core.types import TITLES, Analysis, Chart, ChartKind, Member
 
 _LIKE = ("#F3F7FB", "#7FB0D6", "#08306B")
 _TITLE, _SENTENCE, _SMALL, _NAME = 19, 13.5, 12, 12.5

@@ -11,10 +11,19 @@ import numpy as np
 import pytest
 
 from core.catalog import EmbeddingSpec
-from core.embedders import Embedder, Given, RareWords, SentenceTransformers, WordLlama, load_embedder, pack, unpack
 from core.errors import Unavailable
+from core.study.embedders import (
+    Embedder,
+    Given,
+    RareWords,
+    SentenceTransformers,
+    WordLlama,
+    load_embedder,
+    pack,
+    unpack,
+)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REMOTE = "Remote work should be the default: people concentrate better at home and save the way to the office."
 PARAPHRASE = "Working remotely ought to be standard, since at home people focus better and need no way to the office."
 CELLS = "The mitochondria turn sugar and oxygen into the energy that keeps a living cell going."
@@ -32,7 +41,7 @@ def test_an_endpoint_is_not_asked_from_here() -> None:
 
 ABSENT = """
 from core.catalog import EmbeddingSpec
-from core.embedders import load_embedder
+from core.study.embedders import load_embedder
 from core.errors import Unavailable
 print(load_embedder().name)
 for backend in ("wordllama", "tfidf"):
@@ -125,7 +134,7 @@ def test_the_fallback_weighs_rare_words_whatever_else_is_asked() -> None:
     assert alone[0] @ alone[1] < 0.2
 
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_members.jsonl"
+RECORDED = Path(__file__).parents[4] / "shared" / "data" / "gsm8k_members.jsonl"
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not here")

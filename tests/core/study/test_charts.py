@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import captions, charts
-from core.analysis import central_index, mean_similarity
-from core.canvas import MARGIN, SCALE, WIDTH, printable, text_width, wrap
-from core.emotions import EMOTIONS
-from core.palette import MEASURES, SEATS, blend, rgb, seat_colour, text_on
-from core.types import TITLES, Analysis, Chart, Member, MemberMood, RoundPoint, Sentiment
+from core.study import captions, charts
+from core.study.analysis import central_index, mean_similarity
+from core.study.canvas import MARGIN, SCALE, WIDTH, printable, text_width, wrap
+from core.study.captions import RoundPoint
+from core.study.emotions import EMOTIONS
+from core.study.palette import MEASURES, SEATS, blend, rgb, seat_colour, text_on
+from core.types import TITLES, Analysis, Chart, Member, MemberMood, Sentiment
 
 LONG = "meta-llama/llama-3.1-405b-instruct-turbo"
 

@@ -1,7 +1,7 @@
 """How alike answers are and how they sound.
 
 Importing this module is cheap; TextBlob and VADER are loaded by :class:`Analyser`, which belongs into a process
-of its own (see :mod:`core.studio`).
+of its own (see :mod:`core.study.studio`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from core import emotions
+from core.study import emotions
 from core.types import Analysis, Grouping, Member, MemberMood, Sentiment, Study
 
 if TYPE_CHECKING:
-    from core.clusters import Method
-    from core.embedders import Embedder, Rows
+    from core.study.clusters import Method
+    from core.study.embedders import Embedder, Rows
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -46,7 +46,7 @@ class Analyser:
         """
         if not answers:
             raise ValueError("there is no answer to analyse")
-        from core.embedders import pack
+        from core.study.embedders import pack
 
         members = tuple(member for member, _ in answers)
         texts = [readable(text) for _, text in answers]
@@ -89,7 +89,7 @@ class Analyser:
 
 
 def group(texts: Sequence[str], embedder: Embedder, *, method: Method = "dbscan", eps: float | None = None) -> Grouping:
-    """Group texts by their meaning; see :func:`core.clusters.group`. One without words is an outlier.
+    """Group texts by their meaning; see :func:`core.study.clusters.group`. One without words is an outlier.
 
     Raises ValueError with fewer than two that have words, :class:`core.errors.Unavailable` without vectors of them.
     """
@@ -100,7 +100,7 @@ def group(texts: Sequence[str], embedder: Embedder, *, method: Method = "dbscan"
 
 
 def _group(rows: Rows, *, method: Method = "dbscan", eps: float | None = None) -> Grouping:
-    from core import clusters
+    from core.study import clusters
 
     return clusters.group(rows, method=method, eps=eps)
 

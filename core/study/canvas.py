@@ -24,7 +24,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.transforms import Affine2D
 from PIL import Image, ImageDraw, ImageFont
 
-from core.palette import Mark, rgb
+from core.study.palette import Mark, rgb
 
 Point = tuple[float, float]
 

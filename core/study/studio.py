@@ -25,15 +25,16 @@ from multiprocessing import spawn
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from core.analysis import LONGEST, readable, with_words
 from core.catalog import EmbeddingSpec
 from core.errors import Unavailable
 from core.ports import Embedder
+from core.study.analysis import LONGEST, readable, with_words
+from core.study.captions import RoundPoint
 from core.telemetry import get_logger
-from core.types import Analysis, Chart, Grouping, Member, Response, Round, RoundPoint, Study, Vectors
+from core.types import Analysis, Chart, Grouping, Member, Response, Round, Study, Vectors
 
 if TYPE_CHECKING:
-    from core.workshop import Source, Stage
+    from core.study.workshop import Source, Stage
 
 log = get_logger(__name__)
 
@@ -111,7 +112,7 @@ class Studio:
     async def group(
         self, responses: Sequence[Response], *, method: str = "dbscan", eps: float | None = None
     ) -> Grouping:
-        """Group answers by meaning, by ``dbscan`` or ``hdbscan``; see :func:`core.clusters.group`.
+        """Group answers by meaning, by ``dbscan`` or ``hdbscan``; see :func:`core.study.clusters.group`.
 
         A blank answer is an outlier. Raises ValueError for another method and when fewer than two answers have words,
         else as :meth:`study` does.
@@ -269,7 +270,7 @@ def _start(workers: int, embeddings: EmbeddingSpec | None) -> ProcessPoolExecuto
     pool: _Pool | None = None
     try:
         if forks:
-            context.set_forkserver_preload(["core.workshop"])
+            context.set_forkserver_preload(["core.study.workshop"])
         pool = _Pool(workers, mp_context=context, initializer=_open_worker, initargs=(embeddings,))
         # The pool starts a worker for a call that finds none free: these calls overlap.
         for future in [pool.submit(time.sleep, 0.05) for _ in range(workers)]:
@@ -291,7 +292,7 @@ def _open_worker(embeddings: EmbeddingSpec | None) -> None:
         # Its parent is the fork server, which ends by itself when nobody is connected to it any more.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    from core import workshop
+    from core.study import workshop
 
     if embeddings:
         workshop.prepare(embeddings)
@@ -317,18 +318,18 @@ def _timed(limit: float, work: Callable[..., R], *args: object) -> R:
 
 
 def _study(source: Source, answers: Answers, panel: Sequence[Member], drawn: bool) -> Study:
-    from core import workshop
+    from core.study import workshop
 
     return workshop.study(source, answers, panel, drawn)
 
 
 def _group(source: Source, texts: Sequence[str], method: str, eps: float | None) -> Grouping:
-    from core import workshop
+    from core.study import workshop
 
     return workshop.group(source, texts, method, eps)
 
 
 def _draw(stages: Sequence[Stage], analysis: Analysis, panel: Sequence[Member]) -> tuple[Chart, ...]:
-    from core import workshop
+    from core.study import workshop
 
     return workshop.draw(stages, analysis, panel)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.trust import Experience, Record, agreements
 from core.types import Ballot, Camp, Member
+from core.votes.trust import Experience, Record, agreements
 
 
 def seats(*models: str) -> list[Member]:

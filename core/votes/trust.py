@@ -16,8 +16,8 @@ from statistics import median
 
 from pydantic import Field
 
-from core.confidence import PRIOR, Calibration
 from core.types import Ballot, Member, Value
+from core.votes.confidence import PRIOR, Calibration
 
 LEAST, MOST = 0.02, 0.98
 """No member counts as less or more reliable than this."""

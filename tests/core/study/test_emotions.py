@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.emotions import EMOTIONS, OPPOSITE, profile
+from core.study.emotions import EMOTIONS, OPPOSITE, profile
 
 
 def found(text: str) -> set[str]:

@@ -9,8 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from core.emotions import EMOTIONS
-from core.types import Analysis, MemberMood, RoundPoint
+from core.study.emotions import EMOTIONS
+from core.types import Analysis, MemberMood, Value
+
+
+class RoundPoint(Value):
+    """How far the panel agreed in one round, each figure 0..1, None where it is unknown."""
+
+    number: int
+    similarity: float | None
+    agreement: float | None
+    confidence: float | None
+
 
 ALT_LIMIT = 1000
 """Characters of an alternative text, the stricter of the platforms' limits."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.types import Agreement, Ballot, Grouping, Member, Position, Response, Stance, VerdictSource
-from core.voting import agreement_of, by_meaning, by_vote, can_change, cast
+from core.votes.voting import agreement_of, by_meaning, by_vote, can_change, cast
 
 EQUAL = dict.fromkeys("abcdefg", 1.0)
 

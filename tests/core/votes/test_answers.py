@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.answers import final_answer, read_answer
-from core.normal import normalise, same
 from core.types import QuestionType
+from core.votes.answers import final_answer, read_answer
+from core.votes.normal import normalise, same
 
 TYPES: tuple[QuestionType | None, ...] = (None, "open", "yes-no", "choice", "number")
-RECORDED = Path(__file__).parents[3] / "shared" / "data"
+RECORDED = Path(__file__).parents[4] / "shared" / "data"
 
 # --- normalising ----------------------------------------------------------------------------------------
 

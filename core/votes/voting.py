@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from core.answers import FinalAnswer, final_answer, read_answer
-from core.normal import same
 from core.types import (
     Agreement,
     Ballot,
@@ -24,6 +22,8 @@ from core.types import (
     Verdict,
     VerdictSource,
 )
+from core.votes.answers import FinalAnswer, final_answer, read_answer
+from core.votes.normal import same
 
 _SHORT = 160  # characters of a first sentence
 _SLACK = 1e-9  # weights closer than this are equal

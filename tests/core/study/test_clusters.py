@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from core.clusters import FARTHEST, NEAREST, Method, confidence, group, radius
-from core.embedders import load_embedder
+from core.study.clusters import FARTHEST, NEAREST, Method, confidence, group, radius
+from core.study.embedders import load_embedder
 from core.types import Grouping
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "gsm8k_members.jsonl"
+RECORDED = Path(__file__).parents[4] / "shared" / "data" / "gsm8k_members.jsonl"
 METHODS = pytest.mark.parametrize("method", ["dbscan", "hdbscan"])
 
 REMOTE = [
