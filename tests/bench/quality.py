@@ -13,10 +13,11 @@ import random
 import statistics
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import psutil
@@ -24,6 +25,7 @@ import psutil
 from core.breaker import LocalBreakers
 from core.ports import Completion, Prompt
 from core.setup import ConsortiumSpec
+from core.telemetry import configure
 from core.types import Agreement, Ballot, Member, Run, Usage
 from core.votes.confidence import PRIOR, Calibration, expected_error
 from core.votes.trust import Experience, Record, agreements
@@ -92,6 +94,14 @@ class Replay:
         gold, kind = self.recording.rows[number].gold, self.recording.question_type
         return ballot.basis == "final answers" and is_right(ballot.camps[0].normal, gold, kind)
 
+    def by_heads(self, number: int, ballot: Ballot) -> float:
+        """The plain majority: whether the largest camp is right; of several that are as large, their share."""
+        largest = max(len(camp.members) for camp in ballot.camps)
+        tied = [camp for camp in ballot.camps if len(camp.members) == largest]
+        gold, kind = self.recording.rows[number].gold, self.recording.question_type
+        stated = ballot.basis == "final answers"
+        return statistics.mean(stated and is_right(camp.normal, gold, kind) for camp in tied)
+
     def learn(self, votes: Mapping[int, Voted], rows: Iterable[int], *, labels: bool) -> Experience:
         """What the rows' votes teach: who agrees with the others, or, with ``labels``, who is right."""
         counts: Counter[tuple[str, str]] = Counter()
@@ -135,16 +145,29 @@ class Measured:
     accuracy: dict[str, list[float]] = field(default_factory=dict)
     samples: list[tuple[list[Sample], list[Sample]]] = field(default_factory=list)
 
-    def add(self, figures: Mapping[str, float]) -> None:
+    def add(self, figures: Mapping[str, float], samples: tuple[list[Sample], list[Sample]]) -> None:
         for method, share in figures.items():
             self.accuracy.setdefault(method, []).append(100 * share)
+        self.samples.append(samples)
 
 
-async def measure(replay: Replay, council: Council, into: Measured) -> None:
+@cache
+def replays() -> dict[str, Replay]:
+    """The recordings, read once in each process."""
+    return {recording.name: Replay(recording) for recording in recordings()}
+
+
+def measured(name: str, council: Council) -> tuple[dict[str, float], tuple[list[Sample], list[Sample]]]:
+    """Accuracies and samples of one council, in whichever process there is room."""
+    configure(json=False, level="ERROR")
+    return asyncio.run(measure(replays()[name], council))
+
+
+async def measure(replay: Replay, council: Council) -> tuple[dict[str, float], tuple[list[Sample], list[Sample]]]:
     """Everything about one council: trust is learnt on each half of the rows and measured on the other."""
     rows, halves = replay.recording.rows, replay.recording.halves()
     plain = {n: await replay.voted(n, council) for half in halves for n in half}
-    right: Counter[str] = Counter({"majority": sum(v.right for v in plain.values())})
+    right: dict[str, float] = defaultdict(float, majority=sum(replay.by_heads(n, v.ballot) for n, v in plain.items()))
     samples: tuple[list[Sample], list[Sample]] = ([], [])
     for side, (test, train) in enumerate((halves, halves[::-1])):
         by_agreement = replay.learn(plain, train, labels=False)
@@ -163,8 +186,7 @@ async def measure(replay: Replay, council: Council, into: Measured) -> None:
     right["text similarity"] = _by_similarity(replay.recording, council)
     figures = {method: hits / len(rows) for method, hits in right.items()}
     mean = statistics.mean(statistics.mean(row.right[place] for row in rows) for place in council)
-    into.add({"mean member": mean, **figures})
-    into.samples.append(samples)
+    return {"mean member": mean, **figures}, samples
 
 
 async def _again(replay: Replay, number: int, council: Council, experience: Experience, plain: Voted) -> Voted:
@@ -206,27 +228,27 @@ class Bench:
     """The recordings, and what has been measured on them so far."""
 
     councils: int
+    pool: ProcessPoolExecutor
     only: str = ""
     results: dict[str, Any] = field(default_factory=dict)
     replays: dict[str, Replay] = field(default_factory=dict)
     measured: dict[tuple[str, str], Measured] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.replays = {recording.name: Replay(recording) for recording in recordings() if self.only in recording.name}
+        self.replays = {name: replay for name, replay in replays().items() if self.only in name}
 
-    async def over_councils(self, name: str) -> dict[str, Measured]:
+    def over_councils(self, name: str) -> dict[str, Measured]:
         """The figures of councils by chance and, where models are few, of all of them together; measured once."""
-        replay = self.replays[name]
-        recording = replay.recording
+        recording = self.replays[name].recording
         by_chance = recording.councils(self.councils, SIZE)
         wanted = {f"{len(by_chance)} of {SIZE}": by_chance}
         if len(recording.models) <= 12:
             wanted[f"all {len(recording.models)}"] = [tuple(range(len(recording.models)))]
         for which, councils in wanted.items():
             if (name, which) not in self.measured:
-                measured = self.measured[name, which] = Measured()
-                for council in councils:
-                    await measure(replay, council, measured)
+                into = self.measured[name, which] = Measured()
+                for figures, samples in self.pool.map(partial(measured, name), councils):
+                    into.add(figures, samples)
         return {which: self.measured[name, which] for which in wanted}
 
 
@@ -255,9 +277,9 @@ async def votes(bench: Bench) -> list[list[str]]:
     """Accuracy of each method in percent; against the plain majority: mean, worst council, councils 0.3 under."""
     table = [["accuracy", "councils", "method", "mean", "over majority", "worst", "under", "over best member"]]
     for name in bench.replays:
-        for which, measured in (await bench.over_councils(name)).items():
-            majority, best = measured.accuracy["majority"], measured.accuracy["best in hindsight"]
-            for method, shares in measured.accuracy.items():
+        for which, found in bench.over_councils(name).items():
+            majority, best = found.accuracy["majority"], found.accuracy["best in hindsight"]
+            for method, shares in found.accuracy.items():
                 if method == "text similarity" and not any(shares):
                     continue
                 figures = {
@@ -281,13 +303,13 @@ async def confidence(bench: Bench) -> list[list[str]]:
     """
     table = [["calibration error", "councils", "built-in", "crossed", "half", "council"]]
     for name in bench.replays:
-        for which, measured in (await bench.over_councils(name)).items():
-            halves = [[s for pair in measured.samples for s in pair[side]] for side in (0, 1)]
+        for which, found in bench.over_councils(name).items():
+            halves = [[s for pair in found.samples for s in pair[side]] for side in (0, 1)]
             figures = {
                 "built_in": PRIOR.error([*halves[0], *halves[1]]) or 0.0,
                 "crossed": _crossed(*halves),
                 "half": _halved(*halves),
-                "council": statistics.mean(_halved(*pair) for pair in measured.samples),
+                "council": statistics.mean(_halved(*pair) for pair in found.samples),
             }
             bench.results.setdefault("confidence", {}).setdefault(name, {})[which] = figures
             table.append([name, which, *(f"{figure:.3f}" for figure in figures.values())])
@@ -393,18 +415,17 @@ def arguments() -> argparse.Namespace:
 async def main() -> None:
     """Run the parts."""
     wanted = arguments()
-    bench = Bench(wanted.councils, wanted.only)
-    for name in wanted.parts or PARTS:
-        begun = time.perf_counter()
-        table = await PARTS[name](bench)
-        out = sys.stderr if wanted.json else sys.stdout
-        print(f"{printed(table)}\n({name}: {time.perf_counter() - begun:.0f} s)\n", file=out, flush=True)
+    with ProcessPoolExecutor() as pool:
+        bench = Bench(wanted.councils, pool, wanted.only)
+        for name in wanted.parts or PARTS:
+            begun = time.perf_counter()
+            table = await PARTS[name](bench)
+            out = sys.stderr if wanted.json else sys.stdout
+            print(f"{printed(table)}\n({name}: {time.perf_counter() - begun:.0f} s)\n", file=out, flush=True)
     if wanted.json:
         print(json.dumps(bench.results, indent=1))
 
 
 if __name__ == "__main__":
-    from core.telemetry import configure
-
     configure(json=False, level="ERROR")
     asyncio.run(main())
