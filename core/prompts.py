@@ -79,17 +79,22 @@ def member_prompt(
     return Prompt(messages=tuple(messages), seed=member.seed, temperature=member.temperature)
 
 
-def refinement(own: Response | None, verdict: Verdict, round_: int) -> Brief:
-    """Another round on what the last verdict left open. ``own`` is the member's answer then."""
+def refinement(own: Response | None, verdict: Verdict, nonce: str, round_: int) -> Brief:
+    """Another round on what the last verdict left open. ``own`` is the member's answer then.
+
+    The verdict may be the very text of another member (of a vote, say), and quote any, so it is fenced as theirs is.
+    """
     points = "\n".join(f"- {point}" for point in verdict.refine) or "- where the answers differ"
     return Brief(
         after=(
             *_said(own),
             Message(
                 role="user",
-                content=f"Round {round_}. The panel's answer so far:\n{verdict.synthesis}\n\nStill to be cleared up:\n"
-                f"{points}\n\nAnswer the question again with these points in mind. Keep your view where your reasons "
-                "stand; change it where you were shown wrong.",
+                content=f"Round {round_}. This is the panel's answer so far, and what is still to be cleared up. "
+                f"{_is_data(nonce)}\n\n{fenced('EARLIER', 'answer', verdict.synthesis, nonce)}\n\n"
+                f"Still to be cleared up:\n{fenced('EARLIER', 'points', points, nonce)}\n\nAnswer the question again "
+                "with these points in mind. Keep your view where your reasons stand; change it where you were shown "
+                "wrong.",
             ),
         )
     )

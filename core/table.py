@@ -190,7 +190,7 @@ class Table:
         if self.last is None or self.last.verdict is None:
             return Brief()
         own = next((r for r in self.last.responses if r.member.id == member.id), None)
-        return refinement(own, self.last.verdict, self.number)
+        return refinement(own, self.last.verdict, self.nonce(), self.number)
 
     def vote(self, responses: Sequence[Response], *, prose: bool = False) -> Ballot | None:
         """Count the final answers that the responses state; with ``prose`` also those that only can be read from them.

@@ -82,7 +82,7 @@ def member_case(
     member = Member(id=name, model=name, role=role, simulated=True, seed=seed)
     if round_ > 1 and brief is None:
         verdict = Verdict(source=VerdictSource.ARBITER, judge=member, synthesis="Perhaps.", refine=refine)
-        brief = refinement(Response(member=member, text="My first answer.", seconds=1), verdict, round_)
+        brief = refinement(Response(member=member, text="My first answer.", seconds=1), verdict, "f00d", round_)
     setup = CATALOG.consortia["default"]
     return member_prompt(ask_of(question, domain, question_type), setup, member, CATALOG, turns, brief or Brief())
 

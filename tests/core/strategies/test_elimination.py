@@ -54,7 +54,7 @@ async def test_who_leaves_is_told_and_those_who_stay_go_on_from_the_verdict() ->
     ran = await run_engine(panel_of(3, strategy="elimination", max_iterations=2), answers(3))
     assert ran.run.notes == ("Left after round 1: m3.",)
     assert [m.id for m in ran.verdict.ranking] == ["m1", "m2"]
-    assert "The panel's answer so far:\nYes." in ran.said("m1", 1)
+    assert "<<EARLIER answer f00d>>\nYes." in ran.said("m1", 1)
     assert '"ranking"' in ran.said("j")
 
 
