@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from core.engine import Engine
-from core.errors import ConsortiumError, Unavailable, user_text
+from core.errors import ConsortiumError, NotFound, Unavailable, user_text
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
 from core.ports import Analyst, Events, History, Lessons
 from core.telemetry import bind_run, get_logger
@@ -72,7 +72,10 @@ class Journal:
                 batch.append(self._queue.get_nowait())
             ended = None in batch
             events = _joined([event for event in batch if event is not None])
-            await asyncio.gather(*(self._record(event) for event in events))
+            await asyncio.gather(*(self._record(event) for event in events if isinstance(event, MemberEnded)))
+            for event in events:  # in their order: a round may be told twice, its verdict the second time
+                if not isinstance(event, MemberEnded):
+                    await self._record(event)
             if events:
                 await self._events.publish(self._run_id, *events)
 
@@ -118,23 +121,25 @@ class Runner:
 
     async def begin(self, ask: Ask) -> None:
         """Run an ask that nobody has begun."""
-        await self._guarded(self._pending(ask))
+        await self._guarded(ask, None)
 
     async def resume(self, ask: Ask) -> None:
         """Go on with what another worker left, from what is stored; a run that has ended is left alone."""
         stored = await self._history.run(ask.id)
         if stored is None or stored.status in (RunStatus.PENDING, RunStatus.RUNNING):
-            await self._guarded(stored or self._pending(ask))
+            await self._guarded(ask, stored)
 
-    async def _guarded(self, run: Run) -> None:
-        bind_run(run.id)
+    async def _guarded(self, ask: Ask, stored: Run | None) -> None:
+        bind_run(ask.id)
+        run = stored
         try:
+            run = stored or self._pending(ask)  # which breaks where the ask names what the file no longer has
             await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}))
         except asyncio.CancelledError:
             raise  # handed over: another worker goes on with what is stored
         except Exception as error:
             log.exception("run broke")
-            await self._break(run, user_text(error, run.id))
+            await self._break(ask.id, run, user_text(error, ask.id))
 
     async def _carry(self, run: Run) -> None:
         async with Journal(run, self._history, self._events) as journal:
@@ -184,10 +189,12 @@ class Runner:
         await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
         log.info("run ended", status=ended.status, seconds=ended.seconds)
 
-    async def _break(self, run: Run, text: str) -> None:
+    async def _break(self, run_id: str, begun: Run | None, text: str) -> None:
         """The run broke on our side: say so, if even that can still be said. An answer that stands already stays."""
         try:
-            run = await self._history.run(run.id) or run
+            run = await self._history.run(run_id) or begun
+            if run is None:
+                raise NotFound(f"There is no run {run_id!r} on record.")
             if run.answered_at is None:
                 await self._end(run.model_copy(update={"status": RunStatus.FAILED, "error": text}))
                 return
@@ -196,7 +203,7 @@ class Runner:
         except ConsortiumError as error:
             log.error("the end of the run was not recorded", error=str(error))
             with suppress(ConsortiumError):
-                await self._events.publish(run.id, RunEnded(status=RunStatus.FAILED, error=text))
+                await self._events.publish(run_id, RunEnded(status=RunStatus.FAILED, error=text))
 
     async def _conversation(self, run: Run) -> list[Turn]:
         """The thread before this run, oldest first."""

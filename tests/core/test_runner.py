@@ -11,9 +11,22 @@ from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
-from core.events import Answered, ChartsDrawn, MemberEnded, RunEnded, RunEvent, TextDelta
-from core.runner import Runner
-from core.types import Agreement, Ask, FailureKind, Platform, Round, Run, RunStatus, Study, ThreadRef
+from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
+from core.runner import Journal, Runner
+from core.types import (
+    Agreement,
+    Ask,
+    FailureKind,
+    Platform,
+    Response,
+    Round,
+    Run,
+    RunStatus,
+    Study,
+    ThreadRef,
+    Verdict,
+    VerdictSource,
+)
 from core.votes.trust import Experience
 from tests.core.fakes import (
     HANG,
@@ -327,6 +340,51 @@ async def test_a_run_that_breaks_says_so_without_its_insides(works: Works) -> No
     assert "r1" in (stored.error or "")
     assert not any(word in (stored.error or "") for word in ("gone", "KeyError", "Traceback", ".py"))
     assert (await works.events())[-1] == RunEnded(status=RunStatus.FAILED, error=stored.error)
+
+
+async def test_a_run_whose_panel_has_gone_is_told_as_failed(works: Works) -> None:
+    ask = make_ask()
+    await works.history.open_run(make_run(works.catalog, ask))
+
+    def gone(ask: Ask) -> Run:
+        raise KeyError("a model that the file no longer has")
+
+    for take in ("begin", "resume"):
+        runner = Runner(
+            make_engine(works.catalog, works.models),
+            works.analyst,
+            works.history,
+            works.history.lessons,
+            works.state.events,
+            gone,
+            now,
+        )
+        await getattr(runner, take)(ask)
+    stored = await works.stored()
+    assert stored.status is RunStatus.FAILED
+    assert "r1" in (stored.error or "")
+    assert (await works.events())[-1] == RunEnded(status=RunStatus.FAILED, error=stored.error)
+
+
+async def test_a_round_that_is_told_twice_keeps_its_last_verdict(state: State, tmp_path: Any) -> None:
+    class Late(SqlHistory):
+        async def record_round(self, run_id: str, round_: Round) -> None:
+            if round_.verdict is None:
+                await asyncio.sleep(0.1)
+            await super().record_round(run_id, round_)
+
+    async with Late(f"sqlite:///{tmp_path / 'late.db'}") as history:
+        run = make_run(catalog())
+        await history.open_run(run)
+        outcome = Response(member=run.panel[0], text="Yes.", seconds=1)
+        verdict = Verdict(source=VerdictSource.VOTE, judge=run.panel[0], synthesis="Yes.")
+        async with Journal(run, history, state.events) as journal:
+            journal.emit(MemberEnded(round=1, outcome=outcome))
+            journal.emit(RoundEnded(round=1, verdict=None))
+            journal.emit(RoundEnded(round=1, verdict=verdict))
+        stored = await history.run(run.id)
+    assert stored
+    assert stored.synthesis == "Yes."
 
 
 class Flaky:
