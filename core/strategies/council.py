@@ -27,8 +27,9 @@ class Council(Strategy):
     async def deliberate(self, table: Table) -> None:
         """A round of answers, a round of reviews, a verdict."""
         answers = await table.ask_members(rounds=2)
-        if len(answers) < 3:
-            table.note("Too few answers for the members to rank each other's.")
+        if len(answers) < 3 or not table.has_time:
+            few = "Too few answers for the members to rank each other's."
+            table.note(few if len(answers) < 3 else "No time was left for the members to rank each other's answers.")
             table.end_round(await table.judge(answers))
             return
         table.end_round(None)

@@ -99,7 +99,10 @@ class Voting(ByVote):
         table.end_round(await self.decide(table, answers))
 
     def _waves(self, table: Table) -> Iterator[Sequence[Member]]:
-        """Who is asked when: everybody at once, or the most trusted first; equals in an order of chance."""
+        """Who is asked when: everybody at once, or the most trusted first; equals in an order of chance.
+
+        Once there is no time for another wave like those before, all who are left are asked together.
+        """
         if not self.lead or table.ask.question_type == "open":
             yield table.panel
             return
@@ -108,8 +111,11 @@ class Voting(ByVote):
         order.sort(key=lambda member: -table.weights[member.id])
         first = max(self.lead, LEAST_VOTES)
         yield order[:first]
-        for start in range(first, len(order), self.wave):
-            yield order[start : start + self.wave]
+        start = first
+        while start < len(order):
+            end = start + self.wave if table.has_time else len(order)
+            yield order[start:end]
+            start = end
 
     def _decided(self, ballot: Ballot | None, waiting: Sequence[Member], table: Table) -> bool:
         if ballot is None or not self.lead or ballot.votes < LEAST_VOTES:

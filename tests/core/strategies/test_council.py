@@ -8,7 +8,7 @@ from core.events import RoundEnded, RunStarted
 from core.ports import Prompt
 from core.strategies.council import borda, read_ranking
 from core.types import Member, Round, VerdictSource
-from tests.core.fakes import Ran, Step, begun, candidates, make_run, run_engine, verdict, virtual_time
+from tests.core.fakes import HANG, Ran, Step, begun, candidates, make_run, run_engine, verdict, virtual_time
 from tests.core.strategies.panels import DOWN, last_words, names, panel_of, saying
 
 HOSTILE = (
@@ -204,3 +204,14 @@ def ids(*ranking: str) -> list[list[Member]]:
 )
 def test_borda(rankings: list[list[list[Member]]], order: str) -> None:
     assert "".join(m.id for m in borda(rankings)) == order
+
+
+@virtual_time
+async def test_without_time_for_a_review_the_arbiter_gets_what_is_left() -> None:
+    models = saying("One.", "Two.", "Three.", HANG, j=Step(verdict(), after=4))
+    for key in names(3):
+        models[key].steps = [*models[key].steps, HANG]
+    ran = await run_engine(panel_of(4, strategy="council", deadline=40, quorum=1), models)
+    assert ran.verdict.source is VerdictSource.ARBITER
+    assert ran.calls(*names(4)) == [1, 1, 1, 1]
+    assert "No time was left for the members to rank each other's answers." in ran.run.notes

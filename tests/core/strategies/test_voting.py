@@ -5,7 +5,7 @@ import pytest
 from core.errors import Unavailable
 from core.events import MembersAsked
 from core.types import Agreement, Round, VerdictSource
-from tests.core.fakes import FakeAnalyst, Ran, Step, begun, make_ask, make_run, run_engine, verdict, virtual_time
+from tests.core.fakes import HANG, FakeAnalyst, Ran, Step, begun, make_ask, make_run, run_engine, verdict, virtual_time
 from tests.core.strategies.panels import DOWN, names, paid, panel_of, saying, trusting, voting_for, waves
 
 
@@ -208,3 +208,10 @@ async def test_an_open_question_is_put_to_all_at_once() -> None:
     cat = panel_of(5, strategy="voting", params={"lead": 2})
     ran = await run_engine(cat, saying(*["Yes."] * 5), run=make_run(cat, make_ask(question_type="open")))
     assert waves(ran) == [names(5)]
+
+
+@virtual_time
+async def test_when_a_wave_has_taken_long_all_the_others_are_asked_at_once() -> None:
+    cat = panel_of(6, strategy="voting", params={"lead": 2}, deadline=100, quorum=1)
+    ran = await run_engine(cat, saying(*[HANG] * 6))
+    assert [len(wave) for wave in waves(ran)] == [2, 4]
