@@ -195,8 +195,10 @@ class Table:
     def vote(self, responses: Sequence[Response], *, prose: bool = False) -> Ballot | None:
         """Count the final answers that the responses state; with ``prose`` also those that only can be read from them.
 
-        None when none states any.
+        None when none states any, and of an open question, which has none.
         """
+        if self.ask.question_type == "open":
+            return None
         return cast(responses, self.weights, self.ask.question_type, prose=prose)
 
     async def group(

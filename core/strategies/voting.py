@@ -64,8 +64,6 @@ class ByVote(Strategy):
 
     def count(self, table: Table, answers: Sequence[Response]) -> Ballot | None:
         """The vote. Conclusions are read from plain text only where the question is known to have a final answer."""
-        if table.ask.question_type == "open":
-            return None
         return table.vote(answers, prose=self.prose or table.ask.question_type in ("yes-no", "choice", "number"))
 
 

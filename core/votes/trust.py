@@ -101,14 +101,14 @@ class Experience(Value):
 def agreements(ballot: Ballot) -> dict[str, bool]:
     """By member id, whether its answer is that of most of the others who voted.
 
-    Its own vote does not count, nor do weights: else trust would feed itself. Left out are those for whom the others
-    are tied or silent, and abstentions.
+    Its own vote does not count, nor that of another seat of its model, nor do weights: else trust would feed itself.
+    Left out are those for whom the others are tied or silent, and abstentions.
     """
-    sizes = [len(camp.members) for camp in ballot.camps]
     found: dict[str, bool] = {}
     for own, camp in enumerate(ballot.camps):
-        others = [size - (i == own) for i, size in enumerate(sizes)]
-        top = max(others)
-        if top and others.count(top) == 1:
-            found |= {member.id: others[own] == top for member in camp.members}
+        for member in camp.members:
+            others = [sum(m.model != member.model for m in other.members) for other in ballot.camps]
+            top = max(others)
+            if top and others.count(top) == 1:
+                found[member.id] = others[own] == top
     return found

@@ -149,6 +149,15 @@ async def test_votes_weigh_by_experience_and_outliers_count_as_not_agreeing() ->
 
 
 @virtual_time
+async def test_of_an_open_question_nothing_is_counted() -> None:
+    laid = Laid(models=panel_models(**{key: Step("Final answer: 4") for key in "abc"}))
+    laid.table.ask = laid.table.ask.model_copy(update={"question_type": "open"})
+    answers = await laid.table.ask_members()
+    assert laid.table.vote(answers) is None
+    assert (await laid.table.judge(answers)).ballot is None
+
+
+@virtual_time
 async def test_what_the_analyst_cannot_do_is_for_the_strategy_to_tell() -> None:
     laid = Laid(error=Unavailable("no process"))
     answers = await laid.table.ask_members()

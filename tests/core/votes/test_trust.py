@@ -88,64 +88,14 @@ def test_strangers_weigh_like_the_median_of_those_who_are_known() -> None:
     assert weights == pytest.approx({"a 0": 3 ** (11 / 12), "b 1": 1, "c 2": 11 ** (-11 / 12), "new 3": 1})
 
 
-def test_seats_of_one_model_share_its_record() -> None:
-    weights = Experience(records={"a": Record(correct=8, labelled=10), "b": Record()}).weights(seats("a", "a", "b"))
-    assert weights["a 0"] == weights["a 1"]
+def test_seats_of_one_model_do_not_vouch_for_each_other() -> None:
+    seats = {key: Member(id=key, model=key[0]) for key in ("a", "a 2", "b", "c")}
 
+    def found(*camps: tuple[str, ...]) -> dict[str, bool]:
+        held = (tuple(seats[key] for key in camp) for camp in camps)
+        camps_ = tuple(Camp(answer="x", normal=str(i), members=camp, weight=1) for i, camp in enumerate(held))
+        return agreements(Ballot(basis="final answers", camps=camps_))
 
-@given(st.dictionaries(st.sampled_from("abcde"), records))
-def test_every_member_has_a_weight_above_nothing(known: dict[str, Record]) -> None:
-    panel = seats("a", "b", "c", "d", "e", "f")
-    weights = Experience(records=known).weights(panel)
-    assert set(weights) == {m.id for m in panel}
-    assert all(weight > 0 for weight in weights.values())
-
-
-def test_experience_is_the_same_after_a_journey_as_json() -> None:
-    experience = Experience(records={"a": Record(agreed=1, compared=2)})
-    assert Experience.model_validate_json(experience.model_dump_json()) == experience
-
-
-# --- agreement with the others ----------------------------------------------------------------------------
-
-
-def ballot(*camps: str, abstained: str = "") -> Ballot:
-    """Members are letters, a camp a word of them."""
-    return Ballot(
-        basis="final answers",
-        camps=tuple(
-            Camp(answer=c, normal=c, members=tuple(Member(id=m, model=m) for m in c), weight=len(c)) for c in camps
-        ),
-        abstained=tuple(Member(id=m, model=m) for m in abstained),
-    )
-
-
-@pytest.mark.parametrize(
-    ("votes", "found"),
-    [
-        (ballot("abc", "d"), {"a": True, "b": True, "c": True, "d": False}),
-        (ballot("ab", "c"), {"c": False}),  # for a and b the others are tied, one against one
-        (ballot("ab", "cd"), {"a": False, "b": False, "c": False, "d": False}),
-        (ballot("abc", "de"), {"d": False, "e": False}),
-        (ballot("a", "b", "c"), {}),
-        (ballot("ab"), {"a": True, "b": True}),
-        (ballot("a"), {}),
-        (ballot("ab", abstained="c"), {"a": True, "b": True}),
-        (ballot("d", "abc"), {"a": True, "b": True, "c": True, "d": False}),  # weight put d first; heads count here
-        (ballot(), {}),
-    ],
-    ids=[
-        "majority",
-        "two to one",
-        "tied",
-        "three to two",
-        "all apart",
-        "both",
-        "alone",
-        "abstention",
-        "weight",
-        "none",
-    ],
-)
-def test_members_are_compared_with_the_plurality_of_the_others(votes: Ballot, found: dict[str, bool]) -> None:
-    assert agreements(votes) == found
+    assert found(("a", "a 2")) == {}
+    assert found(("a", "a 2"), ("b",)) == {"a": False, "a 2": False, "b": False}
+    assert found(("a", "a 2", "b"), ("c",)) == {"b": True, "c": False}, "for a it is one against one"
