@@ -2,8 +2,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -76,43 +77,74 @@ def test_vectors_are_the_same_after_they_were_packed() -> None:
         given.embed([REMOTE])
 
 
-@pytest.mark.skipif(find_spec("sentence_transformers") is not None, reason="sentence-transformers is installed here")
-def test_a_library_that_is_absent_is_named_with_what_installs_it() -> None:
+def test_a_library_that_is_absent_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])  # an editable installation would look elsewhere
+    monkeypatch.delitem(sys.modules, "sentence_transformers", raising=False)
     with pytest.raises(Unavailable, match=r"pip install consortium-bot\[sentence-transformers\]"):
         load_embedder(EmbeddingSpec(backend="sentence-transformers", name="all-MiniLM-L6-v2"))
 
 
-def sentence_model(folder: Path, words: Sequence[str]) -> Path:
-    """A model of that library that knows a few words, with numbers of its own, saved in a folder."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import StaticEmbedding
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
+STAND_IN = """
+import os, numpy
 
-    known = {word: number for number, word in enumerate(["[UNK]", *words])}
-    tokenizer = Tokenizer(WordLevel(known, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    weights = np.random.default_rng(1).normal(size=(len(known), 16)).astype(np.float32)
-    made = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
-    made.save(str(folder / "little"))
-    return folder / "little"
+class SentenceTransformer:
+    made = []
+
+    def __init__(self, name, **options):
+        self.made.append((name, options))
+        if options.get("local_files_only") and not os.path.exists(os.path.join(name, "modules.json")):
+            raise OSError(f"{name} is not on this machine")
+
+    def encode(self, texts, **options):
+        self.options = options
+        return numpy.array([[3.0, 4.0 * ("cat" in text)] for text in texts])
+"""
+"""Takes what the real library takes, and finds a model only where its folder has a list of modules."""
 
 
-@pytest.mark.filterwarnings("ignore")  # of a library that is not ours
-@pytest.mark.timeout(300)
-def test_a_model_in_a_folder_is_read_without_any_network(tmp_path: Path) -> None:
-    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed here")
-    folder = sentence_model(tmp_path, ["the", "cat", "dog", "sat", "on", "a", "mat"])
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A package that stands in for sentence-transformers, whether that is installed or not."""
+    (tmp_path / "library" / "sentence_transformers").mkdir(parents=True)
+    (tmp_path / "library" / "sentence_transformers" / "__init__.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(str(tmp_path / "library"))
+    monkeypatch.delitem(sys.modules, "sentence_transformers", raising=False)
+    yield import_module("sentence_transformers").SentenceTransformer
+    del sys.modules["sentence_transformers"]
+
+
+def test_a_stand_in_for_the_library_is_asked_for_a_folder_without_any_network(stand_in: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "little"
+    folder.mkdir()
+    (folder / "modules.json").touch()
     embedder = load_embedder(EmbeddingSpec(backend="sentence-transformers", name=str(folder)))
     assert embedder.name == "sentence-transformers little"
-    vectors = embedder.embed(["the cat sat", "", "the cat sat on a mat", "a dog"])
-    assert (vectors**2).sum(axis=1) == pytest.approx([1, 0, 1, 1], abs=1e-5)
-    assert vectors[0] @ vectors[2] > vectors[0] @ vectors[3]
+    assert embedder.embed(["a cat", "", "a dog"]) == pytest.approx(np.array([[0.6, 0.8], [0, 0], [1, 0]]))
     assert not embedder.embed(["", " "]).any()
-    (folder / "modules.json").write_text("{")
+    assert stand_in.made == [(str(folder), {"device": "cpu", "local_files_only": True})]
+    (folder / "modules.json").unlink()
     with pytest.raises(Unavailable, match=r"cannot be loaded \(.*embeddings.name"):
         SentenceTransformers(str(folder))
+    assert len(stand_in.made) == 2, "nobody looks for a folder in the network"
+
+
+def test_a_stand_in_for_the_library_is_asked_to_download_a_model_that_is_not_here(stand_in: Any) -> None:
+    embedder = load_embedder(EmbeddingSpec(backend="sentence-transformers", name="all-MiniLM-L6-v2"))
+    assert embedder.name == "sentence-transformers all-MiniLM-L6-v2"
+    assert stand_in.made == [
+        ("all-MiniLM-L6-v2", {"device": "cpu", "local_files_only": True}),
+        ("all-MiniLM-L6-v2", {"device": "cpu"}),
+    ]
+
+
+def test_vectors_of_a_stand_in_for_the_library_that_are_none_are_not_taken(
+    stand_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedder = SentenceTransformers("all-MiniLM-L6-v2")
+    monkeypatch.setattr(stand_in, "encode", lambda self, texts, **options: [[float("nan"), 1.0] for _ in texts])
+    with pytest.raises(Unavailable, match="gave vectors that are none"):
+        embedder.embed(["a cat"])
 
 
 @pytest.mark.parametrize("kind", [WordLlama, RareWords])
