@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from core.types import QuestionType, Value
-from core.votes.normal import LONGEST, bare, characters, closing_brace, normalise
+from core.votes.normal import BOUND, LONGEST, bare, characters, closing_brace, normalise
 
 _SHOWN = 200  # characters of an answer that people are shown
 _READ = 20_000  # characters at a reply's end in which a stated answer is looked for
@@ -240,7 +240,7 @@ def _concluded(tail: str, question_type: QuestionType | None, options: Sequence[
 
 def _gist(stated: str, question_type: QuestionType | None) -> str:
     """A statement that is a whole sentence, reduced to the figure or literal that it comes to."""
-    if len(stated.split()) < 4 or stated[:1] in "'\"[{(":
+    if len(stated.split()) < 4 or stated[:1] in "'\"[{(" or BOUND.search(stated):
         return stated
     if question_type == "number":
         return _number_concluded(stated) or stated

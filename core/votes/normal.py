@@ -6,7 +6,8 @@ write them, are compared by what they hold.
 
 What is left to judgement:
 
-- Units do not count: "20 hours" is ``20``, "20 %" too. A panel answers one question, and some of it leave the unit out.
+- Units do not count: "20 hours" is ``20``, "20 %" too. A panel answers one question, and some of it leave the unit
+  out. Where two name units that contradict each other, :mod:`core.votes.units` tells.
 - Case does not count, except in words whose capitals stand where no writer puts them ("aBc" is not "abc"): those come
   from code. Names in camel case ("JavaScript", "iPhone") are ordinary words.
 - A text in quotes is the same as without. Several spaces in a row are not one (nobody writes them but for a reason);
@@ -102,7 +103,7 @@ _MACRO = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|tt|rm)?|math(?:rm|bf|it|tt|sf
 _TEX = re.compile(r"\\(?:[dt]?frac|left|right|[,;!: ]|[%$#&_]|%|approx|(?:\^)?circ|degree)|\^\s*\{?\\circ\}?|\{,\}")
 _FRAC = re.compile(r"(\d?)\\[dt]?frac\s*(?:\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}|(\d)\s*(\d))")
 _END_TOKENS = re.compile(r"(?:\s*(?:</?s>|\[/?INST\]|<\|[a-z_]{1,20}\|>|<end_of_turn>))+$", re.IGNORECASE)
-_LEAD = re.compile(r"^(?:[#>]+\s+|[-*•]\s+|[=≈~:]+\s*)")
+_LEAD = re.compile(r"^(?:#+\s+|>+\s+(?![-$€£.]*\d)|[-*•]\s+|[=≈~:]+\s*)")
 
 
 def bare(text: str) -> str:
@@ -270,7 +271,7 @@ _UNITS = _set(
 _NOT_UNITS = _set(
     "and or to of x by vs am pm a.m. p.m. ad bc bce ce st nd rd th plus minus mod is in on at "
     "january february march april may june july august september october november december "
-    "jan feb mar apr jun jul aug sep sept oct nov dec"
+    "jan feb mar apr jun jul aug sep sept oct nov dec third thirds quarters fifth fifths sixths eighths tenths"
 )
 _FIGURE = r"(?:\d{1,3}(?:,\d{2,3})*,\d{3}|\d+)(?:\.\d+)?|\.\d+"
 _EXPONENT = r"(?:e([-+]?\d{1,3})|\s*(?:[x\u00d7*\u00b7]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*[({]?([-+]?\d{1,3})[)}]?)?"
@@ -291,6 +292,13 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:E[-+]\d+)?")
+BOUND = re.compile(
+    r"(?:[<>≤≥±√]|\b(?:(?:less|more|fewer|greater|higher|lower|larger|smaller)\s+than|at\s+(?:least|most)|up\s+to|"
+    r"between)|^\W*(?:over|under|above|below))\s*[$€£]?-?\d|\d\s*(?:\+$|±|π|pi\b|bce?\b|[ap]\.?m\b)|"
+    r"\bor\s+(?:more|less|fewer|higher|lower|above|below)\b",
+    re.IGNORECASE,
+)
+"""What makes a number a bound or something else than itself: "at least 5", "> 5", "5+", "2π", "500 BC"."""
 _COMMA = re.compile(r"([-+]?\s*(?:[$€£]\s*)?\d{1,9}),(\d{1,2}|\d{4,9})(?!\d)")
 _EUROPEAN = re.compile(r"^(\D{0,8})(\d{1,3}(?:\.\d{3})+),(\d{1,6})(?!\d)(.*)", re.DOTALL)
 _ANY_FIGURE = re.compile(r"(?<![\w.,])-?(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?(?![\w,.]*\d)")
@@ -300,6 +308,8 @@ _SPACED = re.compile(r"(?<=\d)[ '](?=\d{3}(?!\d))")
 def _number(text: str, question_type: QuestionType | None) -> str | None:
     """A number with at most a unit of four words behind it, in plain figures."""
     text = _ABOUT.sub("", text) or text
+    if BOUND.search(text):
+        return None
     if question_type == "number":
         text = _SPACED.sub("", _COMMA.sub(r"\1.\2", text))
     text = _EUROPEAN.sub(lambda m: f"{m[1]}{m[2].replace('.', '')}.{m[3]}{m[4]}", text)
@@ -397,6 +407,12 @@ _NO = _set("no nope nah nay negative non nein нет 否 いいえ")
 _TRUE = _set("true correct right definitely absolutely certainly probably likely possible agree agreed")
 _FALSE = _set("false incorrect wrong never unlikely impossible disagree")
 _PLAIN_SIDE = re.compile(r"(?:(yes|yeah|yep|yup)|nope|nah|no)(?:(?:[,;:!]|\.(?!\s*\d)| -)\s.*)?", re.DOTALL)
+_CONDITION = re.compile(
+    r"\w+[\s,;:.-]+(?:(?:but|and|though|although)\s+)?"
+    r"(?:(?:only\s+)?(?:if|when|where)|unless|provided|as long as|depend(?:s|ing))\b|"
+    r"\w+\s*,?\s*(?:and|or|/)\s*(?:yes|no)\b"
+)
+"""What makes a yes or no an answer of its own: "yes, but only if …", "yes and no"."""
 _ASKED_SIDE = re.compile(
     r"(?:(?:i(?:'d| would)? (?:think|believe|say)(?: that)?|(?:it|that|this) is|most|very|almost|quite|probably|"
     r"likely|certainly|definitely|clearly),?\s+){0,3}(?P<not>not\s+)?(?P<word>\w+)(?P<more>\s+\w)?"
@@ -406,6 +422,8 @@ _ASKED_SIDE = re.compile(
 def _yes_no(text: str, question_type: QuestionType | None) -> str | None:
     """Yes or no, alone or before a comma. For a yes-no question any word for it, also before other words."""
     lower = text[:LONGEST].lower()
+    if _CONDITION.match(lower):
+        return None
     if question_type == "yes-no":
         return _side(lower)
     found = _PLAIN_SIDE.fullmatch(lower)
@@ -431,7 +449,14 @@ _OPTION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ASKED_OPTION = re.compile(
-    r"\**([a-z]|\d{1,2})\**\s*(?:[:.)](?!\d)|-\s).*|([a-z])\s+(?:is|because|as|since)\b.*", re.IGNORECASE | re.DOTALL
+    r"\**([a-z]|\d{1,2})\**\s*(?:[:.)](?!\d)|-\s(?!\d)).*|"
+    r"([a-z])\s+(?:is(?!\s+(?:not|wrong|false|incorrect)\b)|because|as|since)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_ANOTHER_OPTION = re.compile(
+    r"\s*[)\].]?\s*(?:,\s*(?:or|and)\b|[,/&]|or\b|and\b|nor\b)\s*(?:(?:option|choice|letter|statement)\s+)?"
+    r"(?:[(\[]\s*[a-z]\s*[)\]]|[a-z]\s*\)|(?:[a-z]|\d{1,2})(?=\W*$))",
+    re.IGNORECASE,
 )
 
 
@@ -440,7 +465,9 @@ def _option(text: str, question_type: QuestionType | None) -> str | None:
     found = _OPTION.fullmatch(text)
     if not found and question_type == "choice":
         found = _ASKED_OPTION.fullmatch(text)
-    return next(group for group in found.groups() if group).lower() if found else None
+    if not found or _ANOTHER_OPTION.match(text, found.end(found.lastindex or 0)):
+        return None
+    return found[found.lastindex or 0].lower()
 
 
 _WORD = re.compile(r"[^\W\d_]+")

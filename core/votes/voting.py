@@ -24,6 +24,7 @@ from core.types import (
 )
 from core.votes.answers import FinalAnswer, final_answer, read_answer
 from core.votes.normal import same
+from core.votes.units import at_odds
 
 _SHORT = 160  # characters of a first sentence
 _SLACK = 1e-9  # weights closer than this are equal
@@ -58,19 +59,20 @@ def _alike(stated: Iterable[tuple[Member, FinalAnswer]]) -> list[list[tuple[Memb
     """Those with equal answers together, in the order in which the answers came."""
     groups: list[list[tuple[Member, FinalAnswer]]] = []
     for member, answer in stated:
-        normals = [group[0][1].normal for group in groups]
-        place = _place(answer.normal, normals)
+        place = next((group for group in groups if _belongs(answer, group)), None)
         if place is None:
             groups.append([(member, answer)])
         else:
-            groups[place].append((member, answer))
+            place.append((member, answer))
     return groups
 
 
-def _place(normal: str, normals: Sequence[str]) -> int | None:
-    if normal in normals:
-        return normals.index(normal)
-    return next((i for i, other in enumerate(normals) if same(other, normal)), None)
+def _belongs(answer: FinalAnswer, group: Sequence[tuple[Member, FinalAnswer]]) -> bool:
+    """Whether it is the answer of this group: the same once normalised, and at odds with nobody's unit."""
+    first = group[0][1]
+    if answer.normal != first.normal and not same(answer.normal, first.normal):
+        return False
+    return not any(at_odds(answer.text, other.text) for _, other in group)
 
 
 def _camp(group: Sequence[tuple[Member, FinalAnswer]], weights: Mapping[str, float]) -> Camp:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from core.types import QuestionType
 from core.votes.answers import final_answer, read_answer
 from core.votes.normal import normalise, same
+from core.votes.units import at_odds
 
 TYPES: tuple[QuestionType | None, ...] = (None, "open", "yes-no", "choice", "number")
 RECORDED = Path(__file__).parents[4] / "shared" / "data"
@@ -190,6 +191,95 @@ def test_equal_answers(one: str, other: str) -> None:
 def test_different_answers(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
     assert not same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "question_type"),
+    [
+        ("yes, but only if it rains", "yes", None),
+        ("Yes, unless it rains", "yes", "yes-no"),
+        ("Yes and no", "yes", "yes-no"),
+        ("yes or no", "yes", "yes-no"),
+        ("No, if it rains", "no", None),
+        ("(A) or (B)", "(A)", None),
+        ("(A) and (C)", "(A)", "choice"),
+        ("B) or C)", "B)", "choice"),
+        ("option A or option B", "option A", None),
+        ("Option 1 or 2", "Option 1", None),
+        ("A, B", "A", "choice"),
+        ("A/B", "A", "choice"),
+        ("A is wrong", "A", "choice"),
+        ("B is not correct", "B", "choice"),
+        ("3 - 4", "3", "choice"),
+        ("> 5", "5", None),
+        ("< 5", "5", "number"),
+        ("less than 5", "5", "number"),
+        ("at least 5", "at most 5", "number"),
+        ("5 or more", "5", "number"),
+        ("5 apples or fewer", "5 apples", None),
+        ("5+", "5", "number"),
+        ("500 BC", "500", "number"),
+        ("5 pm", "5 am", "number"),
+        ("2\u03c0", "2", "number"),
+        ("\u221a2", "2", "number"),
+        ("two thirds", "2", "number"),
+        ("not guilty", "guilty", None),
+        ("2024-01-05", "2024", "number"),
+    ],
+)
+def test_answers_that_say_more_are_not_those_that_say_less(
+    one: str, other: str, question_type: QuestionType | None
+) -> None:
+    assert normalise(one, question_type) != normalise(other, question_type)
+    read = [read_answer(f"Final answer: {said}", question_type) for said in (one, other)]
+    assert read[0] != read[1]
+    assert not read[0] or not read[1] or read[0].normal != read[1].normal
+
+
+@pytest.mark.parametrize(
+    ("text", "question_type", "normal"),
+    [
+        ("(C) both A and B", "choice", "c"),
+        ("(C), a classic", None, "c"),
+        ("B) salt and pepper", None, "b"),
+        ("A is right", "choice", "a"),
+        ("Yes, it rained", "yes-no", "yes"),
+        ("Yes, and it will again", "yes-no", "yes"),
+        ("5 more than before", None, "5"),
+        ("She needs 42 more", "number", "42"),
+    ],
+)
+def test_what_follows_an_answer_does_not_unmake_it(text: str, question_type: QuestionType | None, normal: str) -> None:
+    assert normalise(text, question_type) == normal
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("3 km", "3 m"),
+        ("5 km/h", "5 m/s"),
+        ("20 hours", "20 minutes"),
+        ("$5", "5 cents"),
+        ("5% increase", "5% decrease"),
+        ("10 degrees north", "10 degrees south"),
+        ("4 GB", "4 MB"),
+    ],
+)
+def test_units_that_say_different_things_are_at_odds(one: str, other: str) -> None:
+    assert at_odds(one, other)
+    assert not at_odds(one, one)
+    assert not at_odds(one, one.split()[0].strip("$%"))
+
+
+def test_units_that_say_the_same_are_not_at_odds() -> None:
+    for one, other in (
+        ("3 km", "3 kilometers"),
+        ("20 hrs", "20 hours"),
+        ("$5", "5 dollars"),
+        ("20 hours per week", "20 hours"),
+        ("5 apples", "5 pears"),
+    ):
+        assert not at_odds(one, other)
 
 
 def test_numbers_are_the_same_to_a_millionth() -> None:

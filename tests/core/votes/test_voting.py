@@ -46,6 +46,12 @@ def test_numbers_that_differ_by_rounding_alone_are_equal() -> None:
     assert camps(vote(stating(a="0.33333333", b="0.333333333", c="0.34"))) == ["ab", "c"]
 
 
+def test_equal_numbers_of_different_units_are_different_answers() -> None:
+    ballot = vote(stating(a="3 km", b="3", c="3 m", d="3 kilometers", e="3 metres"))
+    assert [camp.answer for camp in ballot.camps] == ["3 km", "3 m"]
+    assert camps(ballot) == ["abd", "ce"]
+
+
 def test_abstaining_is_no_vote() -> None:
     ballot = vote([*stating(a="7", b="unknown"), reply("c", "It is hard to say what 12 means here.")])
     assert camps(ballot) == ["a"]
