@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.settings import Settings
 from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
+from core.convening import problems
 from core.errors import ConfigError
 from core.setup import ConsortiumSpec
 
@@ -57,12 +58,15 @@ def load_catalog(settings: Settings) -> Catalog:
 def read_catalog(text: str, name: str) -> Catalog:
     """A catalogue from TOML; ``name`` is what the file is called in errors. Raises ConfigError."""
     try:
-        return Catalog.model_validate(tomllib.loads(text))
+        catalog = Catalog.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML: {error}") from None
     except ValidationError as error:
         lines = [line for e in error.errors() for line in _complaints(dict(e))]
         raise ConfigError("\n".join(f"{name}: {line}" for line in lines)) from None
+    if lines := [f"consortia.{key}.{p}" for key, setup in catalog.consortia.items() for p in problems(catalog, setup)]:
+        raise ConfigError("\n".join(f"{name}: {line}" for line in lines))
+    return catalog
 
 
 def _complaints(error: dict[str, Any]) -> list[str]:

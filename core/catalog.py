@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from core.errors import BadInput
 from core.setup import ConsortiumSpec, Key, Section
 from core.types import Member
 
@@ -127,7 +126,7 @@ class Catalog(Section):
                 known = ", ".join(["simulated", *self.providers])
                 problems.append(f"models.{key}.provider: no provider {model.provider!r} (there are: {known})")
         for name, spec in self.consortia.items():
-            problems += [f"consortia.{name}.{problem}" for problem in self.problems(spec)]
+            problems += [f"consortia.{name}.{problem}" for problem in self.missing_models(spec)]
         if self.embeddings.provider and self.embeddings.provider not in self.providers:
             known = ", ".join(self.providers) or "none"
             problems.append(f"embeddings.provider: no provider {self.embeddings.provider!r} (there are: {known})")
@@ -181,41 +180,13 @@ class Catalog(Section):
         known = dict.fromkeys([spec.arbiter for spec in self.consortia.values()] + [*self.models])
         return next((key for key in known if key not in seated), *seated[:1])
 
-    def problems(self, setup: ConsortiumSpec) -> list[str]:
-        """What is wrong with a set-up in view of the models and strategies there are, each headed by its field."""
-        from core import strategies  # which know of runs and prompts, and these of this file
-
+    def missing_models(self, setup: ConsortiumSpec) -> list[str]:
+        """The models of a set-up that are not in the file, each headed by the field that names it."""
         known = ", ".join(self.models)
         used = [("members", key) for key, _ in setup.seats] + [("arbiter", setup.arbiter)]
         used += [("arbiter_fallbacks", key) for key in setup.arbiter_fallbacks]
         used += [("roles", key) for key in setup.roles]
-        missing = [f"{field}: no model {key!r} (there are: {known})" for field, key in used if key not in self.models]
-        return missing + strategies.problems(setup.strategy, setup.params)
-
-    def changed(self, setup: ConsortiumSpec, changes: Mapping[str, Any]) -> ConsortiumSpec:
-        """The set-up with some fields changed. Raises BadInput with a line for each thing that is wrong.
-
-        A panel that the arbiter now sits on gets another arbiter where there is one; ``params`` add to those there
-        are, which go with their strategy.
-        """
-        fields = {**setup.model_dump(), **changes}
-        members, params = changes.get("members"), changes.get("params", {})
-        if isinstance(members, (list, tuple)) and "arbiter" not in changes:
-            seated = {str(entry).partition(":")[0] for entry in members}
-            fields["arbiter"] = self.arbiter_for(members) if setup.arbiter in seated else setup.arbiter
-        if isinstance(params, Mapping) and fields["strategy"] == setup.strategy:
-            params = {**setup.params, **params}
-        return self.checked({**fields, "params": params})
-
-    def checked(self, fields: Mapping[str, Any]) -> ConsortiumSpec:
-        """A set-up from its fields. Raises BadInput with a line for each thing that is wrong."""
-        try:
-            setup = ConsortiumSpec.model_validate(fields)
-        except ValidationError as error:
-            raise BadInput("\n".join(_complaint(dict(e)) for e in error.errors())) from None
-        if problems := self.problems(setup):
-            raise BadInput("\n".join(problems))
-        return setup
+        return [f"{field}: no model {key!r} (there are: {known})" for field, key in used if key not in self.models]
 
     def _twin_temperature(self, key: str) -> float:
         own = self.models[key].temperature or 0.0
@@ -223,11 +194,3 @@ class Catalog(Section):
 
     def _simulated(self, key: str) -> bool:
         return self.models[key].provider == "simulated"
-
-
-def _complaint(error: Mapping[str, Any]) -> str:
-    field = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "unknown key"
-    return f"{field}: {message[0].lower()}{message[1:]}" if field else message

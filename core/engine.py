@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from core import strategies
+from core import convening, strategies
 from core.errors import BadInput
 from core.prompts import within_budget
 from core.setup import ConsortiumSpec
@@ -54,7 +54,7 @@ class Engine:
         setup = run.ask.setup or catalog.consortia.get(run.consortium)
         if setup is None:
             raise BadInput(f"There is no consortium {run.consortium!r} any more.")
-        if problems := catalog.problems(setup):
+        if problems := convening.problems(catalog, setup):
             raise BadInput(f"The consortium {run.consortium!r} cannot be asked: " + "; ".join(problems))
         return setup
 

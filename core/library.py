@@ -21,6 +21,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self, get_args
 
+from core import convening
 from core.arbiter import Arbiter
 from core.breaker import LocalBreakers
 from core.catalog import Catalog
@@ -70,7 +71,7 @@ def create_consortium(
     catalog, wanted = wiring.catalog, name or "default"
     if wanted not in catalog.consortia:
         raise BadInput(f"There is no consortium {wanted!r}; there are: {', '.join(catalog.consortia)}.")
-    setup = catalog.changed(catalog.consortia[wanted], changes)
+    setup = convening.changed(catalog, catalog.consortia[wanted], changes)
     return Consortium(wanted, setup, wiring, experience or Experience())
 
 

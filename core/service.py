@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, overload
 
+from core import convening
 from core.catalog import Catalog
 from core.commands import (
     AskCommand,
@@ -118,7 +119,7 @@ class Service:
         """The consortium that a run was asked with; None when it cannot be asked any more."""
         run = await self._history.run(run_id)
         setup = run.ask.setup if run else None
-        return (run.consortium, setup) if run and setup and not self.catalog.problems(setup) else None
+        return (run.consortium, setup) if run and setup and not convening.problems(self.catalog, setup) else None
 
     async def _first_time(self, inbound: Inbound) -> None:
         """Raises Duplicate when the platform has delivered this event before."""
@@ -191,7 +192,7 @@ class Service:
         changes = {field: value for field, value in given.items() if value}
         if command.both_orders is not None:
             changes["both_orders"] = command.both_orders
-        return self.catalog.changed(setup, changes) if changes else None
+        return convening.changed(self.catalog, setup, changes) if changes else None
 
     def _roles_of(self, command: AskCommand) -> dict[str, str]:
         """The command's roles by the proper names of models and roles. Raises NotFound."""

@@ -18,6 +18,7 @@ from bot.commands.platforms import check_discord, check_slack
 from bot.config import DEFAULT_FILE, load_catalog
 from bot.records import open_history
 from bot.settings import Settings, load_settings, provider_keys
+from core import convening
 from core.breaker import LocalBreakers
 from core.catalog import Catalog, EmbeddingSpec
 from core.errors import ConfigError, ConsortiumError
@@ -200,7 +201,7 @@ async def _arbiter(
     calls: bool,
 ) -> list[Finding]:
     title = f"arbiter of {name}"
-    if problems := catalog.problems(setup):
+    if problems := convening.problems(catalog, setup):
         return [Finding(title, False, "\n".join(problems), f"consortium update {name}, or correct the models file")]
     if not calls:
         return [Finding(title, None, f"{setup.arbiter}: not called (--no-calls)")]

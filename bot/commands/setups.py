@@ -74,10 +74,11 @@ def _proper(catalog: Catalog, role: str) -> str:
 
 def _checked(catalog: Catalog, fields: Mapping[str, Any], where: str = "") -> ConsortiumSpec:
     """A set-up from its fields; what is wrong is told by the options that set them. Raises BadInput."""
+    from core import convening
     from core.errors import BadInput
 
     try:
-        return catalog.checked(fields)
+        return convening.checked(catalog, fields)
     except BadInput as error:
         lines = str(error).splitlines()
         raise BadInput("\n".join(f"{where}{line}" if where else _by_option(line) for line in lines)) from None

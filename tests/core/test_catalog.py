@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.catalog import BUILT_IN_DOMAINS, BUILT_IN_ROLES, Catalog, ModelSpec, Provider
+from core.convening import changed
 from core.errors import BadInput
 from core.setup import ConsortiumSpec, parse_seat
 from tests.core.fakes import catalog
@@ -64,13 +65,13 @@ def test_an_arbiter_is_found_off_the_panel_where_there_is_one(members: list[str]
 def test_a_set_up_is_changed_field_by_field() -> None:
     cat = catalog(strategy="voting", params={"lead": 2, "wave": 3})
     setup = cat.consortia["default"]
-    assert cat.changed(setup, {"params": {"lead": 3}}).params == {"lead": 3, "wave": 3}
-    assert cat.changed(setup, {"strategy": "council"}).params == {}, "parameters go with their strategy"
-    assert cat.changed(setup, {"strategy": "debate", "params": {"rounds": 3}}).params == {"rounds": 3}
-    assert cat.changed(setup, {"members": ["a", "k"]}).arbiter == "j"
-    assert cat.changed(setup, {"members": ["a", "j"]}).arbiter == "b"
-    assert cat.changed(setup, {"members": ["a", "j"], "arbiter": "j"}).arbiter == "j", "as it was asked for"
-    assert cat.changed(setup, {}) == setup
+    assert changed(cat, setup, {"params": {"lead": 3}}).params == {"lead": 3, "wave": 3}
+    assert changed(cat, setup, {"strategy": "council"}).params == {}, "parameters go with their strategy"
+    assert changed(cat, setup, {"strategy": "debate", "params": {"rounds": 3}}).params == {"rounds": 3}
+    assert changed(cat, setup, {"members": ["a", "k"]}).arbiter == "j"
+    assert changed(cat, setup, {"members": ["a", "j"]}).arbiter == "b"
+    assert changed(cat, setup, {"members": ["a", "j"], "arbiter": "j"}).arbiter == "j", "as it was asked for"
+    assert changed(cat, setup, {}) == setup
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_set_up_is_changed_field_by_field() -> None:
 def test_a_change_that_makes_no_sense_is_told_by_its_field(changes: dict[str, Any], complaint: str) -> None:
     cat = catalog(strategy="voting")
     with pytest.raises(BadInput, match=complaint):
-        cat.changed(cat.consortia["default"], changes)
+        changed(cat, cat.consortia["default"], changes)
 
 
 def test_judges_come_in_order_and_once() -> None:
