@@ -179,7 +179,7 @@ _ABSTENTION = re.compile(
     r"when|why|or|information|data|value|answer|evidence|context|here|yet)\b.*)?|"
     r"(?:there\s+is\s+|there's\s+)?(?:not\s+enough|insufficient|no)\s+(?:information|data|context|evidence)\b.*|"
     r"i\s+(?:abstain|have\s+no\s+(?:idea|answer|opinion)|would\s+need\s+more)\b.*|"
-    r"none|n/?a|n\.a\.|null|nil|no\s+(?:final\s+)?answer|abstain|abstention|skip|pass|tbd|[-?.]+",
+    r"none|n/?a|n\.a\.|null|nil|no\s+(?:final\s+)?answer|abstain|abstention|tbd|[-?.]+",
     re.IGNORECASE | re.DOTALL,
 )
 

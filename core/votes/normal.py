@@ -410,9 +410,9 @@ _PLAIN_SIDE = re.compile(r"(?:(yes|yeah|yep|yup)|nope|nah|no)(?:(?:[,;:!]|\.(?!\
 _CONDITION = re.compile(
     r"\w+[\s,;:.-]+(?:(?:but|and|though|although)\s+)?"
     r"(?:(?:only\s+)?(?:if|when|where)|unless|provided|as long as|depend(?:s|ing))\b|"
-    r"\w+\s*,?\s*(?:and|or|/)\s*(?:yes|no)\b"
+    r"\w+\s*,?\s*(?:and|or|/)\s*(?:yes|no)\b|no\s+(?:doubt|question)\b"
 )
-"""What makes a yes or no an answer of its own: "yes, but only if …", "yes and no"."""
+"""What makes a yes or no an answer of its own: "yes, but only if …", "yes and no"; "no doubt" is no no."""
 _ASKED_SIDE = re.compile(
     r"(?:(?:i(?:'d| would)? (?:think|believe|say)(?: that)?|(?:it|that|this) is|most|very|almost|quite|probably|"
     r"likely|certainly|definitely|clearly),?\s+){0,3}(?P<not>not\s+)?(?P<word>\w+)(?P<more>\s+\w)?"

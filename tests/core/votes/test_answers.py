@@ -201,6 +201,8 @@ def test_different_answers(one: str, other: str) -> None:
         ("Yes and no", "yes", "yes-no"),
         ("yes or no", "yes", "yes-no"),
         ("No, if it rains", "no", None),
+        ("No doubt", "no", "yes-no"),
+        ("no doubt about it", "no", "yes-no"),
         ("(A) or (B)", "(A)", None),
         ("(A) and (C)", "(A)", "choice"),
         ("B) or C)", "B)", "choice"),
@@ -462,7 +464,7 @@ def test_an_abstention_is_no_answer(abstention: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["No", "0", "None of the above", "Name unknown", "Nonetheless", "`None`", "Unknown Pleasures"]
+    "answer", ["No", "0", "None of the above", "Name unknown", "Nonetheless", "`None`", "Unknown Pleasures", "Pass"]
 )
 def test_answers_that_look_like_abstentions_count(answer: str) -> None:
     assert final_answer(f"Final answer: {answer}")
