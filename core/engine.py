@@ -14,7 +14,7 @@ from core.errors import BadInput
 from core.prompts import within_budget
 from core.setup import ConsortiumSpec
 from core.table import Emit, Silence, Table, Tools
-from core.types import Bill, Response, Round, Run, RunStatus, Turn, Usage
+from core.types import Bill, Member, Response, Round, Run, RunStatus, Turn, Usage
 from core.votes.trust import Experience
 
 _NOTHING_LEARNT = Experience()
@@ -40,7 +40,7 @@ class Engine:
         table.seat(strategy.seat(run.panel, table.rng("seats")))
         if dropped := len(turns) - len(kept):
             table.note(f"Left out of the conversation, to keep it short: the thread's oldest {_questions(dropped)}.")
-        for text in _remarks(setup, run):
+        for text in _remarks(run, self._tools.catalog.judges(setup)[0]):
             table.note(text)
         try:
             await strategy.deliberate(table)
@@ -80,14 +80,14 @@ async def _salvage(table: Table) -> None:
     table.abandon()
 
 
-def _remarks(setup: ConsortiumSpec, run: Run) -> list[str]:
+def _remarks(run: Run, judge: Member) -> list[str]:
     """What the asker should know of the panel's make-up."""
     found = []
     if twins := [m for m in run.panel if m.temperature is not None]:
         seats = ", ".join(f"{m.label} at temperature {m.temperature:g}" for m in twins)
         found.append(f"Seats of the same model are asked with different seeds, the further ones warmer: {seats}.")
-    if setup.arbiter in {m.model for m in run.panel} and len(run.panel) > 1:
-        found.append(f"The arbiter {setup.arbiter} also sits on the panel, and may favour its own answer.")
+    if judge.model in {m.model for m in run.panel} and len(run.panel) > 1:
+        found.append(f"The arbiter {judge.label} also sits on the panel, and may favour its own answer.")
     return found
 
 

@@ -156,7 +156,7 @@ def _footer(run: Run, verdict: Verdict) -> str:
         parts.append(f"arbiter {verdict.judge.label}{stand_in}{own}")
     if len(run.rounds) > 1:
         parts.append(f"{len(run.rounds)} rounds")
-    roles = [f"{m.id} as {_short(m.role, 60)}" for m in run.panel if m.role]
+    roles = [f"{m.label} as {_short(m.role, 60)}" for m in run.panel if m.role]
     if roles:
         parts.append("roles: " + ", ".join(roles))
     if run.ask.domain:
@@ -167,6 +167,8 @@ def _footer(run: Run, verdict: Verdict) -> str:
     lines = [" · ".join(parts), *run.notes]
     if run.simulated:
         lines.append("Simulated members: no language model wrote their text.")
+    elif verdict.judge.simulated:
+        lines.append("The arbiter is simulated: no language model wrote this answer.")
     return "\n".join(f"_{line}_" for line in lines)
 
 

@@ -311,6 +311,9 @@ async def test_what_the_asker_should_know_of_the_panel_is_noted() -> None:
         "a 2 at temperature 0.7, a 3 at temperature 0.7.",
         "The arbiter a also sits on the panel, and may favour its own answer.",
     )
+    simulated = cat.models["a"].model_copy(update={"provider": "simulated"})
+    labelled = await run_engine(cat.model_copy(update={"models": {**cat.models, "a": simulated}}))
+    assert labelled.has_note("The arbiter a (simulated) also sits on the panel")
     asked = [(p.seed, p.temperature) for p in ran.models["a"].prompts[:3]]
     assert asked == [(1, None), (2, 0.7), (3, 0.7)]
 

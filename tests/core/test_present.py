@@ -238,6 +238,19 @@ def test_simulated_members_are_labelled_wherever_they_appear() -> None:
     assert "no language model wrote their text" in document
 
 
+def test_an_answer_that_a_simulated_arbiter_wrote_says_so_in_words() -> None:
+    footer = answer_text(answered(YES, YES, judge=JUDGE.model_copy(update={"simulated": True}))).footer
+    assert "arbiter j (simulated)" in footer
+    assert footer.endswith("_The arbiter is simulated: no language model wrote this answer._")
+
+
+def test_a_simulated_member_is_labelled_beside_its_role_too() -> None:
+    run = answered(YES, YES)
+    fake = A.model_copy(update={"simulated": True, "role": "Rawlsian"})
+    footer = answer_text(run.model_copy(update={"panel": (fake, B)})).footer
+    assert "roles: a (simulated) as Rawlsian" in footer
+
+
 def test_a_run_without_a_verdict_has_no_answer() -> None:
     with pytest.raises(ValueError, match="no verdict"):
         answer_text(make_run(catalog()))
