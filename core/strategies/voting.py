@@ -41,10 +41,12 @@ class ByVote(Strategy):
         ballot = self.count(table, answers) or await self._by_meaning(table, answers)
         if ballot is None:
             return await table.judge(answers)
-        clear = ballot.share > self.majority and ballot.votes >= LEAST_VOTES
+        heard = 2 * ballot.votes >= len(answers)
+        clear = heard and ballot.share > self.majority and ballot.votes >= LEAST_VOTES
         if clear or not self.arbiter:
             return table.decide_by_vote(ballot, answers)
-        table.note("No answer won the vote clearly, so it went to the arbiter.")
+        why = "No answer won the vote clearly" if heard else "Most members stated no final answer"
+        table.note(f"{why}, so it went to the arbiter.")
         return await table.judge(answers, ballot=ballot)
 
     async def _by_meaning(self, table: Table, answers: tuple[Response, ...]) -> Ballot | None:

@@ -211,6 +211,13 @@ async def test_an_open_question_is_put_to_all_at_once() -> None:
 
 
 @virtual_time
+async def test_a_few_votes_among_many_abstentions_decide_nothing_by_themselves() -> None:
+    ran = await run_engine(panel_of(5, strategy="voting"), voting_for("4", "4", "unknown", "unknown", "unknown"))
+    assert ran.verdict.source is VerdictSource.ARBITER
+    assert "Most members stated no final answer, so it went to the arbiter." in ran.run.notes
+
+
+@virtual_time
 async def test_when_a_wave_has_taken_long_all_the_others_are_asked_at_once() -> None:
     cat = panel_of(6, strategy="voting", params={"lead": 2}, deadline=100, quorum=1)
     ran = await run_engine(cat, saying(*[HANG] * 6))
