@@ -308,7 +308,16 @@ class Table:
         tools = self._tools
         prompt = member_prompt(self.ask, self.setup, member, tools.catalog, self._turns, brief)
         timeout = tools.catalog.models[member.model].timeout
-        return await tools.caller.ask(member, tools.models[member.model], prompt, timeout, deadline)
+        outcome = await tools.caller.ask(member, tools.models[member.model], prompt, timeout, deadline)
+        return self._billed(outcome)
+
+    def _billed(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what the member's calls in this round used in vain before the run changed hands."""
+        prior = self._prior.get(self.number)
+        spent = [u for f in (prior.failures if prior else ()) if f.member.id == outcome.member.id for u in f.usage]
+        if isinstance(outcome, Response):
+            return outcome.model_copy(update={"failed_usage": (*spent, *outcome.failed_usage)})
+        return outcome.model_copy(update={"usage": (*spent, *outcome.usage)})
 
     def _known(self) -> Verdict | None:
         """The verdict of this round, if it was found before the run changed hands."""

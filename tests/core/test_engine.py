@@ -363,6 +363,18 @@ async def test_answers_that_are_paid_for_are_not_asked_for_again() -> None:
 
 
 @virtual_time
+async def test_calls_that_failed_before_the_run_changed_hands_stay_on_the_bill() -> None:
+    run = make_run(catalog())
+    used = (Usage(prompt_tokens=7, completion_tokens=0, cost=0.5), Usage())
+    failed = [Failure(member=m, kind=K.TIMEOUT, detail="late", attempts=2, usage=used) for m in run.panel[:2]]
+    down = Step(ModelError(K.REFUSED, "no such model"))
+    ran = await run_engine(models=panel_models(b=down), run=begun(run, Round(number=1, outcomes=tuple(failed))))
+    assert ran.calls("a", "b", "c", "j") == [1, 1, 1, 1]
+    assert (ran.run.bill.calls, ran.run.bill.unpriced) == (3 + 4, 2)
+    assert ran.run.bill.cost == pytest.approx(0.5 * 2 + 0.01 * 3)
+
+
+@virtual_time
 async def test_a_straggler_is_not_waited_for_beside_answers_that_are_paid_for() -> None:
     cat = catalog()
     run = make_run(cat)
