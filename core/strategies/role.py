@@ -7,11 +7,9 @@ import random
 
 from pydantic import Field
 
+from core.catalog import PANEL_ROLES
 from core.strategies.default import Default
 from core.types import Member
-
-PANEL_ROLES = ("Generator", "Devil's Advocate", "Fact Checker")
-"""Dealt first, in this order; :data:`core.catalog.PANEL_ROLES` has their texts."""
 
 TRAITS = (
     ("bold: propose what others would not dare", "cautious: look for what could go wrong first"),
