@@ -103,7 +103,7 @@ _MACRO = re.compile(r"\\(?:boxed|fbox|text(?:bf|it|tt|rm)?|math(?:rm|bf|it|tt|sf
 _TEX = re.compile(r"\\(?:[dt]?frac|left|right|[,;!: ]|[%$#&_]|%|approx|(?:\^)?circ|degree)|\^\s*\{?\\circ\}?|\{,\}")
 _FRAC = re.compile(r"(\d?)\\[dt]?frac\s*(?:\{([^{}]{1,40})\}\s*\{([^{}]{1,40})\}|(\d)\s*(\d))")
 _END_TOKENS = re.compile(r"(?:\s*(?:</?s>|\[/?INST\]|<\|[a-z_]{1,20}\|>|<end_of_turn>))+$", re.IGNORECASE)
-_LEAD = re.compile(r"^(?:#+\s+|>+\s+(?![-$€£.]*\d)|[-*•]\s+|[=≈~:]+\s*)")
+_LEAD = re.compile(r"^(?:#+\s+|(?:>+\s++)+(?![-$€£.]*\d)|[-*•]\s+|[=≈~:]+\s*)")
 
 
 def bare(text: str) -> str:

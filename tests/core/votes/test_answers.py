@@ -214,6 +214,7 @@ def test_different_answers(one: str, other: str) -> None:
         ("B is not correct", "B", "choice"),
         ("3 - 4", "3", "choice"),
         ("> 5", "5", None),
+        (">  5", "5", None),
         ("< 5", "5", "number"),
         ("less than 5", "5", "number"),
         ("at least 5", "at most 5", "number"),
