@@ -51,9 +51,9 @@ class Database:
         if self.backend == "sqlite":
             with translated(url):
                 _make_openable(Path(url.database or ""))
-            driver: dict[str, Any] = {"connect_args": {"timeout": _PATIENCE, "isolation_level": None}}
-            self._writing = create_async_engine(url, **one, **driver)
-            self._reading = create_async_engine(url, **several, **driver)
+            driver: dict[str, Any] = {"isolation_level": None}
+            self._writing = create_async_engine(url, **one, connect_args={**driver, "timeout": 0})
+            self._reading = create_async_engine(url, **several, connect_args={**driver, "timeout": _PATIENCE})
             for engine in (self._writing, self._reading):
                 event.listen(engine.sync_engine, "connect", _set_up)
             event.listen(self._writing.sync_engine, "begin", _begin_to_write)
@@ -137,7 +137,7 @@ def is_outage(error: Exception) -> bool:
     cause = error.__cause__
     if isinstance(cause, DBAPIError) and cause.connection_invalidated:
         return True
-    return isinstance(cause, OSError | OperationalError | InterfaceError)
+    return isinstance(cause, OSError | OperationalError | InterfaceError | sqlite3.OperationalError)
 
 
 def _unavailable(url: URL, error: BaseException) -> Unavailable:
@@ -158,7 +158,7 @@ def _make_openable(path: Path) -> None:
 
 def _set_up(connection: Any, record: object) -> None:
     try:
-        _use_wal(connection)
+        _insist(connection, "PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.create_function("lower", 1, _lower, deterministic=True)
@@ -172,12 +172,16 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _use_wal(connection: Any) -> None:
-    """The switch of a new file to WAL fails at once where a transaction would wait for another process."""
+def _insist(connection: Any, statement: str) -> None:
+    """Wait for the lock in the event loop, trying again.
+
+    While SQLite itself waits, its connection is locked inside: a cursor of it that is collected meanwhile would hold
+    up the event loop, and with it whoever of this process has the lock. The switch to WAL does not wait at all.
+    """
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
@@ -187,4 +191,4 @@ def _use_wal(connection: Any) -> None:
 
 def _begin_to_write(connection: Connection) -> None:
     """Lock at the start: a transaction that turned from reading to writing would not wait for others."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _insist(connection.connection.dbapi_connection, "BEGIN IMMEDIATE")
