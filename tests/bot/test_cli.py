@@ -1,4 +1,4 @@
-"""The command line as a person meets it: a program of its own, its two streams and its exit code."""
+"""The command line as a person meets it: its two streams and its exit code; where it asks, a program of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from adapters.history import SqlHistory
 from bot import cli
 from core.types import Person, Platform, Run, RunStatus, ThreadRef
+from tests.bot.conftest import Desk
 from tests.emulators.provider import ProviderEmulator
 
 # Where a test run is in the background of a shell, Ctrl-C is ignored in all that it starts.
@@ -115,10 +116,11 @@ def test_the_version_is_told() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-async def test_a_wrong_setting_ends_it_with_one_line(terminal: Terminal, env: dict[str, str], line: str) -> None:
-    ended = await terminal.run("ask", "Is it so?", interrupt=None, **env)
-    assert (ended.code, ended.out) == (2, "")
-    assert re.fullmatch(f"consortium: {line}\n", ended.err), ended.err
+def test_a_wrong_setting_ends_it_with_one_line(desk: Desk, env: dict[str, str], line: str) -> None:
+    for name, value in env.items():
+        desk.monkeypatch.setenv(name, value)
+    said = desk.refused("ask", "Is it so?")
+    assert re.fullmatch(f"consortium: {line}\n", said), said
 
 
 async def test_a_wrong_models_file_ends_it_with_its_key_path(terminal: Terminal, provider: ProviderEmulator) -> None:
@@ -148,11 +150,10 @@ async def test_a_port_that_is_taken_is_told(terminal: Terminal) -> None:
     ],
     ids=["no question", "consortium"],
 )
-async def test_a_question_that_cannot_be_asked_is_told(terminal: Terminal, args: tuple[str, ...], line: str) -> None:
-    ended = await terminal.run("ask", *args)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"consortium: {line}")
-    assert ended.err.count("\n") == 1
+def test_a_question_that_cannot_be_asked_is_told(desk: Desk, args: tuple[str, ...], line: str) -> None:
+    said = desk.refused("ask", *args)
+    assert said.startswith(f"consortium: {line}")
+    assert said.count("\n") == 1
 
 
 # --- asking ---------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ async def test_an_answer_goes_to_standard_output_and_progress_does_not(
 async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, provider: ProviderEmulator) -> None:
     for name in ("one", "two"):
         provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
-    ended = await terminal.run("ask", "Is it so?")
+    ended = await terminal.run("ask", "--no-charts", "Is it so?")
     assert (ended.code, ended.out) == (2, "")
     lines = [line for line in ended.err.splitlines() if line.startswith("consortium: ")]
     assert lines[0] == "consortium: None of the 2 members answered, so there is no answer."
@@ -185,7 +186,7 @@ async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, pro
 async def test_a_run_without_an_answer_is_whole_json_too(terminal: Terminal, provider: ProviderEmulator) -> None:
     for name in ("one", "two"):
         provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
-    ended = await terminal.run("ask", "--json", "Is it so?")
+    ended = await terminal.run("ask", "--no-charts", "--json", "Is it so?")
     assert ended.code == 2
     run = Run.model_validate_json(ended.out)
     assert run.status is RunStatus.FAILED
@@ -291,15 +292,13 @@ async def test_a_conversation_goes_on_where_it_is_told_to(terminal: Terminal, pr
     ],
     ids=["continue", "cid"],
 )
-async def test_a_conversation_that_is_not_there_is_told(terminal: Terminal, args: tuple[str, ...], told: str) -> None:
-    ended = await terminal.run("ask", *args)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(f"consortium: {told}")
+def test_a_conversation_that_is_not_there_is_told(desk: Desk, args: tuple[str, ...], told: str) -> None:
+    assert desk.refused("ask", *args).startswith(f"consortium: {told}")
 
 
-async def test_models_are_listed_with_how_they_are(terminal: Terminal) -> None:
-    ended = await terminal.run("models")
-    assert (ended.code, ended.err) == (0, "")
+def test_models_are_listed_with_how_they_are(desk: Desk) -> None:
+    desk.monkeypatch.setenv("COLUMNS", "200")
+    ended = desk.ok("models")
     assert re.search(
         r"^optimist +simulated +optimist +none needed +ready \(not called lately\)$", ended.out, re.MULTILINE
     )
