@@ -179,7 +179,7 @@ async def test_roles(stage: Stage) -> None:
     assigned = await emu.command(emu.alice, "consortium roles assign", model="optimist", role="a patient nurse")
     assert "optimist (simulated): a patient nurse" in await stage.told(assigned)
     thread = await stage.answered(QUESTION)
-    assert "optimist as a patient nurse" in stage.answers(thread.id)[0].content
+    assert "optimist (simulated) as a patient nurse" in stage.answers(thread.id)[0].content
     dealt = await stage.told(await emu.command(emu.alice, "consortium roles shuffle", roles="Rawlsian, Libertarian"))
     assert ": Rawlsian" in dealt
     assert ": Libertarian" in dealt

@@ -113,7 +113,7 @@ async def test_roles_show_in_the_footer_until_they_are_cleared(stage: Stage) -> 
     await slack.command("/consortium roles assign skeptic utilitarian")
     assert "skeptic (simulated): Utilitarian" in await stage.told()
     root = await stage.ask("Is a short week fair?")
-    assert "roles: skeptic as Utilitarian" in shown(await stage.answer(root.ts))
+    assert "roles: skeptic (simulated) as Utilitarian" in shown(await stage.answer(root.ts))
     await slack.command("/consortium roles shuffle Rawlsian, Libertarian")
     dealt = await stage.told(2)
     assert "Rawlsian" in dealt.partition("Roles there are")[0]

@@ -92,7 +92,7 @@ def test_before_anything_happens_all_members_think() -> None:
 def test_a_long_role_is_cut_beside_its_member_and_in_the_footer() -> None:
     wordy = ANNA.model_copy(update={"role": "a grumpy uncle " * 30 + "at rest"})
     shown = run_json(an_answered_run().model_copy(update={"panel": (wordy, BEN, CLEO)}))
-    assert "roles: anna as a grumpy uncle" in shown["footer"]
+    assert "roles: anna (simulated) as a grumpy uncle" in shown["footer"]
     assert "…" in shown["footer"]
     assert "at rest" not in shown["footer"]
     role = run_json(a_run().model_copy(update={"panel": (wordy, BEN, CLEO)}))["members"][0]["role"]
