@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Tests wait for sockets and processes more than they compute.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: demo test lint types unit bench bench-quality serve lock clean help
 
@@ -21,7 +23,7 @@ types: $(STAMP)
 	@$(BIN)/mypy
 
 unit: $(STAMP)
-	@$(BIN)/pytest -n auto --dist loadgroup
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadgroup
 
 bench: $(STAMP) ## measure speed, memory and pauses
 	@$(BIN)/python -m tests.bench $(BENCH)
