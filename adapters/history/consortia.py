@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import Connection, RowMapping, select
 
-from adapters.history.access import Access
+from adapters.history.access import Access, setting
+from adapters.history.database import fetch
 from adapters.history.rows import to_json
 from adapters.history.schema import consortia
 from core.ports import SavedConsortium
@@ -15,30 +19,59 @@ from core.setup import ConsortiumSpec
 _DEFAULT = "default consortium"
 
 
+_FRESH = 1.0
+"""Seconds for which what was read serves: every ask looks up its consortium."""
+
+
+@dataclass(frozen=True)
+class _Shelf:
+    """All that is saved, by the keys of the names, and the default's name."""
+
+    saved: Mapping[str, SavedConsortium]
+    default: str | None
+
+
 class SqlConsortia:
-    """:class:`core.ports.Consortia` in SQL: what one process saves, the next look of any other finds.
+    """:class:`core.ports.Consortia` in SQL: what one process saves, any other finds within a second of ``monotonic``.
 
     Names are equal whatever their case and come back as they were given last.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, *, monotonic: Callable[[], float]) -> None:
+        self._access, self._monotonic = access, monotonic
+        self._kept: tuple[float, _Shelf] | None = None
+        self._reading = asyncio.Lock()
 
     async def get(self, name: str) -> SavedConsortium | None:
         """The saved consortium of that name."""
-        found = await self._access.database.rows(select(consortia).where(consortia.c.key == name.casefold()))
-        return _saved(found[0]) if found else None
+        return (await self._shelf()).saved.get(name.casefold())
 
     async def all(self) -> list[SavedConsortium]:
         """All of them by name, whatever its case."""
-        found = await self._access.database.rows(select(consortia))
-        return [_saved(row) for row in sorted(found, key=_key)]  # each database has an order of its own
+        return list((await self._shelf()).saved.values())
+
+    async def default(self) -> str | None:
+        """The name that was set, which need not be that of a saved one; None: nobody has set one."""
+        return (await self._shelf()).default
+
+    async def _shelf(self) -> _Shelf:
+        async with self._reading:  # of many that ask at once, one reads
+            if self._kept is None or self._monotonic() >= self._kept[0]:
+                due = self._monotonic() + _FRESH
+                self._kept = due, await self._access.database.read(_read)
+            return self._kept[1]
+
+    async def _forget(self) -> None:
+        """What was read is out of date, and so is what is being read right now."""
+        async with self._reading:
+            self._kept = None
 
     async def save(self, name: str, setup: ConsortiumSpec) -> bool:
         """Save it, in place of one of the same name. Returns whether there was one."""
         existed = await self._exists(name)
         row = {"key": name.casefold(), "name": name, "setup": to_json(setup), "saved_at": self._access.clock()}
         await self._access.writer.write(name, (self._access.do.save_consortium, row))
+        await self._forget()
         return existed
 
     async def remove(self, name: str) -> bool:
@@ -50,20 +83,23 @@ class SqlConsortia:
         if default is not None and _name(default).casefold() == name.casefold():
             statements.append((self._access.do.drop_setting_if, {"key_": _DEFAULT, "value_": default}))
         await self._access.writer.write(name, *statements)
+        await self._forget()
         return True
-
-    async def default(self) -> str | None:
-        """The name that was set, which need not be that of a saved one; None: nobody has set one."""
-        value = await self._access.setting(_DEFAULT)
-        return None if value is None else _name(value)
 
     async def set_default(self, name: str | None) -> None:
         """Set it, or take it back."""
         await self._access.put_setting(_DEFAULT, None if name is None else json.dumps(name))
+        await self._forget()
 
     async def _exists(self, name: str) -> bool:
         query = select(consortia.c.key).where(consortia.c.key == name.casefold())
         return bool(await self._access.database.rows(query))
+
+
+def _read(connection: Connection) -> _Shelf:
+    rows = sorted(fetch(select(consortia), connection), key=_key)  # each database has an order of its own
+    default = setting(_DEFAULT, connection)
+    return _Shelf({_key(row): _saved(row) for row in rows}, None if default is None else _name(default))
 
 
 def _name(value: str) -> str:

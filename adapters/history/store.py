@@ -85,7 +85,7 @@ class SqlHistory:
         self._writer = Writer(self._database)
         self._writer.start()
         access = Access(self._database, self._writer, self._do, self._clock)
-        self.consortia = SqlConsortia(access)
+        self.consortia = SqlConsortia(access, monotonic=self._monotonic)
         self.lessons = SqlLessons(access, monotonic=self._monotonic)
         return self
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from adapters.history import SqlHistory
 from core.ports import Consortia
@@ -72,8 +75,27 @@ async def test_the_default_goes_with_its_consortium_and_no_other(history: SqlHis
     assert await consortia.default() is None
 
 
+def seconds() -> Callable[[], float]:
+    """A clock that goes on by a second each time that it is looked at."""
+    return partial(next, itertools.count(1.0))
+
+
+async def test_what_was_read_serves_for_a_second(url: str) -> None:
+    now = [0.0]
+    async with SqlHistory(url) as one, SqlHistory(url, monotonic=lambda: now[0]) as two:
+        assert await two.consortia.all() == []
+        await one.consortia.save("Jury", SMALL)
+        now[0] = 0.9
+        assert await two.consortia.get("Jury") is None
+        now[0] = 1.0
+        assert await two.consortia.get("Jury")
+        await two.consortia.remove("Jury")
+        assert await two.consortia.get("Jury") is None, "its own changes are seen at once"
+
+
 async def test_processes_see_each_others_consortia(url: str) -> None:
-    async with SqlHistory(url) as one, SqlHistory(url) as two:
+    async with SqlHistory(url, monotonic=seconds()) as one, SqlHistory(url, monotonic=seconds()) as two:
+        assert await two.consortia.get("jury") is None
         await one.consortia.save("Jury", SMALL)
         await one.consortia.set_default("Jury")
         found = await two.consortia.get("jury")
@@ -85,7 +107,7 @@ async def test_processes_see_each_others_consortia(url: str) -> None:
 
 
 async def test_a_default_that_is_set_while_the_former_one_goes_stays(url: str) -> None:
-    async with SqlHistory(url) as one, SqlHistory(url) as two:
+    async with SqlHistory(url, monotonic=seconds()) as one, SqlHistory(url) as two:
         for name in ("Jury", "Panel"):
             await one.consortia.save(name, SMALL)
         for _ in range(20):
