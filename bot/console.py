@@ -158,14 +158,15 @@ async def ask_in_terminal(
 
     ``where`` is the thread of a conversation that goes on; left out, one begins whose thread is called by the run's id.
     """
-    run = await core.service.handle(command, Inbound(asker=ASKER, where=where or TERMINAL))
-    if where is None:
-        run = await core.service.thread_opened(run, run.id)
-    warming = asyncio.create_task(core.studio.warm()) if core.studio and command.charts else None  # while members think
+    asking = asyncio.create_task(_begin(core, command, where))
+    warming: asyncio.Task[None] | None = None
     try:
+        run = await asyncio.shield(asking)
+        if core.studio and command.charts:
+            warming = asyncio.create_task(core.studio.warm())  # while members think
         await deliver(run, presenter, core.events, core.history)
     except asyncio.CancelledError:
-        await _give_up(core, run)
+        await _give_up(core, await asking)  # it may be at work before we know of it
         raise
     finally:
         presenter.stop()
@@ -173,6 +174,11 @@ async def ask_in_terminal(
             warming.cancel()
             await asyncio.wait([warming])
     return await core.history.run(run.id) or run
+
+
+async def _begin(core: Core, command: AskCommand, where: ThreadRef | None) -> Run:
+    run = await core.service.handle(command, Inbound(asker=ASKER, where=where or TERMINAL))
+    return await core.service.thread_opened(run, run.id) if where is None else run
 
 
 async def _give_up(core: Core, run: Run) -> None:
