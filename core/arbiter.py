@@ -16,22 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.errors import ConsortiumError
-from core.judging import MOST_CANDIDATES, SCHEMAS, Case, Reading, read, show
+from core.judging import LETTERS, MOST_CANDIDATES, SCHEMAS, Case, Reading, read, show
 from core.parsing import FieldStream, Unreadable
 from core.ports import Analyst, Message, Models, Prompt
 from core.resilience import Caller, Deadline
 from core.telemetry import get_logger
 from core.types import Ballot, Failure, FailureKind, Member, Response, Stance, Usage, Verdict, VerdictSource
-from core.votes.voting import by_vote
+from core.votes.voting import LEAST_VOTES, by_vote
 
 __all__ = ["Arbiter", "Case", "Watcher"]
 
 log = get_logger(__name__)
-
-LEAST_VOTES = 2
-"""Votes that a ballot must have to decide where no arbiter does."""
-
-LETTERS = "ABCDEFGHIJKL"
 
 Order = dict[str, Response]
 """The candidates by letter, in the order in which they are shown."""

@@ -17,7 +17,10 @@ from core.parsing import Unreadable, read_confidence, read_verdict, says_somethi
 from core.setup import Judging
 from core.types import Ask, Ballot, Member, Position, Response, Stance, Turn
 
-MOST_CANDIDATES = 12
+LETTERS = "ABCDEFGHIJKL"
+"""What candidates are called where nobody may know who wrote what."""
+
+MOST_CANDIDATES = len(LETTERS)
 """How many answers are shown to a judge at the most."""
 
 LONGEST = 24_000

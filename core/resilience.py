@@ -8,10 +8,12 @@ and tells it how it went. An attempt that is cancelled counts as nothing.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
 
 from core.errors import ModelError, Unavailable
@@ -257,3 +259,17 @@ def _no_time(error: ModelError, wait: float) -> ModelError:
 def _closable(stream: AsyncIterator[str | Completion]) -> AsyncGenerator[str | Completion, None]:
     """The stream as the generator that it is, so that leaving the loop early closes the call upstream."""
     return cast("AsyncGenerator[str | Completion, None]", stream)
+
+
+def seconds_until(retry_after: str | None, now: float) -> float | None:
+    """Read a Retry-After header: seconds or an HTTP date. None when there is none or it makes no sense."""
+    if not retry_after:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(retry_after).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -7,7 +7,6 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Final, Self
 
 import httpx
@@ -15,6 +14,7 @@ import httpx
 from adapters.embeddings.replies import MAX_REPLY, BadReply, Words, error_in, read_vectors
 from core.catalog import EmbeddingSpec, Provider
 from core.errors import ConfigError, Unavailable
+from core.resilience import seconds_until
 
 BATCH: Final = 16
 """How many texts go into one request."""
@@ -115,7 +115,7 @@ class Endpoint:
         status, error_body = error_in(status, body)
         if status < 300:
             return body, None
-        wished = _seconds_until(retry_after, self._clock())
+        wished = seconds_until(retry_after, self._clock())
         again = (_PAUSE if wished is None else wished) if status in _ONCE_MORE else None
         return self._words.of_status(status, error_body), again
 
@@ -155,17 +155,3 @@ def _key_trouble(variable: str | None, secret: str) -> tuple[str, str] | None:
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
         return f"the key in {variable} holds characters that no key has", "copy it again"
     return None
-
-
-def _seconds_until(retry_after: str | None, now: float) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date. None when there is none or it makes no sense."""
-    if not retry_after:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - now
-        except (ValueError, OverflowError):
-            return None
-    return max(0.0, seconds) if seconds == seconds else None  # NaN is not itself

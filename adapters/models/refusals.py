@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
 from core.errors import ModelError
+from core.resilience import seconds_until
 from core.types import FailureKind, Usage
 
 _QUOTE = 120
@@ -149,20 +148,6 @@ class Refusals:
         if not said or said.lower() == "error":
             return ""
         return f" ({said if len(said) <= _QUOTE else said[: _QUOTE - 1] + '…'})"
-
-
-def seconds_until(retry_after: str | None, now: float) -> float | None:
-    """Read a Retry-After header: seconds or an HTTP date. None when there is none or it makes no sense."""
-    if not retry_after:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - now
-        except (ValueError, OverflowError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _kind(status: int) -> FailureKind:

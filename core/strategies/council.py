@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from core.judging import without_self_references
+from core.judging import LETTERS, without_self_references
 from core.prompts import Brief, review
 from core.strategies.base import Strategy
 from core.table import Silence, Table
 from core.types import Member, Response
-
-LETTERS = "ABCDEFGHIJKL"
 
 Ranks = list[list[str]]
 """Letters from best to worst, equals together."""

@@ -15,10 +15,7 @@ from core.prompts import to_vote
 from core.strategies.base import Strategy
 from core.table import Silence, Table
 from core.types import Ballot, Member, Response, Verdict
-from core.votes.voting import by_meaning, can_change
-
-LEAST_VOTES = 2
-"""One vote, among abstentions or alone, is no majority of anything."""
+from core.votes.voting import LEAST_VOTES, by_meaning, can_change
 
 
 class ByVote(Strategy):
@@ -92,7 +89,7 @@ class Voting(ByVote):
                 if table.asked.issuperset(m.id for m in table.panel):
                     raise
             waiting = [member for member in table.panel if member.id not in table.asked]
-            if self._decided(self.count(table, answers), waiting, table):
+            if self.lead and self._decided(self.count(table, answers), waiting, table):
                 break
         if waiting:
             table.note(f"Not asked, because the vote was decided without: {', '.join(m.label for m in waiting)}.")
@@ -118,6 +115,6 @@ class Voting(ByVote):
             start = end
 
     def _decided(self, ballot: Ballot | None, waiting: Sequence[Member], table: Table) -> bool:
-        if ballot is None or not self.lead or ballot.votes < LEAST_VOTES:
+        if ballot is None or ballot.votes < LEAST_VOTES:
             return False
         return ballot.lead >= self.lead or not can_change(ballot, [table.weights[m.id] for m in waiting])

@@ -26,6 +26,9 @@ from core.votes.answers import FinalAnswer, final_answer, read_answer
 from core.votes.normal import same
 from core.votes.units import at_odds
 
+LEAST_VOTES = 2
+"""Votes that a ballot must have to decide: one, among abstentions or alone, is no majority of anything."""
+
 _SHORT = 160  # characters of a first sentence
 _SLACK = 1e-9  # weights closer than this are equal
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.models.refusals import Refusals, seconds_until
+from adapters.models.refusals import Refusals
+from core.resilience import seconds_until
 from core.types import FailureKind, Usage
 
 KEY = "sk-or-v1-0123456789abcdef"
