@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from bot.app import Core
 from bot.records import utc_now
 from bot.tables import printable
+from core.asks import Person, Platform, ThreadRef
 from core.commands import AskCommand
 from core.delivery import RunView, deliver
 from core.errors import ConfigError, ConsortiumError
 from core.present import FAILED_BECAUSE, answer_text, member_state
 from core.service import Inbound
-from core.types import Chart, Person, Platform, Response, Run, RunStatus, ThreadRef
+from core.types import Chart, Response, Run, RunStatus
 
 if TYPE_CHECKING:
     from rich.console import Console

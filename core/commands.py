@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
+from core.asks import QuestionType, Value
 from core.errors import BadInput, UnknownCommand
 from core.setup import Judging
-from core.types import QuestionType, Value
 
 
 class AskCommand(Value):

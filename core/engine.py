@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from core import convening, strategies
+from core.asks import Turn
 from core.errors import BadInput
 from core.prompts import within_budget
 from core.setup import ConsortiumSpec
 from core.table import Emit, Silence, Table, Tools
-from core.types import Bill, Member, Response, Round, Run, RunStatus, Turn, Usage
+from core.types import Bill, Member, Response, Round, Run, RunStatus, Usage
 from core.votes.trust import Experience
 
 _NOTHING_LEARNT = Experience()

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from core.types import Analysis, Member, Outcome, RoundKind, Run, RunStatus, Value, Verdict
+from core.asks import Value
+from core.types import Analysis, Member, Outcome, RoundKind, Run, RunStatus, Verdict
 
 
 class RunStarted(Value):

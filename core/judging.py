@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.asks import Ask, Turn
 from core.fences import disarmed
 from core.parsing import Unreadable, read_confidence, read_verdict, says_something
 from core.setup import Judging
-from core.types import Ask, Ballot, Member, Position, Response, Stance, Turn
+from core.types import Ballot, Member, Position, Response, Stance
 
 LETTERS = "ABCDEFGHIJKL"
 """What candidates are called where nobody may know who wrote what."""

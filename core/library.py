@@ -23,6 +23,7 @@ from typing import Any, Self, get_args
 
 from core import convening
 from core.arbiter import Arbiter
+from core.asks import Ask, Person, Platform, QuestionType, ThreadRef, Turn
 from core.breaker import LocalBreakers
 from core.catalog import Catalog
 from core.engine import Engine
@@ -33,7 +34,7 @@ from core.resilience import Caller, SystemClock
 from core.setup import ConsortiumSpec
 from core.study.studio import Studio
 from core.table import Tools
-from core.types import Ask, Person, Platform, QuestionType, Run, RunStatus, Study, ThreadRef, Turn
+from core.types import Run, RunStatus, Study
 from core.votes.trust import Experience
 
 GROUP = "consortium.models"

@@ -8,26 +8,22 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from core.asks import Ask, Person, Platform, ThreadRef, Value
 from core.events import RunEvent
 from core.setup import ConsortiumSpec
 from core.types import (
     Agreement,
     Analysis,
-    Ask,
     Chart,
     Grouping,
     Member,
     Outcome,
-    Person,
-    Platform,
     Response,
     Round,
     Run,
     RunStatus,
     Study,
-    ThreadRef,
     Usage,
-    Value,
     Vectors,
 )
 from core.votes.confidence import Calibration

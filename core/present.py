@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from core.asks import Value
 from core.catalog import Catalog
 from core.delivery import RunView
 from core.ports import BreakerState, RunSummary
@@ -21,7 +22,6 @@ from core.types import (
     Run,
     RunStatus,
     Stance,
-    Value,
     Verdict,
     VerdictSource,
 )

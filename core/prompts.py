@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from core.asks import Ask, QuestionType, Turn
 from core.catalog import Catalog
 from core.fences import disarmed
 from core.ports import Message, Prompt
 from core.setup import ConsortiumSpec
-from core.types import Ask, Member, QuestionType, Response, Turn, Verdict
+from core.types import Member, Response, Verdict
 
 MEMBER = (
     "You are one member of a panel that answers the same question independently. Think for yourself: give your "

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from core.asks import Ask, Turn
 from core.engine import Engine
 from core.errors import ConsortiumError, NotFound, Unavailable, user_text
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
 from core.ports import Analyst, Events, History, Lessons
 from core.telemetry import bind_run, get_logger
-from core.types import Ask, Outcome, Round, Run, RunStatus, Turn
+from core.types import Outcome, Round, Run, RunStatus
 from core.votes.trust import Experience
 
 log = get_logger(__name__)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, overload
 
 from core import convening
+from core.asks import Ask, Person, Platform, ThreadRef, Value
 from core.catalog import Catalog
 from core.commands import (
     AskCommand,
@@ -31,7 +32,7 @@ from core.errors import BadInput, Duplicate, NotFound, Unavailable
 from core.ports import Breakers, Consortia, Duplicates, History, Jobs, Limits, Sessions
 from core.present import history_text, models_text, roles_text
 from core.setup import ConsortiumSpec
-from core.types import Ask, Member, Person, Platform, Run, RunStatus, ThreadRef, Value
+from core.types import Member, Run, RunStatus
 
 PAGE = 10
 """Lines on a page of history."""

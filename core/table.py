@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from core.arbiter import Arbiter, Case, Watcher
 from core.asking import ask_all
+from core.asks import Ask, Turn
 from core.catalog import Catalog
 from core.events import ArbiterStarted, MemberEnded, MembersAsked, RoundEnded, RunEvent, RunStarted, TextDelta
 from core.ports import Analyst, Models
@@ -22,7 +23,6 @@ from core.resilience import Caller, Clock, Deadline
 from core.setup import ConsortiumSpec, Judging
 from core.types import (
     Agreement,
-    Ask,
     Ballot,
     Grouping,
     Member,
@@ -31,7 +31,6 @@ from core.types import (
     Round,
     RoundKind,
     Run,
-    Turn,
     Verdict,
     VerdictSource,
 )

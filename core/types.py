@@ -12,82 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from core.setup import ConsortiumSpec
-
-
-class Value(BaseModel):
-    """Base of all values: immutable, and strict about unknown fields so that typing errors surface."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-# --- who asks, where, what ------------------------------------------------------------------------------
-
-
-class Platform(StrEnum):
-    """Where a person meets the consortium."""
-
-    SLACK = "slack"
-    DISCORD = "discord"
-    WEB = "web"
-    CLI = "cli"
-
-
-class Person(Value):
-    """Someone who asks; ``id`` is the platform's id of the account, ``name`` is for display only."""
-
-    id: str
-    name: str = ""
-
-
-class ThreadRef(Value):
-    """A place in a platform. ``thread`` is None until the conversation has a thread of its own.
-
-    ``private`` marks direct messages and the like: runs from there are shown to their asker alone.
-    """
-
-    platform: Platform
-    workspace: str
-    channel: str
-    thread: str | None = None
-    private: bool = False
-
-
-class Turn(Value):
-    """One earlier question of a thread with the consensus it got."""
-
-    question: str
-    answer: str
-
-
-QuestionType = Literal["open", "yes-no", "choice", "number"]
-"""What form the answer has: free text, yes or no, one of given options, a number."""
-
-
-class Ask(Value):
-    """What a person wants. ``id`` is the run's id; ``roles`` maps a model's key to a role name or free text.
-
-    ``setup`` is the consortium as it was when it was asked: a saved one may change or go before the run ends.
-    ``system`` are instructions of the asker's own for the members. ``event_ids`` are the platform's ids of the
-    event behind it, used to drop duplicates.
-    """
-
-    id: str
-    text: str
-    asked_at: datetime
-    asker: Person
-    where: ThreadRef
-    consortium: str | None = None
-    setup: ConsortiumSpec | None = None
-    domain: str | None = None
-    question_type: QuestionType | None = None
-    system: str | None = None
-    roles: dict[str, str] = Field(default_factory=dict)
-    charts: bool = True
-    event_ids: tuple[str, ...] = ()
-
+from core.asks import Ask, Value
 
 # --- the panel ------------------------------------------------------------------------------------------
 

@@ -31,13 +31,14 @@ from adapters.discord.presenter import DiscordPresenter
 from adapters.discord.render import cut, quote
 from adapters.discord.replies import acknowledge, refuse, reply, whisper
 from adapters.discord.threads import NoThread, open_thread
+from core.asks import Platform
 from core.commands import AskCommand, Command, HelpCommand, parse_message
 from core.delivery import deliver
 from core.errors import Duplicate, Refused, user_text
 from core.ports import Events, History
 from core.service import Inbound, Reply, Service
 from core.telemetry import bind_run, get_logger
-from core.types import Platform, Run
+from core.types import Run
 
 __all__ = ["DiscordConfig", "DiscordSurface"]
 

@@ -14,23 +14,9 @@ from sqlalchemy import RowMapping
 
 from adapters.history.schema import mend
 from core import types
+from core.asks import Ask, ThreadRef
 from core.ports import RunSummary
-from core.types import (
-    Analysis,
-    Ask,
-    Ballot,
-    Bill,
-    Chart,
-    Failure,
-    Member,
-    Outcome,
-    Response,
-    Round,
-    Run,
-    Study,
-    ThreadRef,
-    Vectors,
-)
+from core.types import Analysis, Ballot, Bill, Chart, Failure, Member, Outcome, Response, Round, Run, Study, Vectors
 from core.votes.trust import agreements
 
 Row = dict[str, Any]

@@ -34,8 +34,9 @@ from adapters.history.rows import (
 from adapters.history.schema import analyses, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
 from adapters.history.writer import Writer
+from core.asks import Person, Platform, ThreadRef
 from core.ports import RunSummary
-from core.types import Chart, Outcome, Person, Platform, Round, Run, Study, ThreadRef, Vectors
+from core.types import Chart, Outcome, Round, Run, Study, Vectors
 
 _SUMMARY = (
     *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.simulated, runs.c.confidence, runs.c.consortium),

@@ -14,7 +14,7 @@ from typing import Literal
 from adapters.models.candidates import Candidate, conclusion
 from adapters.models.characters import CHARACTERS, MODALS, draw, is_close, plain, topic_of
 from adapters.models.sums import is_so, sum_in, worth
-from core.types import QuestionType
+from core.asks import QuestionType
 
 UNKNOWN = "unknown"
 

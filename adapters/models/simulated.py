@@ -14,12 +14,13 @@ from adapters.models.candidates import between_marks
 from adapters.models.characters import CHARACTERS, is_lost
 from adapters.models.opinions import Task, opinion, review
 from adapters.models.verdicts import verdict
+from core.asks import QuestionType
 from core.catalog import ModelSpec
 from core.errors import ConfigError, ModelError
 from core.judging import instructions as judges_instructions
 from core.ports import Completion, Prompt
 from core.prompts import FINAL, MUST_STATE
-from core.types import FailureKind, QuestionType, Usage
+from core.types import FailureKind, Usage
 
 _ROLE = re.compile(r"^Your role: ([^.\n]{1,80})", re.MULTILINE)
 _DOMAIN = re.compile(r"\bThe question is about ([^:.\n]{1,40})")

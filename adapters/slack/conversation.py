@@ -22,13 +22,14 @@ from adapters.slack.limits import Timing
 from adapters.slack.places import Places
 from adapters.slack.presenter import ResponsePresenter, Spawn, ThreadPresenter
 from adapters.slack.render import cannot_post, in_text, question
+from core.asks import Platform
 from core.commands import AskCommand, parse, parse_message
 from core.delivery import deliver
 from core.errors import ConsortiumError, Duplicate, Unavailable, user_text
 from core.ports import Events, History
 from core.service import Reply, Service
 from core.telemetry import bind_run, get_logger
-from core.types import Platform, Run
+from core.types import Run
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.asks import Person, Platform, ThreadRef
 from core.service import Inbound
-from core.types import Person, Platform, ThreadRef
 
 Payload = Mapping[str, Any]
 

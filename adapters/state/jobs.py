@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from redis.exceptions import RedisError
 
 from adapters.state.redis import redis_errors
+from core.asks import Ask
 from core.telemetry import get_logger
-from core.types import Ask
 
 if TYPE_CHECKING:
     from docket import Docket, Worker

@@ -15,12 +15,12 @@ from redis.asyncio import Redis
 from adapters.state.breakers import RedisBreakers
 from adapters.state.events import RedisEvents
 from adapters.state.redis import Link, Script, link
+from core.asks import Person, Platform, ThreadRef
 from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited
 from core.ports import Session
 from core.telemetry import get_logger
-from core.types import Person, Platform, ThreadRef
 
 log = get_logger(__name__)
 

@@ -18,13 +18,14 @@ from aiohttp import web
 from adapters.web.guard import is_browser_id, is_local, is_same_origin
 from adapters.web.markdown import html
 from adapters.web.render import panel_json, progress_json, run_json
+from core.asks import Person, Platform, ThreadRef
 from core.commands import AskCommand, Command, parse, parse_message
 from core.delivery import RunView, deliver
 from core.errors import ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
 from core.ports import Events, History
 from core.service import Inbound, Reply, Service
 from core.telemetry import get_logger
-from core.types import Chart, Person, Platform, Run, ThreadRef
+from core.types import Chart, Run
 
 log = get_logger(__name__)
 

@@ -14,8 +14,9 @@ from bot.commands.base import as_text, configured, piped, read_params, read_role
 
 if TYPE_CHECKING:
     from bot.app import Core
+    from core.asks import ThreadRef
     from core.commands import AskCommand
-    from core.types import Run, ThreadRef
+    from core.types import Run
 
 _BYTES_A_CHARACTER = 4
 MOST_SYSTEM = 8_000

@@ -19,6 +19,7 @@ from bot.config import DEFAULT_FILE, load_catalog
 from bot.records import open_history
 from bot.settings import Settings, load_settings, provider_keys
 from core import convening
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.breaker import LocalBreakers
 from core.catalog import Catalog, EmbeddingSpec
 from core.errors import ConfigError, ConsortiumError
@@ -28,7 +29,7 @@ from core.ports import Message, Models, Prompt
 from core.resilience import Caller, Deadline, RetryPolicy, SystemClock
 from core.setup import ConsortiumSpec
 from core.study.studio import Studio
-from core.types import Ask, Failure, FailureKind, Member, Person, Platform, Response, ThreadRef
+from core.types import Failure, FailureKind, Member, Response
 
 CALL_SECONDS = 30.0
 """Seconds that a model may take for a short call, unless its own timeout is shorter."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.asks import Value
 from core.errors import BadInput
 from core.strategies.base import Strategy
 from core.strategies.council import Council
@@ -21,7 +22,6 @@ from core.strategies.role import Role
 from core.strategies.semantic import Semantic
 from core.strategies.voting import Voting
 from core.telemetry import get_logger
-from core.types import Value
 
 log = get_logger(__name__)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from core.asks import Value
 from core.study.emotions import EMOTIONS
-from core.types import Analysis, MemberMood, Value
+from core.types import Analysis, MemberMood
 
 
 class RoundPoint(Value):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from core.types import QuestionType, Value
+from core.asks import QuestionType, Value
 from core.votes.normal import BOUND, LONGEST, bare, characters, closing_brace, normalise
 
 _SHOWN = 200  # characters of an answer that people are shown

@@ -11,7 +11,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from core.types import Agreement, Value
+from core.asks import Value
+from core.types import Agreement
 
 PRIOR_WORTH = 10.0
 """How many labelled runs the prior counts as at each knot when a table is fitted."""

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any
 
-from core.types import QuestionType
+from core.asks import QuestionType
 
 LONGEST = 1000
 """Characters of an answer that are compared; what comes after them does not count."""

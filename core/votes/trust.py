@@ -16,7 +16,8 @@ from statistics import median
 
 from pydantic import Field
 
-from core.types import Ballot, Member, Value
+from core.asks import Value
+from core.types import Ballot, Member
 from core.votes.confidence import PRIOR, Calibration
 
 LEAST, MOST = 0.02, 0.98

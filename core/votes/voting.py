@@ -9,19 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from core.types import (
-    Agreement,
-    Ballot,
-    Camp,
-    Grouping,
-    Member,
-    Position,
-    QuestionType,
-    Response,
-    Stance,
-    Verdict,
-    VerdictSource,
-)
+from core.asks import QuestionType
+from core.types import Agreement, Ballot, Camp, Grouping, Member, Position, Response, Stance, Verdict, VerdictSource
 from core.votes.answers import FinalAnswer, final_answer, read_answer
 from core.votes.normal import same
 from core.votes.units import at_odds

@@ -22,12 +22,13 @@ import uvloop
 from bot.app import Core, open_core
 from bot.cli import spare_collections
 from bot.settings import Settings
+from core.asks import Person, Platform, ThreadRef
 from core.catalog import Catalog
 from core.commands import AskCommand
 from core.delivery import RunView, deliver
 from core.service import Inbound
 from core.study.studio import Studio
-from core.types import Chart, Person, Platform, Run, ThreadRef
+from core.types import Chart, Run
 
 LATENCY = 0.3
 LIMIT = 2 * LATENCY

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from core.types import QuestionType
+from core.asks import QuestionType
 from core.votes.answers import FinalAnswer, final_answer, read_answer
 from core.votes.normal import normalise, same
 

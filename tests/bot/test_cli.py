@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from adapters.history import SqlHistory
 from bot import cli
-from core.types import Person, Platform, Run, RunStatus, ThreadRef
+from core.asks import Person, Platform, ThreadRef
+from core.types import Run, RunStatus
 from tests.bot.conftest import Desk
 from tests.emulators.provider import ProviderEmulator
 

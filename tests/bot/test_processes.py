@@ -11,9 +11,10 @@ import pytest
 
 from bot.app import open_core
 from bot.processes import leave
+from core.asks import Person, Platform, ThreadRef
 from core.commands import AskCommand
 from core.service import Inbound
-from core.types import Person, Platform, RunStatus, ThreadRef
+from core.types import RunStatus
 from tests.e2e.slack_stage import catalog, settings_in, workspace
 from tests.emulators.discord import DiscordEmulator
 

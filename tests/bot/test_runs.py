@@ -10,26 +10,23 @@ import pytest
 
 from adapters.history import SqlHistory
 from bot.commands.base import read_since
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.errors import BadInput
 from core.setup import ConsortiumSpec
 from core.types import (
     Agreement,
-    Ask,
     Ballot,
     Bill,
     Camp,
     Failure,
     FailureKind,
     Member,
-    Person,
-    Platform,
     Position,
     Response,
     Round,
     Run,
     RunStatus,
     Stance,
-    ThreadRef,
     Usage,
     Verdict,
     VerdictSource,

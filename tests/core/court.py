@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from core.arbiter import Arbiter, Case, Watcher
+from core.asks import Turn
 from core.resilience import Caller, Deadline, SystemClock
-from core.types import Member, Response, Turn, Verdict
+from core.types import Member, Response, Verdict
 from tests.core.fakes import FakeAnalyst, FakeBreakers, make_ask, panel_models
 
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec
 
 from core.arbiter import Arbiter
+from core.asks import Ask, Person, Platform, ThreadRef, Turn
 from core.catalog import Catalog
 from core.engine import Engine
 from core.errors import ModelError
@@ -29,20 +30,15 @@ from core.table import Tools
 from core.types import (
     TITLES,
     Analysis,
-    Ask,
     Chart,
     Failure,
     FailureKind,
     Grouping,
     Member,
-    Person,
-    Platform,
     Response,
     Round,
     Run,
     Study,
-    ThreadRef,
-    Turn,
     Usage,
     Verdict,
 )

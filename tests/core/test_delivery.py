@@ -7,6 +7,7 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
+from core.asks import Platform
 from core.delivery import RunView, deliver
 from core.events import (
     Answered,
@@ -21,7 +22,7 @@ from core.events import (
     TextDelta,
 )
 from core.present import progress_text
-from core.types import Analysis, Chart, Member, Platform, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
+from core.types import Analysis, Chart, Member, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
 from tests.core.fakes import START, catalog, make_run
 
 JUDGE = Member(id="j", model="j")

@@ -5,21 +5,10 @@ import re
 
 import pytest
 
+from core.asks import Turn
 from core.errors import BadInput, ModelError
 from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
-from core.types import (
-    Agreement,
-    Bill,
-    Failure,
-    FailureKind,
-    Response,
-    Round,
-    Run,
-    RunStatus,
-    Turn,
-    Usage,
-    VerdictSource,
-)
+from core.types import Agreement, Bill, Failure, FailureKind, Response, Round, Run, RunStatus, Usage, VerdictSource
 from core.votes.confidence import Calibration, Knot
 from core.votes.trust import Experience
 from tests.core.fakes import (

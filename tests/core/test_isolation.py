@@ -8,10 +8,11 @@ import re
 from adapters.history import SqlHistory
 from adapters.models import ModelPool
 from adapters.state.state import State
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.catalog import Catalog
 from core.events import RunEvent
 from core.runner import Runner
-from core.types import Ask, Person, Platform, RunStatus, ThreadRef
+from core.types import RunStatus
 from tests.core.fakes import START, FakeAnalyst, make_engine, make_run, now
 from tests.emulators.provider import ProviderEmulator, status
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.asks import Turn
 from core.fences import GONE, disarmed
 from core.judging import (
     LONGEST,
@@ -24,7 +25,7 @@ from core.judging import (
 )
 from core.parsing import Unreadable
 from core.setup import Judging
-from core.types import Ballot, Camp, Member, Response, Stance, Turn
+from core.types import Ballot, Camp, Member, Response, Stance
 from tests.core.fakes import make_ask
 
 METHODS: tuple[Judging, ...] = get_args(Judging)

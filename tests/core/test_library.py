@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from core import Consortium, create_consortium
+from core.asks import Turn
 from core.catalog import Catalog
 from core.errors import BadInput, ConfigError, ModelError
 from core.events import Answered, MemberEnded, RunEnded
 from core.library import Wiring
 from core.ports import Embedder, Models
-from core.types import FailureKind, RunStatus, Turn, VerdictSource
+from core.types import FailureKind, RunStatus, VerdictSource
 from core.votes.trust import Experience, Record
 from tests.core.fakes import HANG, FakeModel, Step, catalog, panel_models, virtual_time
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.asks import Ask, QuestionType, Turn
 from core.prompts import (
     FINAL,
     Brief,
@@ -19,7 +20,7 @@ from core.prompts import (
     within_budget,
 )
 from core.setup import ConsortiumSpec
-from core.types import Ask, Member, QuestionType, Response, Turn, Verdict, VerdictSource
+from core.types import Member, Response, Verdict, VerdictSource
 from tests.core.fakes import catalog, make_ask
 
 CATALOG = catalog()

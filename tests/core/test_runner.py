@@ -9,24 +9,12 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
+from core.asks import Ask, Platform, ThreadRef
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
 from core.runner import Journal, Runner
-from core.types import (
-    Agreement,
-    Ask,
-    FailureKind,
-    Platform,
-    Response,
-    Round,
-    Run,
-    RunStatus,
-    Study,
-    ThreadRef,
-    Verdict,
-    VerdictSource,
-)
+from core.types import Agreement, FailureKind, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
 from core.votes.trust import Experience
 from tests.core.fakes import (
     HANG,

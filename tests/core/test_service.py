@@ -8,6 +8,7 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.catalog import LimitSpec
 from core.commands import (
     AskCommand,
@@ -22,7 +23,7 @@ from core.commands import (
 )
 from core.errors import BadInput, Duplicate, NotFound, RateLimited, Unavailable
 from core.service import MAX_QUESTION, PAGE, Inbound, Reply, Service
-from core.types import Ask, Person, Platform, Run, RunStatus, ThreadRef, VerdictSource
+from core.types import Run, RunStatus, VerdictSource
 from tests.core.fakes import START, Step, catalog, make_engine, panel_models
 
 CHANNEL = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from bot.app import Core, open_core
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.commands import AskCommand
 from core.errors import ConfigError, Unavailable
 from core.service import Inbound
-from core.types import Ask, Person, Platform, ThreadRef
 from tests.e2e.slack_stage import (
     Stage,
     catalog,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal
 
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.types import (
     Agreement,
     Analysis,
-    Ask,
     Ballot,
     Bill,
     Camp,
@@ -19,8 +19,6 @@ from core.types import (
     FailureKind,
     Member,
     MemberMood,
-    Person,
-    Platform,
     Position,
     Response,
     Round,
@@ -28,7 +26,6 @@ from core.types import (
     RunStatus,
     Sentiment,
     Stance,
-    ThreadRef,
     Usage,
     Verdict,
     VerdictSource,

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.history import SqlHistory
+from core.asks import Platform, ThreadRef
 from core.errors import NotFound
 from core.ports import History
 from core.types import (
@@ -17,13 +18,11 @@ from core.types import (
     FailureKind,
     Member,
     Outcome,
-    Platform,
     Response,
     Round,
     Run,
     RunStatus,
     Study,
-    ThreadRef,
     Usage,
     Vectors,
     Verdict,

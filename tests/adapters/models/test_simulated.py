@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.models.characters import CHARACTERS, is_close, is_lost, topic_of
 from adapters.models.simulated import SimulatedModel
+from core.asks import Ask, Person, Platform, QuestionType, ThreadRef, Turn
 from core.catalog import Catalog, ModelSpec
 from core.errors import ModelError
 from core.judging import SCHEMAS, arbiter_prompt
@@ -21,20 +22,7 @@ from core.ports import Message, Prompt
 from core.prompts import MUST_STATE, Brief, member_prompt, refinement, review, revision
 from core.setup import Judging
 from core.strategies.council import read_ranking
-from core.types import (
-    Ask,
-    FailureKind,
-    Member,
-    Person,
-    Platform,
-    QuestionType,
-    Response,
-    ThreadRef,
-    Turn,
-    Usage,
-    Verdict,
-    VerdictSource,
-)
+from core.types import FailureKind, Member, Response, Usage, Verdict, VerdictSource
 from core.votes.answers import final_answer
 from tests.adapters.models.support import collect, failure
 

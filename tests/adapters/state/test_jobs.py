@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 
 from adapters.state.jobs import DocketJobs
 from adapters.state.valkey import embedded_valkey
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.errors import Unavailable
-from core.types import Ask, Person, Platform, ThreadRef
 from tests.adapters.state.conftest import until
 
 LEASE = 0.8

@@ -12,10 +12,10 @@ import pytest
 from adapters.state.redis import address
 from adapters.state.state import SESSION_SECONDS, State, connect
 from adapters.state.valkey import embedded_valkey
+from core.asks import Person, Platform, ThreadRef
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited, Unavailable
 from core.ports import Session
-from core.types import Person, Platform, ThreadRef
 
 ANN, BOB = Person(id="U1", name="Ann"), Person(id="U2")
 HERE = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")

@@ -19,9 +19,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from adapters.state import valkey as module
 from adapters.state.state import connect
 from adapters.state.valkey import embedded_valkey, find_programs
+from core.asks import Person, Platform, ThreadRef
 from core.errors import ConfigError, Unavailable
 from core.ports import Session
-from core.types import Person, Platform, ThreadRef
 from tests.adapters.state.conftest import eventually
 
 ANN = Person(id="U1")

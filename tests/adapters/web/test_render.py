@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from adapters.web.render import panel_json, progress_json, run_json
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.delivery import RunView
 from core.events import ArbiterStarted, MemberEnded, MembersAsked, RoundEnded, RunStarted, TextDelta
 from core.types import (
     Agreement,
-    Ask,
     Ballot,
     Camp,
     Chart,
@@ -20,15 +20,12 @@ from core.types import (
     FailureKind,
     Member,
     Outcome,
-    Person,
-    Platform,
     Position,
     Response,
     Round,
     Run,
     RunStatus,
     Stance,
-    ThreadRef,
     Verdict,
     VerdictSource,
 )

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from core.asks import Turn
 from core.catalog import Catalog
 from core.events import MemberEnded, RoundEnded, RunEvent, RunStarted
 from core.ports import Prompt
 from core.strategies import BUILT_IN, create
-from core.types import Run, RunStatus, Turn, VerdictSource
+from core.types import Run, RunStatus, VerdictSource
 from tests.core.fakes import (
     FakeBreakers,
     FakeModel,

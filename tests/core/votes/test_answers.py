@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.types import QuestionType
+from core.asks import QuestionType
 from core.votes.answers import final_answer, read_answer
 from core.votes.normal import normalise, same
 from core.votes.units import at_odds
