@@ -19,7 +19,7 @@ async def emu() -> AsyncIterator[DiscordEmulator]:
 
 @pytest.fixture
 async def bot(emu: DiscordEmulator) -> AsyncIterator[SampleBot]:
-    async with running(emu) as started:
+    async with running(emu, SampleBot()) as started:
         yield started
 
 
@@ -126,7 +126,7 @@ async def test_a_button_edits_its_message(emu: DiscordEmulator, bot: SampleBot) 
     click = await emu.click(emu.bob, message.id, "again")
     await click.wait_acked()
     assert (message.content, message.components) == ("Once more.", [])
-    with pytest.raises(LookupError, match="offers \\[\\]"):
+    with pytest.raises(NotOffered, match="offers \\[\\]"):
         await emu.click(emu.bob, message.id, "again")
     assert emu.violations == []
 
@@ -144,7 +144,7 @@ async def test_second_version_components(emu: DiscordEmulator, bot: SampleBot) -
 
 async def test_message_command(emu: DiscordEmulator, bot: SampleBot) -> None:
     said = await emu.say(emu.bob, emu.channel_id, "The sky is green.")
-    interaction = await emu.message_command(emu.alice, "Ask about this", said.id)
+    interaction = await emu.context_menu(emu.alice, "Ask about this", said)
     assert (await interaction.wait_response()).content == "About: The sky is green."
     assert emu.violations == []
 

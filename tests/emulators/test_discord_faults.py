@@ -10,7 +10,7 @@ import pytest
 
 from tests.emulators.discord import DiscordEmulator
 from tests.emulators.discord.faults import When
-from tests.emulators.discord.samplebot import running
+from tests.emulators.discord.samplebot import SampleBot, running
 
 SEND = r"^/channels/\d+/messages$"
 STORED: dict[When, int] = {"before": 0, "after": 1}
@@ -98,7 +98,7 @@ async def test_delay_holds_the_commit_or_the_reply(session: aiohttp.ClientSessio
 
 
 async def test_discord_py_waits_out_a_rate_limit() -> None:
-    async with DiscordEmulator(rates=False) as emu, running(emu):
+    async with DiscordEmulator(rates=False) as emu, running(emu, SampleBot()):
         emu.faults.rate_limit(0.05, "POST", SEND, times=2)
         await emu.say(emu.alice, emu.dm_channel_id, "psst")
         await emu.wait_for(lambda: len(emu.messages(emu.dm_channel_id)) == 2)
@@ -107,7 +107,7 @@ async def test_discord_py_waits_out_a_rate_limit() -> None:
 
 
 async def test_lost_reply_to_a_nonce_makes_one_message() -> None:
-    async with DiscordEmulator(rates=False) as emu, running(emu):
+    async with DiscordEmulator(rates=False) as emu, running(emu, SampleBot()):
         emu.faults.status(502, "POST", SEND, when="after")
         await emu.command(emu.alice, "consortium ask", question="Why?")
         await emu.wait_for(
@@ -117,7 +117,7 @@ async def test_lost_reply_to_a_nonce_makes_one_message() -> None:
 
 
 async def test_lost_reply_to_a_callback_shows_as_a_second_ack() -> None:
-    async with DiscordEmulator(rates=False) as emu, running(emu):
+    async with DiscordEmulator(rates=False) as emu, running(emu, SampleBot()):
         emu.faults.status(502, "POST", "/callback$", when="after")
         interaction = await emu.command(emu.alice, "consortium help")
         await interaction.wait_acked()

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.emulators.discord import DiscordEmulator, Interaction, Permission
+from tests.emulators.discord import DiscordEmulator, Interaction, NotOffered, Permission
 from tests.emulators.discord.samplebot import PIXEL
 
 Json = dict[str, Any]
@@ -428,8 +428,11 @@ async def test_followups(emu: DiscordEmulator, call: Caller) -> None:
 
 
 async def test_user_install_followups(emu: DiscordEmulator, call: Caller) -> None:
-    await call.sync(COMMAND)
-    interaction = await emu.command(emu.alice, "ask", user_install=True)
+    await call.sync(COMMAND | {"integration_types": [1], "contexts": [0]})
+    with pytest.raises(NotOffered, match="installed"):
+        await emu.command(emu.alice, "ask")
+    emu.install(emu.alice)
+    interaction = await emu.command(emu.alice, "ask")
     await call.callback(interaction, 4, {"content": "hi"})
     codes = [(await call.hook("POST", interaction, "", {"content": "x"}))[1].get("code") for _ in range(6)]
     assert codes == [None] * 5 + [40094]
@@ -441,7 +444,7 @@ async def test_modal(emu: DiscordEmulator, call: Caller) -> None:
     modal: Json = {"custom_id": "m", "title": "Ask", "components": [field]}
     assert fault(await call.callback(interaction, 9, modal | {"title": "x" * 46}), "data", "title")
     assert (await call.callback(interaction, 9, modal))[0] == 200
-    submitted = await emu.submit(interaction, {"q": "Why?"})
+    submitted = await emu.submit_modal(interaction, {"q": "Why?"})
     assert submitted.data["components"][0]["component"]["value"] == "Why?"
     assert fault(await call.callback(submitted, 9, modal), "type") == "BASE_TYPE_CHOICES"
     assert (await call.callback(submitted, 4, {"content": "ok"}))[0] == 200

@@ -7,23 +7,26 @@ async with DiscordEmulator() as discord_emu:
     assert discord_emu.violations == []
 """
 
-from tests.emulators.discord.commands import NotOffered
 from tests.emulators.discord.emulator import DiscordEmulator
+from tests.emulators.discord.errors import NotOffered
 from tests.emulators.discord.interactions import Interaction
 from tests.emulators.discord.limits import Intent, Permission
 from tests.emulators.discord.record import DispatchRecord, RequestRecord, Violation
-from tests.emulators.discord.world import Attachment, Message, Thread, User
+from tests.emulators.discord.world import Attachment, File, Guild, Message, Role, Thread, User
 
 __all__ = [
     "Attachment",
     "DiscordEmulator",
     "DispatchRecord",
+    "File",
+    "Guild",
     "Intent",
     "Interaction",
     "Message",
     "NotOffered",
     "Permission",
     "RequestRecord",
+    "Role",
     "Thread",
     "User",
     "Violation",

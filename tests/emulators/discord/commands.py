@@ -8,24 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulators.discord import limits
-from tests.emulators.discord.errors import FieldError, Json, Path, invalid_form, known, required
-from tests.emulators.discord.world import World, snowflake
+from tests.emulators.discord.errors import FieldError, Json, NotOffered, Path, invalid_form, known, required
+from tests.emulators.discord.forms import Resolve
+from tests.emulators.discord.world import Channel, User, World, snowflake
 
 CHAT_INPUT, USER, MESSAGE = 1, 2, 3
 SUBCOMMAND, GROUP = 1, 2
-_STRING, _INTEGER, _BOOLEAN, _USER, _NUMBER = 3, 4, 5, 6, 10
+_STRING, _INTEGER, _BOOLEAN, _NUMBER = 3, 4, 5, 10
+_RESOLVED = frozenset({6, 7, 8, 9, 11})
+"""Users, channels, roles, either of users and roles, files: the value is an id that `resolved` explains."""
 _CHAT_NAME = re.compile(r"[-_'\w]{1,32}")
 _PYTHON_TYPES: Mapping[int, tuple[type, ...]] = {
     _STRING: (str,),
     _INTEGER: (int,),
     _BOOLEAN: (bool,),
-    _USER: (str,),
     _NUMBER: (int, float),
 }
-
-
-class NotOffered(ValueError):
-    """Discord would not let the person do this, so that the bot never hears of it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ class Invocation:
     path: tuple[Json, ...]
     options: tuple[Json, ...]
 
-    def data(self, values: Mapping[str, Any], focused: str | None = None) -> Json:
+    def data(self, values: Mapping[str, Any], resolve: Resolve, focused: str | None = None) -> Json:
         """Write the interaction's data; raises NotOffered for values the person could not enter."""
-        given = self._given(values, focused)
+        given = self._given(values, resolve, focused)
         for step in reversed(self.path):
             given = [{"name": step["name"], "type": step["type"], "options": given}]
         written: Json = {key: self.command[key] for key in ("id", "name", "type")}
@@ -46,7 +44,7 @@ class Invocation:
             written["guild_id"] = self.command["guild_id"]
         return written | {"options": given}
 
-    def _given(self, values: Mapping[str, Any], focused: str | None) -> list[Json]:
+    def _given(self, values: Mapping[str, Any], resolve: Resolve, focused: str | None) -> list[Json]:
         known_names = {option["name"] for option in self.options}
         if unknown := values.keys() - known_names:
             raise NotOffered(f"no option {sorted(unknown)} here, only {sorted(known_names)}")
@@ -59,9 +57,12 @@ class Invocation:
                 typed = {"name": name, "type": option["type"], "value": values.get(name, ""), "focused": True}
                 given.append(typed)
             elif name in values:
-                if focused is None:
-                    _check_value(option, values[name])
-                given.append({"name": name, "type": option["type"], "value": values[name]})
+                value = values[name]
+                if option["type"] in _RESOLVED:
+                    value = resolve(option["type"], value)
+                elif focused is None:
+                    _check_value(option, value)
+                given.append({"name": name, "type": option["type"], "value": value})
             elif option.get("required") and focused is None:
                 raise NotOffered(f"option {name} is required")
         if focused is not None and focused not in known_names:
@@ -70,18 +71,18 @@ class Invocation:
 
 
 class Commands:
-    """The commands of the application, global and of the guild."""
+    """The commands of the application, global and of each guild it is in."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._synced: dict[int | None, list[Json]] = {None: [], world.guild.id: []}
+        self._synced: dict[int | None, list[Json]] = {None: []}
         self._created: dict[int | None, list[float]] = {}
 
     def listed(self, guild_id: int | None) -> list[Json]:
         """Give the commands of a guild, or the global ones; raises Discord's 50001 for a foreign guild."""
-        if guild_id not in self._synced:
+        if guild_id is not None and guild_id not in [guild.id for guild in self._world.joined]:
             raise known(50001)
-        return self._synced[guild_id]
+        return self._synced.get(guild_id, [])
 
     def replace(self, guild_id: int | None, sent: list[Json]) -> list[Json]:
         """Take `sent` as all commands there are; a command keeps its id as long as its name and type stay."""
@@ -120,19 +121,17 @@ class Commands:
         }
         return stored | ({} if guild_id is None else {"guild_id": str(guild_id)})
 
-    def find(self, words: str, kind: int, context: int) -> Invocation:
-        """Find what a person chose, such as "consortium ask"; raises NotOffered when Discord shows no such thing.
-
-        `context` is 0 in the guild and 1 in a direct channel.
-        """
+    def find(self, words: str, kind: int, channel: Channel) -> Invocation:
+        """Find what a person chose, such as "consortium ask"; raises NotOffered when Discord shows no such thing."""
         name, *rest = words.split() if kind == CHAT_INPUT else [words]
-        scopes = (self._world.guild.id, None) if context == 0 else (None,)
-        candidates = [c for scope in scopes for c in self._synced[scope] if (c["name"], c["type"]) == (name, kind)]
+        scopes = (None,) if channel.guild_id is None else (channel.guild_id, None)
+        offered = [command for scope in scopes for command in self._synced.get(scope, ())]
+        candidates = [command for command in offered if (command["name"], command["type"]) == (name, kind)]
         if not candidates:
             raise NotOffered(f"no command {name!r} of type {kind} is synced")
         command = candidates[0]
-        if command["contexts"] is not None and context not in command["contexts"]:
-            raise NotOffered(f"{name!r} is not offered in context {context}")
+        if command["contexts"] is not None and channel.context not in command["contexts"]:
+            raise NotOffered(f"{name!r} is not offered in context {channel.context}")
         path: list[Json] = []
         options = command["options"]
         for word in rest:
@@ -144,6 +143,15 @@ class Commands:
         if any(option["type"] in {SUBCOMMAND, GROUP} for option in options):
             raise NotOffered(f"{words!r} needs a sub-command")
         return Invocation(command, tuple(path), tuple(options))
+
+    def owners(self, command: Json, user: User, channel: Channel) -> dict[str, str]:
+        """Give by whose installation `user` is offered `command`: "0" the guild's, "1" their own; none is {}."""
+        owners = {}
+        if 0 in command["integration_types"] and self._world.bot_in(channel):
+            owners["0"] = str(channel.guild_id or 0)
+        if 1 in command["integration_types"] and user.id in self._world.installed:
+            owners["1"] = str(user.id)
+        return owners
 
     def needed_permissions(self, command: Json) -> int:
         """Give the permission bits a member needs to be offered `command`."""
@@ -159,9 +167,7 @@ def _bare(option: Json) -> Json:
 
 def _check_value(option: Json, value: Any) -> None:
     kind, name = option["type"], option["name"]
-    expected: Any = _PYTHON_TYPES.get(kind)
-    if expected is None:
-        raise NotOffered(f"the emulator has no options of type {kind} ({name})")
+    expected: Any = _PYTHON_TYPES[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != _BOOLEAN):
         raise NotOffered(f"option {name} of type {kind} cannot be {value!r}")
     if option.get("choices") and value not in [choice["value"] for choice in option["choices"]]:

@@ -1,35 +1,28 @@
-"""The emulator itself: one loopback server, and the hands of the people who use the bot."""
+"""The emulator itself: one loopback server, and what it saw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from aiohttp import web
 
-from tests.emulators.discord.commands import CHAT_INPUT, MESSAGE, Commands, NotOffered
+from tests.emulators.discord.commands import Commands
 from tests.emulators.discord.connection import Connection
 from tests.emulators.discord.errors import Json
 from tests.emulators.discord.faults import Faults
 from tests.emulators.discord.gateway import Gateway
 from tests.emulators.discord.handlers import Handlers
-from tests.emulators.discord.interactions import (
-    AUTOCOMPLETE,
-    COMMAND,
-    COMPONENT,
-    MODAL_SUBMIT,
-    Interaction,
-    Interactions,
-    modal_values,
-)
-from tests.emulators.discord.limits import NONE, Permission
-from tests.emulators.discord.payloads import Payloads, signature
+from tests.emulators.discord.interactions import Interactions
+from tests.emulators.discord.limits import Permission
+from tests.emulators.discord.payloads import Payloads
+from tests.emulators.discord.people import People
 from tests.emulators.discord.posting import Poster
 from tests.emulators.discord.ratelimits import Buckets, Rate
 from tests.emulators.discord.record import Clock, DispatchRecord, Recorder, RequestRecord, Violation
 from tests.emulators.discord.rest import Api
-from tests.emulators.discord.world import Attachment, Channel, Message, Thread, User, World
+from tests.emulators.discord.world import Attachment, Message, Thread, User, World
 
 T = TypeVar("T")
 
@@ -42,7 +35,7 @@ _NO_WRITING = (
 )
 
 
-class DiscordEmulator:
+class DiscordEmulator(People):
     """A strict Discord on 127.0.0.1, started by `async with`.
 
     All times are seconds. `rates` is True for the limits seen of the real service, False for none, or a
@@ -68,11 +61,11 @@ class DiscordEmulator:
         self.token = token
         self.clock = Clock()
         self.faults = Faults()
-        self.world = world = World(self.clock)
+        world = World(self.clock)
         self._port = port
         self._recorder = recorder = Recorder(self.clock)
-        self._payloads = payloads = Payloads(world, self.clock)
-        self.gateway = Gateway(
+        payloads = Payloads(world, self.clock)
+        gateway = Gateway(
             world,
             payloads,
             recorder,
@@ -82,13 +75,14 @@ class DiscordEmulator:
             max_concurrency=max_concurrency,
             message_content=message_content,
         )
-        publish = self.gateway.publish
-        self._poster = poster = Poster(world, payloads, recorder, publish, nonce_window)
-        self.commands = Commands(world)
-        self._interactions = Interactions(
+        publish = gateway.publish
+        poster = Poster(world, payloads, recorder, publish, nonce_window)
+        commands = Commands(world)
+        interactions = Interactions(
             world, payloads, recorder, poster, publish, ack_deadline=ack_deadline, token_ttl=token_ttl
         )
-        handlers = Handlers(world, payloads, recorder, poster, self.commands, self._interactions, self.gateway)
+        super().__init__(world, payloads, gateway, poster, commands, interactions)
+        handlers = Handlers(world, payloads, recorder, poster, commands, interactions, gateway)
         self._api = Api(handlers, Buckets(rates, self.clock), self.faults, recorder, token)
         self._runner: web.AppRunner | None = None
         self.api_url = ""
@@ -130,16 +124,14 @@ class DiscordEmulator:
 
     async def _serve_file(self, request: web.Request) -> web.Response:
         expires = request.query.get("ex", "")
-        signed = request.query.get("hm") == signature(request.path, expires)
-        if not signed or int(expires, 16) < self.clock.wall():
-            return web.Response(status=404, text="This content is no longer available.")
-        channel = self.world.channels[int(request.match_info["channel"])]
+        holds = self._payloads.link_holds(request.path, expires, request.query.get("hm", ""))
+        channel = self.world.channels.get(int(request.match_info["channel"]))
+        stored = [file for message in channel.messages.values() for file in message.files] if channel else []
         wanted = int(request.match_info["attachment"])
-        for message in channel.messages.values():
-            for file in message.files:
-                if file.id == wanted:
-                    kind = file.content_type or "application/octet-stream"
-                    return web.Response(body=file.data, headers={"Content-Type": kind})
+        for file in [*self.world.loose.values(), *stored] if holds else ():
+            if file.id == wanted:
+                kind = file.content_type or "application/octet-stream"
+                return web.Response(body=file.data, headers={"Content-Type": kind})
         return web.Response(status=404, text="This content is no longer available.")
 
     @property
@@ -215,10 +207,6 @@ class DiscordEmulator:
         self.gateway.kill_sessions()
         self.gateway.close(4004)
 
-    def add_channel(self, name: str, *, deny_bot: Permission = NONE) -> int:
-        """Make another text channel and give its id."""
-        return self.world.add_channel(name, deny_bot=deny_bot).id
-
     def archive(self, thread_id: int, *, locked: bool = False) -> None:
         """Archive a thread, as Discord does with quiet ones or a moderator by hand."""
         self._poster.change_thread(self._thread(thread_id), {"archived": True, "locked": locked})
@@ -229,135 +217,7 @@ class DiscordEmulator:
             raise TypeError(f"{thread_id} is no thread")
         return thread
 
-    async def say(
-        self,
-        user: User,
-        channel_id: int,
-        text: str,
-        *,
-        mention: bool = False,
-        reply_to: int | None = None,
-        ping: bool = True,
-        repeat: int = 1,
-    ) -> Message:
-        """Let `user` write a message; `mention` puts the bot's mention first.
-
-        `reply_to` is a message id, `ping` whether that reply notifies, `repeat` how often the event arrives.
-        """
-        channel = self.world.channels[channel_id]
-        target = channel.messages[reply_to] if reply_to is not None else None
-        full = f"{self.bot.mention} {text}" if mention else text
-        message = self._poster.say(channel, user, full, reply_to=target, ping=ping)
-        for _ in range(repeat - 1):
-            self._poster.announce_again(message)
-        return message
-
-    async def edit(self, message_id: int, text: str) -> None:
-        """Let the author of a message change it."""
-        self._poster.rewrite(self.world.find_message(message_id), text)
-
-    async def delete(self, message_id: int) -> None:
-        """Take a message away, by its author or a moderator."""
-        self._poster.delete(self.world.find_message(message_id))
-
     async def dispatch(self, event: str, data: Json, *, times: int = 1) -> None:
         """Send any event to every session, `times` times."""
         for _ in range(times):
             self.gateway.publish(event, data)
-
-    async def command(
-        self,
-        user: User,
-        words: str,
-        options: Mapping[str, Any] | None = None,
-        /,
-        *,
-        channel_id: int | None = None,
-        user_install: bool = False,
-        **values: Any,
-    ) -> Interaction:
-        """Let `user` run a slash command, such as "consortium ask", with option values by name.
-
-        Raises NotOffered when Discord would not offer or accept it: not synced, wrong options, not allowed.
-        """
-        channel = self._place(channel_id)
-        data = self._invocation(user, words, channel, {**(options or {}), **values})
-        return self._interactions.start(COMMAND, user, channel, data, user_install=user_install)
-
-    async def autocomplete(
-        self,
-        user: User,
-        words: str,
-        options: Mapping[str, Any] | None = None,
-        *,
-        focused: str,
-        channel_id: int | None = None,
-        timeout: float = 5.0,
-    ) -> list[Json]:
-        """Give the choices offered while `user` types the option `focused`; the other options may be partial.
-
-        Raises NotOffered as `command` does, and TimeoutError without an answer.
-        """
-        channel = self._place(channel_id)
-        data = self._invocation(user, words, channel, options or {}, focused)
-        interaction = self._interactions.start(AUTOCOMPLETE, user, channel, data)
-        await interaction.wait_acked(timeout)
-        return interaction.choices or []
-
-    async def message_command(self, user: User, name: str, message_id: int) -> Interaction:
-        """Let `user` choose the command `name` from the menu of a message."""
-        message = self.world.find_message(message_id)
-        channel = self.world.channels[message.channel_id]
-        data = self._invocation(user, name, channel, {}, kind=MESSAGE)
-        shown = self._payloads.message(message)
-        data = {**data, "target_id": str(message.id), "resolved": {"messages": {str(message.id): shown}}}
-        del data["options"]
-        return self._interactions.start(COMMAND, user, channel, data, target=message.id)
-
-    async def click(self, user: User, message_id: int, custom_id: str, values: list[str] | None = None) -> Interaction:
-        """Let `user` press a button, or choose `values` in a menu.
-
-        Raises LookupError when the message has no such thing, or `user` does not see it.
-        """
-        message, part = self._interactions.usable(user, message_id, custom_id)
-        data: Json = {"component_type": part["type"], "id": part["id"], "custom_id": custom_id}
-        if part["type"] != 2:
-            data["values"] = values or []
-        channel = self.world.channels[message.channel_id]
-        return self._interactions.start(COMPONENT, user, channel, data, source=message)
-
-    async def submit(self, interaction: Interaction, values: dict[str, str]) -> Interaction:
-        """Let the person fill in and send the modal that `interaction` was answered with."""
-        if interaction.modal is None:
-            raise LookupError("that interaction opened no modal")
-        components = modal_values(interaction.modal, values)
-        data = {"custom_id": interaction.modal["custom_id"], "components": components}
-        return self._interactions.start(
-            MODAL_SUBMIT, interaction.user, interaction.channel, data, source=interaction.source
-        )
-
-    def _place(self, channel_id: int | None) -> Channel:
-        return self.world.channels[self.channel_id if channel_id is None else channel_id]
-
-    def _invocation(
-        self,
-        user: User,
-        words: str,
-        channel: Channel,
-        values: Mapping[str, Any],
-        focused: str | None = None,
-        kind: int = CHAT_INPUT,
-    ) -> Json:
-        found = self.commands.find(words, kind, 0 if channel.guild_id is not None else 1)
-        needed = self.commands.needed_permissions(found.command) if channel.guild_id is not None else 0
-        if needed & ~int(self.world.permissions(user, channel)) or not self._interactions.may_use(user, channel):
-            raise NotOffered(f"{user.name} may not use {words!r} in #{channel.name}")
-        data = found.data(values, focused)
-        users = [option["value"] for option in _given(data["options"]) if option["type"] == 6]
-        if users:
-            data["resolved"] = {"users": {i: self._payloads.user(self.world.users[int(i)]) for i in users}}
-        return data
-
-
-def _given(options: list[Json]) -> list[Json]:
-    return [inner for option in options for inner in (_given(option["options"]) if "options" in option else [option])]

@@ -19,6 +19,10 @@ class FieldError:
     message: str
 
 
+class NotOffered(LookupError):
+    """Discord would not let the person do this, so that the bot never hears of it."""
+
+
 class ApiError(Exception):
     """A refusal that goes out as an HTTP error reply."""
 
@@ -52,6 +56,7 @@ _KNOWN: dict[int, tuple[int, str]] = {
     50001: (403, "Missing Access"),
     50005: (403, "Cannot edit a message authored by another user"),
     50006: (400, "Cannot send an empty message"),
+    50007: (403, "Cannot send messages to this user"),
     50013: (403, "Missing Permissions"),
     50021: (403, "Cannot execute action on a system message"),
     50024: (400, "Cannot execute action on this channel type"),

@@ -13,7 +13,7 @@ from tests.emulators.discord.errors import Json
 from tests.emulators.discord.limits import Intent, Permission
 from tests.emulators.discord.payloads import Payloads
 from tests.emulators.discord.record import DispatchRecord, Recorder
-from tests.emulators.discord.world import Channel, World
+from tests.emulators.discord.world import Channel, Guild, World
 
 if TYPE_CHECKING:
     from tests.emulators.discord.connection import Connection
@@ -78,14 +78,22 @@ class Gateway:
         self._identify_window = identify_window
         self._identified: dict[int, deque[float]] = {}
 
-    def publish(self, event: str, data: Json, channel: Channel | None = None, readable: bool = True) -> None:
+    def publish(
+        self,
+        event: str,
+        data: Json,
+        channel: Channel | None = None,
+        readable: bool = True,
+        guild_id: int | None = None,
+    ) -> None:
         """Send an event to every session that may see it; connected or not, as long as it can be resumed."""
         world = self.world
         if channel is not None and not world.permissions(world.bot, channel) & Permission.VIEW_CHANNEL:
             return
         needed = _intent(event, channel)
+        home = channel.guild_id if channel is not None else guild_id
         for session in list(self.sessions.values()):
-            if session.dead or needed & ~session.intents or not _on_shard(session, channel):
+            if session.dead or needed & ~session.intents or not _on_shard(session, home):
                 continue
             sees = readable or not event.startswith("MESSAGE_") or session.intents & Intent.MESSAGE_CONTENT
             for _ in range(1 + self.faults.repeats.get(event, 0)):
@@ -116,15 +124,18 @@ class Gateway:
         """Start a session on `connection` and send it READY and its guilds."""
         session = Session(secrets.token_hex(16), intents, shard, connection=connection)
         self.sessions[session.id] = session
-        guild = self.world.guild
-        mine = _shard_of(guild.id, shard[1]) == shard[0]
+        mine = [guild for guild in self.world.joined if _on_shard(session, guild.id)]
         self.dispatch(session, "READY", self._ready(session, mine))
-        if mine and intents & Intent.GUILDS and not self.faults.omit_guild_create:
+        for guild in mine if intents & Intent.GUILDS and not self.faults.omit_guild_create else ():
             self.dispatch(session, "GUILD_CREATE", self._payloads.guild(guild))
         return session
 
-    def _ready(self, session: Session, mine: bool) -> Json:
-        guilds = [{"id": str(self.world.guild.id), "unavailable": True}] if mine else []
+    def announce_guild(self, guild: Guild) -> None:
+        """Tell that the bot was just added to `guild`."""
+        self.publish("GUILD_CREATE", self._payloads.guild(guild), guild_id=guild.id)
+
+    def _ready(self, session: Session, mine: list[Guild]) -> Json:
+        guilds = [{"id": str(guild.id), "unavailable": True} for guild in mine]
         return {
             "v": 10,
             "user": self._payloads.user(self.world.bot) | {"verified": True, "mfa_enabled": False, "email": None},
@@ -195,9 +206,8 @@ def _shard_of(guild_id: int, shards: int) -> int:
     return (guild_id >> 22) % shards
 
 
-def _on_shard(session: Session, channel: Channel | None) -> bool:
-    home = 0 if channel is None or channel.guild_id is None else _shard_of(channel.guild_id, session.shard[1])
-    return session.shard[0] == home
+def _on_shard(session: Session, guild_id: int | None) -> bool:
+    return session.shard[0] == (0 if guild_id is None else _shard_of(guild_id, session.shard[1]))
 
 
 def encode(payload: Json) -> str:

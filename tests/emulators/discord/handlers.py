@@ -266,10 +266,13 @@ class Handlers:
         return self._threads(sorted(found, key=lambda thread: thread.archived_at, reverse=True))
 
     def _active(self, call: Call) -> Reply:
-        if call.id("guild_id") != self._world.guild.id:
+        world, guild_id = self._world, call.id("guild_id")
+        if guild_id not in world.guilds:
             raise known(10004)
-        world = self._world
-        visible = [t for t in world.threads if world.permissions(world.bot, t) & Permission.VIEW_CHANNEL]
+        if world.bot.id not in world.guilds[guild_id].members:
+            raise known(50001)
+        mine = [thread for thread in world.threads if thread.guild_id == guild_id]
+        visible = [t for t in mine if world.permissions(world.bot, t) & Permission.VIEW_CHANNEL]
         return self._threads([thread for thread in visible if not thread.archived])
 
     def _threads(self, threads: list[Thread]) -> Reply:

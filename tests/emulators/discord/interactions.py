@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.emulators.discord import limits
 from tests.emulators.discord.errors import FieldError, Json, invalid_form, known
-from tests.emulators.discord.limits import ChannelType, Flag, MessageType, Permission
+from tests.emulators.discord.forms import modal_problems
+from tests.emulators.discord.limits import PRIVATE, Flag, MessageType, Permission
 from tests.emulators.discord.payloads import Payloads, permission_text
 from tests.emulators.discord.posting import Poster, Publish
 from tests.emulators.discord.record import Recorder
@@ -45,6 +45,7 @@ class Interaction:
     recorder: Recorder = field(repr=False)
     source: Message | None = None
     target: int | None = None
+    trigger: Interaction | None = None
     callback: int | None = None
     response: Message | None = None
     followups: list[Message] = field(default_factory=list)
@@ -66,7 +67,13 @@ class Interaction:
     def origin(self) -> Origin:
         """What its replies say of where they come from."""
         target = self.source.id if self.source else self.target
-        return Origin(self.id, self.type, self.user, self.data.get("name", ""), self.owners, target)
+        trigger = self.trigger.origin if self.trigger else None
+        return Origin(self.id, self.type, self.user, self.data.get("name", ""), self.owners, target, trigger)
+
+    @property
+    def replies(self) -> list[Message]:
+        """Every reply that still stands, the first one first."""
+        return [*([] if self.response is None else [self.response]), *self.followups]
 
     async def wait_acked(self, timeout: float = 5.0) -> Interaction:
         """Wait for the acknowledgement; raises TimeoutError after `timeout` seconds."""
@@ -110,14 +117,13 @@ class Interactions:
         user: User,
         channel: Channel,
         data: Json,
+        owners: dict[str, str],
         *,
         source: Message | None = None,
         target: int | None = None,
-        user_install: bool = False,
+        trigger: Interaction | None = None,
     ) -> Interaction:
-        """Send the bot a new interaction of `user` in `channel`."""
-        guild_id = channel.guild_id
-        owners = {"1": str(user.id)} if user_install else {"0": str(guild_id or 0)}
+        """Send the bot a new interaction of `user` in `channel`; `owners` says by whose installation it runs."""
         interaction = Interaction(
             self._world.snowflake(),
             type,
@@ -130,11 +136,13 @@ class Interactions:
             self._recorder,
             source,
             target,
+            trigger,
         )
         self._by_token[interaction.token] = interaction
         loop = asyncio.get_running_loop()
         self._timers[interaction.id] = loop.call_later(self._ack_deadline, self._note_late, interaction)
-        self._publish("INTERACTION_CREATE", self._payload(interaction))
+        home = channel.guild_id if self._world.bot_in(channel) else None
+        self._publish("INTERACTION_CREATE", self._payload(interaction), guild_id=home)
         return interaction
 
     def _note_late(self, interaction: Interaction) -> None:
@@ -157,25 +165,38 @@ class Interactions:
             "version": 1,
             "channel_id": str(channel.id),
             "channel": self._payloads.channel(channel),
-            "app_permissions": permission_text(world.permissions(world.bot, channel)),
+            "app_permissions": permission_text(self._app_permissions(interaction)),
             "locale": "en-US",
             "entitlements": [],
             "authorizing_integration_owners": interaction.owners,
-            "context": 0 if channel.guild_id is not None else 1,
+            "context": channel.context,
             "attachment_size_limit": limits.FILE_BYTES_MAX,
             "data": interaction.data,
         }
         if interaction.source is not None:
             payload["message"] = self._payloads.message(interaction.source)
-        if channel.guild_id is None:
+        guild = world.guild_of(channel)
+        if guild is None:
             return payload | {"user": self._payloads.user(user)}
         permissions = permission_text(world.permissions(user, channel))
         return payload | {
-            "guild_id": str(channel.guild_id),
-            "guild": {"id": str(channel.guild_id), "locale": "en-US", "features": []},
+            "guild_id": str(guild.id),
+            "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
             "guild_locale": "en-US",
-            "member": self._payloads.member(user) | {"permissions": permissions},
+            "member": self._payloads.member(user, guild) | {"permissions": permissions},
         }
+
+    def _app_permissions(self, interaction: Interaction) -> Permission:
+        channel = interaction.channel
+        if channel.guild_id is not None and self._world.bot_in(channel):
+            return self._world.permissions(self._world.bot, channel)
+        return PRIVATE
+
+    def _hushed(self, interaction: Interaction) -> bool:
+        """Whether only the asker sees replies, because they may not use their own applications in public here."""
+        if interaction.owners.keys() != {"1"} or interaction.channel.guild_id is None:
+            return False
+        return not self._world.permissions(interaction.user, interaction.channel) & Permission.USE_EXTERNAL_APPS
 
     def acknowledge(self, interaction_id: int, token: str, body: Json, uploads: tuple[Upload, ...]) -> Interaction:
         """Take the callback; raises Discord's 10062 when late or unknown, 40060 when it is the second."""
@@ -205,7 +226,8 @@ class Interactions:
         if callback == _CHOICES:
             interaction.choices = [choice for choice in data.get("choices") or () if choice is not None]
         elif callback == _MODAL:
-            _check_modal(data)
+            if problems := list(modal_problems(data)):
+                raise invalid_form(problems, ("data",))
             interaction.modal = data
         elif callback == _DEFER_UPDATE:
             interaction.response = interaction.source
@@ -223,6 +245,7 @@ class Interactions:
         if first and interaction.type == COMMAND:
             chat = interaction.data.get("type", 1) == 1
             kind = MessageType.CHAT_INPUT_COMMAND if chat else MessageType.CONTEXT_MENU_COMMAND
+        ephemeral |= self._hushed(interaction)
         return self._poster.answer(interaction.channel, sent, interaction.origin, ephemeral=ephemeral, type=kind)
 
     def result(self, interaction: Interaction) -> Json:
@@ -289,47 +312,9 @@ class Interactions:
         self._recorder.changed()
         return message
 
-    def usable(self, user: User, message_id: int, custom_id: str) -> tuple[Message, Json]:
-        """Find a button or menu that `user` can use; raises LookupError when there is none."""
-        message = self._world.find_message(message_id)
-        if message.viewer not in {None, user.id}:
-            raise LookupError(f"{user.name} does not see message {message_id}")
-        for part in message.parts:
-            if part.get("custom_id") == custom_id and not part.get("disabled"):
-                return message, part
-        raise LookupError(f"message {message_id} offers {message.custom_ids}, not {custom_id!r}")
-
     def may_use(self, user: User, channel: Channel) -> bool:
         """Whether Discord offers `user` commands in `channel`."""
-        if channel.type == ChannelType.DM:
+        if channel.guild_id is None:
             return user in channel.recipients
         need = Permission.VIEW_CHANNEL | Permission.USE_APPLICATION_COMMANDS
         return not need & ~self._world.permissions(user, channel)
-
-
-def modal_values(modal: Json, values: dict[str, str]) -> list[Json]:
-    """Fill in a modal as a person does; raises LookupError for a field that it does not have."""
-    filled: list[Json] = []
-    left = dict(values)
-    for number, holder in enumerate(modal["components"]):
-        inner: list[Json] = [holder["component"]] if "component" in holder else holder.get("components", [])
-        entered = [_entered(part, left, 100 + number) for part in inner if "custom_id" in part]
-        shown: Json = {"id": number + 1, "type": holder["type"]}
-        if "component" in holder:
-            filled.append(shown | {"component": entered[0]})
-        elif entered:
-            filled.append(shown | {"components": entered})
-    if left:
-        raise LookupError(f"the modal has no {sorted(left)}")
-    return filled
-
-
-def _entered(part: Json, left: dict[str, str], number: int) -> Json:
-    value: Any = left.pop(part["custom_id"], part.get("value", ""))
-    return {"id": number, "type": part["type"], "custom_id": part["custom_id"], "value": value}
-
-
-def _check_modal(data: Json) -> None:
-    if len(data["components"]) > limits.ROWS_MAX:
-        problem = FieldError(("components",), "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
-        raise invalid_form([problem], ("data",))

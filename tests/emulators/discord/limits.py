@@ -13,6 +13,7 @@ class Permission(IntFlag):
     """The permission bits that matter to a bot that reads, posts and opens threads."""
 
     ADMINISTRATOR = 1 << 3
+    MANAGE_GUILD = 1 << 5
     VIEW_CHANNEL = 1 << 10
     SEND_MESSAGES = 1 << 11
     MANAGE_MESSAGES = 1 << 13
@@ -25,6 +26,7 @@ class Permission(IntFlag):
     CREATE_PUBLIC_THREADS = 1 << 35
     CREATE_PRIVATE_THREADS = 1 << 36
     SEND_MESSAGES_IN_THREADS = 1 << 38
+    USE_EXTERNAL_APPS = 1 << 50
 
 
 NONE: Final = Permission(0)
@@ -42,8 +44,12 @@ EVERYBODY: Final = (
     | Permission.USE_APPLICATION_COMMANDS
     | Permission.CREATE_PUBLIC_THREADS
     | Permission.SEND_MESSAGES_IN_THREADS
+    | Permission.USE_EXTERNAL_APPS
 )
 """What a new guild gives everybody, mass mentions included."""
+
+PRIVATE: Final = Permission.ATTACH_FILES | Permission.EMBED_LINKS | Permission.MENTION_EVERYONE
+"""What an application may do in answers where its bot is no member."""
 
 
 class Intent(IntFlag):
@@ -76,6 +82,7 @@ class ChannelType:
 
     TEXT = 0
     DM = 1
+    GROUP_DM = 3
     ANNOUNCEMENT = 5
     ANNOUNCEMENT_THREAD = 10
     PUBLIC_THREAD = 11
@@ -101,6 +108,8 @@ TEXT_DISPLAY_OVERHEAD: Final = 12
 COMPONENTS_MAX: Final = 40
 MEDIA_MAX: Final = 64
 ROWS_MAX: Final = 5
+MODAL_PARTS_MAX: Final = 5
+TEXT_INPUT_MAX: Final = 4000
 FILES_MAX: Final = 10
 FILE_BYTES_MAX: Final = 10 * 1024 * 1024
 REQUEST_BYTES_MAX: Final = 25 * 1024 * 1024

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.emulators.discord.errors import Json
-from tests.emulators.discord.limits import Permission
+from tests.emulators.discord.limits import Flag, Permission
 from tests.emulators.discord.world import Channel, Message, User, World
 
 
@@ -61,6 +61,13 @@ def complaints(message: Message, found: Pings) -> Iterator[tuple[str, str]]:
     for text in _texts(message):
         if text.count("```") % 2:
             yield "formatting", f"code fence left open: {text[:60]!r} ... {text[-60:]!r}"
+
+
+def unseen(message: Message, uploaded: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Complain of files sent just now that no component shows, where only components are shown."""
+    hidden = [file.filename for file in message.attachments if file.filename in uploaded]
+    if message.flags & Flag.COMPONENTS_V2 and hidden:
+        yield "files", f"nobody sees {hidden}: no component shows them"
 
 
 def _texts(message: Message) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 
 from tests.emulators.discord.errors import Json
 from tests.emulators.discord.limits import ChannelType, Permission
 from tests.emulators.discord.record import Clock
-from tests.emulators.discord.world import Attachment, Channel, Guild, Message, Origin, Thread, User, World, iso
+from tests.emulators.discord.world import Attachment, Channel, Guild, Message, Origin, Role, Thread, User, World, iso
 
 LINK_LIFETIME = 86400.0
 """Seconds that an attachment's link stays good."""
@@ -19,6 +21,7 @@ class Payloads:
     def __init__(self, world: World, clock: Clock) -> None:
         self._world = world
         self._clock = clock
+        self._key = 0
         self.origin = ""
 
     def user(self, user: User) -> Json:
@@ -35,12 +38,12 @@ class Payloads:
             "primary_guild": None,
         }
 
-    def member(self, user: User, *, with_user: bool = True) -> Json:
+    def member(self, user: User, guild: Guild, *, with_user: bool = True) -> Json:
         """Write a guild member."""
-        _, roles = self._world.guild.members[user.id]
+        _, roles = guild.members[user.id]
         member: Json = {
             "roles": [str(role) for role in roles],
-            "joined_at": iso(self._world.guild.joined_at),
+            "joined_at": iso(guild.joined_at),
             "nick": None,
             "avatar": None,
             "premium_since": None,
@@ -62,8 +65,10 @@ class Payloads:
         }
         if isinstance(channel, Thread):
             return common | self._thread(channel)
-        if channel.type == ChannelType.DM:
-            return common | {"recipients": [self.user(user) for user in channel.recipients]}
+        if channel.guild_id is None:
+            common |= {"recipients": [self.user(user) for user in channel.recipients]}
+            owner = {"name": None, "icon": None, "owner_id": str(channel.recipients[0].id)}
+            return common | owner if channel.type == ChannelType.GROUP_DM else common
         return common | {
             "guild_id": str(channel.guild_id),
             "name": channel.name,
@@ -105,9 +110,9 @@ class Payloads:
         joined = iso(thread.members[user.id])
         return {"id": str(thread.id), "user_id": str(user.id), "join_timestamp": joined, "flags": 0}
 
-    def attachment(self, message: Message, file: Attachment) -> Json:
-        """Write an attachment with a fresh link."""
-        url = self.link(message.channel_id, file)
+    def attachment(self, file: Attachment, place: int, *, ephemeral: bool = False) -> Json:
+        """Write an attachment with a fresh link; `place` is its channel, or the application for an option's file."""
+        url = self.link(place, file)
         written: Json = {
             "id": str(file.id),
             "filename": file.filename,
@@ -120,16 +125,36 @@ class Payloads:
             "content_type": file.content_type,
             "width": file.width,
             "height": file.height,
-            "ephemeral": True if message.ephemeral else None,
+            "ephemeral": True if ephemeral else None,
         }
         return written | {key: value for key, value in optional.items() if value is not None}
 
     def link(self, channel_id: int, file: Attachment) -> str:
-        """Sign a CDN link that is good for LINK_LIFETIME seconds."""
+        """Sign a CDN link that is good for LINK_LIFETIME seconds, or until `expire_links`."""
         issued = int(self._clock.wall())
         expires = issued + int(LINK_LIFETIME)
         path = f"/cdn/{channel_id}/{file.id}/{file.filename}"
-        return f"{self.origin}{path}?ex={expires:x}&is={issued:x}&hm={signature(path, f'{expires:x}')}"
+        return f"{self.origin}{path}?ex={expires:x}&is={issued:x}&hm={self._signature(path, f'{expires:x}')}"
+
+    def expire_links(self) -> None:
+        """Let every link handed out so far be past its time; what is written from now on has fresh ones."""
+        self._key += 1
+
+    def link_holds(self, path: str, expires: str, given: str) -> bool:
+        """Whether a CDN link is signed and not past its time."""
+        return given == self._signature(path, expires) and int(expires, 16) >= self._clock.wall()
+
+    def _signature(self, path: str, expires: str) -> str:
+        return hashlib.sha256(f"{path}?{expires}?{self._key}".encode()).hexdigest()
+
+    def _fresh(self, message: Message, shown: list[Json]) -> list[Json]:
+        """Copy embeds or components with fresh links to the files they show."""
+        text = json.dumps(shown)
+        for file in message.media:
+            old = rf"{re.escape(self.origin)}/cdn/\d+/{file.id}/[^\"]*"
+            text = re.sub(old, self.link(message.channel_id, file), text)
+        fresh: list[Json] = json.loads(text)
+        return fresh
 
     def message(self, message: Message, *, nested: bool = False) -> Json:
         """Write a message; `nested` leaves out the message it replies to."""
@@ -139,9 +164,11 @@ class Payloads:
             "type": message.type,
             "author": self.user(message.author),
             "content": message.content,
-            "embeds": message.embeds,
-            "components": message.components,
-            "attachments": [self.attachment(message, file) for file in message.attachments],
+            "embeds": self._fresh(message, message.embeds),
+            "components": self._fresh(message, message.components),
+            "attachments": [
+                self.attachment(file, message.channel_id, ephemeral=message.ephemeral) for file in message.attachments
+            ],
             "mentions": [self.user(user) for user in message.mentions],
             "mention_roles": [str(role) for role in message.mention_roles],
             "mention_everyone": message.mention_everyone,
@@ -174,18 +201,23 @@ class Payloads:
             written["referenced_message"] = None if target is None else self.message(target, nested=True)
         return written
 
-    def _origin(self, origin: Origin) -> Json:
+    def _metadata(self, origin: Origin) -> Json:
         metadata: Json = {
             "id": str(origin.id),
             "type": origin.type,
             "user": self.user(origin.user),
             "authorizing_integration_owners": origin.owners,
         }
-        if origin.target_message is not None:
+        if origin.target_message is not None and origin.type in {2, 3}:
             key = "interacted_message_id" if origin.type == 3 else "target_message_id"
             metadata[key] = str(origin.target_message)
+        if origin.trigger is not None:
+            metadata["triggering_interaction_metadata"] = self._metadata(origin.trigger)
+        return metadata
+
+    def _origin(self, origin: Origin) -> Json:
         written = {
-            "interaction_metadata": metadata,
+            "interaction_metadata": self._metadata(origin),
             "application_id": str(self._world.app_id),
             "webhook_id": str(self._world.app_id),
         }
@@ -219,13 +251,14 @@ class Payloads:
             "premium_tier": 0,
             "premium_progress_bar_enabled": False,
             "preferred_locale": "en-US",
+            "system_channel_id": None if guild.system_channel_id is None else str(guild.system_channel_id),
             "system_channel_flags": 0,
             "afk_timeout": 300,
             "joined_at": iso(guild.joined_at),
             "large": False,
             "unavailable": False,
             "member_count": len(guild.members),
-            "members": [self.member(world.bot)],
+            "members": [self.member(world.bot, guild)],
             "channels": [self.channel(c) | {"guild_id": str(guild.id)} for c in places if not isinstance(c, Thread)],
             "threads": [self.channel(c) for c in places if isinstance(c, Thread) and not c.archived],
             "voice_states": [],
@@ -236,21 +269,22 @@ class Payloads:
         }
 
     def _roles(self, guild: Guild) -> list[Json]:
-        return [
-            {
-                "id": str(role.id),
-                "name": role.name,
-                "color": 0,
-                "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-                "hoist": False,
-                "position": position,
-                "permissions": str(int(role.permissions)),
-                "managed": False,
-                "mentionable": role.mentionable,
-                "flags": 0,
-            }
-            for position, role in enumerate(guild.roles.values())
-        ]
+        return [self.role(role) | {"position": position} for position, role in enumerate(guild.roles.values())]
+
+    def role(self, role: Role) -> Json:
+        """Write a role."""
+        return {
+            "id": str(role.id),
+            "name": role.name,
+            "color": 0,
+            "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
+            "hoist": False,
+            "position": 0,
+            "permissions": str(int(role.permissions)),
+            "managed": False,
+            "mentionable": role.mentionable,
+            "flags": 0,
+        }
 
     def application(self) -> Json:
         """Write the application the bot belongs to."""
@@ -277,11 +311,6 @@ class Payloads:
             "team": None,
             "eligible_oauth2_scopes": [],
         }
-
-
-def signature(path: str, expires: str) -> str:
-    """Sign a CDN path with its time of expiry."""
-    return hashlib.sha256(f"{path}?{expires}".encode()).hexdigest()
 
 
 def permission_text(permissions: Permission) -> str:

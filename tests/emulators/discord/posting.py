@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from tests.emulators.discord import lint
@@ -9,9 +10,9 @@ from tests.emulators.discord.errors import FieldError, Json, invalid_form, known
 from tests.emulators.discord.limits import ChannelType, Flag, MessageType, Permission
 from tests.emulators.discord.payloads import Payloads
 from tests.emulators.discord.record import Recorder
-from tests.emulators.discord.rendering import Renderer, gather_files, split_media
+from tests.emulators.discord.rendering import Renderer, attach, gather_files, sanitised, split_media
 from tests.emulators.discord.validation import Submission, check_message
-from tests.emulators.discord.world import Channel, Message, Origin, Thread, User, World, snowflake
+from tests.emulators.discord.world import Channel, File, Message, Origin, Thread, User, World, snowflake
 
 _SENT_FLAGS = Flag.SUPPRESS_EMBEDS | Flag.SUPPRESS_NOTIFICATIONS | Flag.COMPONENTS_V2
 
@@ -19,8 +20,18 @@ _SENT_FLAGS = Flag.SUPPRESS_EMBEDS | Flag.SUPPRESS_NOTIFICATIONS | Flag.COMPONEN
 class Publish(Protocol):
     """Sends one event to the gateway sessions that may see it."""
 
-    def __call__(self, event: str, data: Json, channel: Channel | None = None, readable: bool = True) -> None:
-        """Send `event`; `readable` is whether the bot sees content without the content intent."""
+    def __call__(
+        self,
+        event: str,
+        data: Json,
+        channel: Channel | None = None,
+        readable: bool = True,
+        guild_id: int | None = None,
+    ) -> None:
+        """Send `event`; `readable` is whether the bot sees content without the content intent.
+
+        Without a channel, `guild_id` says whose shard gets it.
+        """
 
 
 class Poster:
@@ -93,13 +104,23 @@ class Poster:
             self._publish("MESSAGE_DELETE", gone, channel)
         self._recorder.changed()
 
-    def say(self, channel: Channel, author: User, text: str, *, reply_to: Message | None, ping: bool) -> Message:
+    def say(
+        self,
+        channel: Channel,
+        author: User,
+        text: str,
+        *,
+        reply_to: Message | None,
+        ping: bool,
+        files: Sequence[File] = (),
+    ) -> Message:
         """Post a person's message."""
         if isinstance(channel, Thread):
             channel.members.setdefault(author.id, self._world.clock.wall())
             self._wake(channel)
         message = self._new(channel, author)
         message.content = text
+        message.attachments = [attach(f.name, f.data, f.description, self._world.snowflake()) for f in files]
         users, roles, everyone = self._world.mentioned(text)
         message.mentions, message.mention_roles, message.mention_everyone = users, roles, everyone
         message.readable = channel.guild_id is None or self._world.bot in users
@@ -139,8 +160,9 @@ class Poster:
             data = self._payloads.message(message)
             if channel.guild_id is not None:
                 data["guild_id"] = str(channel.guild_id)
-                if message.author.id in self._world.guild.members:
-                    data["member"] = self._payloads.member(message.author, with_user=False)
+                guild = self._world.guilds[channel.guild_id]
+                if message.author.id in guild.members:
+                    data["member"] = self._payloads.member(message.author, guild, with_user=False)
             self._publish(event, data, channel, message.readable)
         self._recorder.changed()
 
@@ -152,6 +174,8 @@ class Poster:
         if sent.body.get("embeds"):
             need |= Permission.EMBED_LINKS
         self._world.need(channel, need)
+        if any(user.id in self._world.unreachable for user in channel.recipients):
+            raise known(50007)
         if isinstance(channel, Thread):
             self._wake(channel)
 
@@ -202,7 +226,8 @@ class Poster:
         found = lint.pings(self._world, channel, message, body.get("allowed_mentions"), webhook)
         message.mentions = [*message.mentions, *(user for user in found.users if user not in message.mentions)]
         message.mention_roles, message.mention_everyone = found.roles, found.everyone
-        for kind, detail in lint.complaints(message, found):
+        unseen = lint.unseen(message, [sanitised(upload.filename) for upload in sent.uploads])
+        for kind, detail in [*lint.complaints(message, found), *unseen]:
             self._recorder.violation(kind, detail, f"message {message.id} in #{channel.name}")
 
     def open_thread(self, parent: Channel, body: Json, *, start: Message | None, type: int) -> Thread:

@@ -37,12 +37,18 @@ def gather_files(sent: Submission, existing: Message | None, new_id: NewId) -> l
     ]
     for upload in sent.uploads:
         entry = described.get(upload.index, {})
-        name = sanitised(entry.get("filename") or upload.filename)
-        width, height = _png_size(upload.data)
-        kind = mimetypes.guess_type(name)[0]
-        kind = f"{kind}; charset=utf-8" if kind and kind.startswith("text/") else kind
-        files.append(Attachment(new_id(), name, upload.data, entry.get("description"), kind, width, height))
+        name = entry.get("filename") or upload.filename
+        files.append(attach(name, upload.data, entry.get("description"), new_id()))
     return files
+
+
+def attach(filename: str, data: bytes, description: str | None, file_id: int) -> Attachment:
+    """Store a file as Discord does; the content type follows from the name alone."""
+    name = sanitised(filename)
+    width, height = _png_size(data)
+    kind = mimetypes.guess_type(name)[0]
+    kind = f"{kind}; charset=utf-8" if kind and kind.startswith("text/") else kind
+    return Attachment(file_id, name, data, description, kind, width, height)
 
 
 def _png_size(data: bytes) -> tuple[int, int] | tuple[None, None]:

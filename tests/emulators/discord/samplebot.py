@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import yarl
 
@@ -24,6 +25,7 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
     "0000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
 )
+Bot = TypeVar("Bot", bound=discord.Client)
 QUIET = discord.AllowedMentions.none()
 
 
@@ -107,12 +109,11 @@ async def _about(interaction: discord.Interaction[discord.Client], message: disc
 
 
 @asynccontextmanager
-async def running(emulator: DiscordEmulator) -> AsyncIterator[SampleBot]:
-    """Run the bot against `emulator` until the block ends."""
+async def running(emulator: DiscordEmulator, bot: Bot) -> AsyncIterator[Bot]:
+    """Run a bot against `emulator` until the block ends."""
     base, gateway = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
     Route.BASE = emulator.api_url
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(emulator.gateway_url)
-    bot = SampleBot()
     task = asyncio.create_task(bot.start(emulator.token))
     try:
         await emulator.wait_connected()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.emulators.discord import limits
+from tests.emulators.discord import forms, limits
 from tests.emulators.discord.errors import ApiError, FieldError, Json, Path, invalid_form, known, required
 from tests.emulators.discord.limits import Flag
 from tests.emulators.discord.world import Message
@@ -49,7 +49,7 @@ def check_message(sent: Submission, existing: Message | None) -> None:
         )
     components = sent.body.get("components") or []
     problems += _modern_problems(sent.body, existing, components) if modern else _legacy_problems(components)
-    problems += _custom_id_problems(components)
+    problems += _component_problems(components)
     for key in ("poll", "sticker_ids"):
         if sent.body.get(key):
             problems.append(FieldError((key,), "EMULATOR_UNSUPPORTED", f"The emulator has no {key}"))
@@ -138,17 +138,26 @@ def _legacy_problems(components: list[Json]) -> Iterator[FieldError]:
             yield FieldError((*path, "type"), "BASE_TYPE_CHOICES", "Value must be one of (1,).")
 
 
-def _custom_id_problems(components: list[Json]) -> Iterator[FieldError]:
+def _component_problems(components: list[Json]) -> Iterator[FieldError]:
     seen: set[str] = set()
+    numbers: set[int] = set()
     for path, component in walk(components):
+        number = component.get("id")
+        if number and number in numbers:
+            yield FieldError((*path, "id"), "COMPONENT_ID_DUPLICATED", "Component id cannot be duplicated")
+        numbers.add(number or 0)
         custom_id = component.get("custom_id")
         if custom_id in seen:
             text = "Component custom id cannot be duplicated"
             yield FieldError((*path, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", text)
         if custom_id is not None:
             seen.add(custom_id)
-        if component["type"] == 2:
+        if component["type"] == forms.BUTTON:
             yield from _button_problems(path, component)
+        elif component["type"] == forms.ROW:
+            yield from forms.row_problems(path, component)
+        elif component["type"] in forms.SELECTS:
+            yield from forms.select_problems(path, component)
 
 
 def _button_problems(path: Path, button: Json) -> Iterator[FieldError]:

@@ -58,6 +58,15 @@ class Overwrite:
     deny: Permission = NONE
 
 
+@dataclass(frozen=True)
+class File:
+    """A file that a person sends."""
+
+    name: str
+    data: bytes = field(repr=False)
+    description: str | None = None
+
+
 @dataclass
 class Attachment:
     """An uploaded file; `width` and `height` in pixels are known for PNG images."""
@@ -81,6 +90,7 @@ class Origin:
     name: str
     owners: dict[str, str]
     target_message: int | None = None
+    trigger: Origin | None = None
 
 
 @dataclass
@@ -162,7 +172,7 @@ def nested(components: list[Json]) -> Iterator[Json]:
 
 @dataclass
 class Channel:
-    """A guild channel, or a direct one when it has recipients and no guild."""
+    """A guild channel, or one between `recipients` when it has no guild; the bot is in the latter unless `private`."""
 
     id: int
     type: int
@@ -171,7 +181,13 @@ class Channel:
     overwrites: tuple[Overwrite, ...] = ()
     recipients: tuple[User, ...] = ()
     position: int = 0
+    private: bool = False
     messages: dict[int, Message] = field(default_factory=dict, repr=False)
+
+    @property
+    def context(self) -> int:
+        """Where commands run: 0 in a guild, 1 in the direct channel with the bot, 2 between people."""
+        return 0 if self.guild_id is not None else 2 if self.private else 1
 
 
 @dataclass
@@ -197,7 +213,7 @@ class Thread(Channel):
 
 @dataclass
 class Guild:
-    """A guild with the bot in it."""
+    """A guild, with the bot in it when it is among the members."""
 
     id: int
     name: str
@@ -205,6 +221,7 @@ class Guild:
     roles: dict[int, Role]
     members: dict[int, tuple[User, tuple[int, ...]]]
     joined_at: float
+    system_channel_id: int | None = None
 
 
 class World:
@@ -218,7 +235,11 @@ class World:
         self.bot = User(self.app_id, "Consortium", bot=True)
         self.users: dict[int, User] = {self.bot.id: self.bot}
         self.channels: dict[int, Channel] = {}
-        self.guild = self._new_guild()
+        self.guilds: dict[int, Guild] = {}
+        self.loose: dict[int, Attachment] = {}
+        self.installed: set[int] = set()
+        self.unreachable: set[int] = set()
+        self.guild = self.add_guild("Test guild")
 
     def snowflake(self) -> int:
         """Give a new id: milliseconds since Discord's epoch in bits 22 and up, and never one twice."""
@@ -226,48 +247,79 @@ class World:
         self._last_id = max(made, self._last_id + 1)
         return self._last_id
 
-    def _new_guild(self) -> Guild:
+    def add_guild(self, name: str, *, with_bot: bool = True) -> Guild:
+        """Make a guild of one owner, and the bot with the usual permissions unless told otherwise."""
         guild_id = self.snowflake()
-        everyone = Role(guild_id, "@everyone", EVERYBODY)
-        invited = Role(self.snowflake(), self.bot.name, INVITED)
         owner = self._new_user("owner")
-        members: dict[int, tuple[User, tuple[int, ...]]] = {
-            self.bot.id: (self.bot, (invited.id,)),
-            owner.id: (owner, ()),
-        }
-        roles = {role.id: role for role in (everyone, invited)}
-        return Guild(guild_id, "Test guild", owner, roles, members, self.clock.wall())
+        everyone = Role(guild_id, "@everyone", EVERYBODY)
+        guild = Guild(guild_id, name, owner, {guild_id: everyone}, {owner.id: (owner, ())}, self.clock.wall())
+        self.guilds[guild_id] = guild
+        if with_bot:
+            self.invite_bot(guild)
+        return guild
+
+    def invite_bot(self, guild: Guild) -> None:
+        """Make the bot a member of `guild`, with the role that its invitation asks for."""
+        invited = Role(self.snowflake(), self.bot.name, INVITED)
+        guild.roles[invited.id] = invited
+        guild.members[self.bot.id] = (self.bot, (invited.id,))
+        guild.joined_at = self.clock.wall()
+
+    @property
+    def joined(self) -> list[Guild]:
+        """The guilds that the bot is a member of."""
+        return [guild for guild in self.guilds.values() if self.bot.id in guild.members]
+
+    def guild_of(self, channel: Channel) -> Guild | None:
+        """Give the guild of a channel; None for one between people."""
+        return None if channel.guild_id is None else self.guilds[channel.guild_id]
+
+    def bot_in(self, channel: Channel) -> bool:
+        """Whether the bot is a member where `channel` is, and not only somebody's installed application."""
+        guild = self.guild_of(channel)
+        return not channel.private if guild is None else self.bot.id in guild.members
 
     def _new_user(self, name: str) -> User:
         user = User(self.snowflake(), name)
         self.users[user.id] = user
         return user
 
-    def add_user(self, name: str) -> User:
-        """Make a new member of the guild."""
+    def add_user(self, name: str, roles: tuple[int, ...] = ()) -> User:
+        """Make a new member of the home guild."""
         user = self._new_user(name)
-        self.guild.members[user.id] = (user, ())
+        self.guild.members[user.id] = (user, roles)
         return user
 
-    def add_role(self, name: str, *, mentionable: bool = False) -> Role:
-        """Make a new role without permissions."""
-        role = Role(self.snowflake(), name, NONE, mentionable)
+    def add_role(self, name: str, *, permissions: Permission = NONE, mentionable: bool = False) -> Role:
+        """Make a new role of the home guild, without permissions unless told otherwise."""
+        role = Role(self.snowflake(), name, permissions, mentionable)
         self.guild.roles[role.id] = role
         return role
 
-    def add_channel(self, name: str, *, deny_bot: Permission = NONE, type: int = ChannelType.TEXT) -> Channel:
+    def add_channel(
+        self, name: str, *, deny_bot: Permission = NONE, type: int = ChannelType.TEXT, guild: Guild | None = None
+    ) -> Channel:
         """Make a new guild channel, where the bot lacks the permissions `deny_bot`."""
+        guild = guild or self.guild
         overwrites = (Overwrite(self.bot.id, is_member=True, deny=deny_bot),) if deny_bot else ()
-        channel = Channel(self.snowflake(), type, name, self.guild.id, overwrites, position=len(self.channels))
+        channel = Channel(self.snowflake(), type, name, guild.id, overwrites, position=len(self.channels))
         self.channels[channel.id] = channel
         return channel
 
     def direct_channel(self, user: User) -> Channel:
         """Give the direct channel between `user` and the bot."""
         for channel in self.channels.values():
-            if user in channel.recipients:
+            if user in channel.recipients and not channel.private:
                 return channel
         channel = Channel(self.snowflake(), ChannelType.DM, user.name, None, recipients=(user,))
+        self.channels[channel.id] = channel
+        return channel
+
+    def private_channel(self, people: tuple[User, ...]) -> Channel:
+        """Make a channel between people, without the bot: a group one for more than two."""
+        kind = ChannelType.DM if len(people) < 3 else ChannelType.GROUP_DM
+        name = ", ".join(user.name for user in people)
+        channel = Channel(self.snowflake(), kind, name, None, recipients=people, private=True)
         self.channels[channel.id] = channel
         return channel
 
@@ -292,28 +344,30 @@ class World:
         return found
 
     def find_message(self, message_id: int) -> Message:
-        """Find a message anywhere; raises KeyError."""
+        """Find a message anywhere; raises LookupError."""
         for channel in self.channels.values():
             if message_id in channel.messages:
                 return channel.messages[message_id]
-        raise KeyError(message_id)
+        raise LookupError(f"no message {message_id}")
 
     def permissions(self, user: User, channel: Channel) -> Permission:
         """Work out what `user` may do in `channel`; threads follow their parent."""
         if isinstance(channel, Thread):
             channel = self.channels[channel.parent_id]
-        if channel.guild_id is None:
-            return EVERYBODY if user == self.bot or user in channel.recipients else NONE
-        member = self.guild.members.get(user.id)
+        guild = self.guild_of(channel)
+        if guild is None:
+            there = user in channel.recipients or (user == self.bot and not channel.private)
+            return EVERYBODY if there else NONE
+        member = guild.members.get(user.id)
         if member is None:
             return NONE
-        mine = {self.guild.id, *member[1]}
+        mine = {guild.id, *member[1]}
         allowed = NONE
         for role_id in mine:
-            allowed |= self.guild.roles[role_id].permissions
-        if user == self.guild.owner or allowed & Permission.ADMINISTRATOR:
+            allowed |= guild.roles[role_id].permissions
+        if user == guild.owner or allowed & Permission.ADMINISTRATOR:
             return ~NONE
-        return _overwritten(allowed, channel, user.id, mine, self.guild.id)
+        return _overwritten(allowed, channel, user.id, mine, guild.id)
 
     def need(self, channel: Channel, wanted: Permission) -> None:
         """Make sure the bot may do `wanted`; raises Discord's 50001 without sight of the channel, else 50013."""
