@@ -341,8 +341,22 @@ async def test_what_a_stream_needs(slack: SlackEmulator, client: AsyncWebClient)
     assert await error_of(client.chat_appendStream(channel=slack.dm, ts=hello, markdown_text="x")) == (
         "message_not_owned_by_app"
     )
-    await client.chat_stopStream(channel=slack.dm, ts=stream["ts"], markdown_text="\n```\nopen")
-    slack.assert_clean("invalid_chunks", "msg_too_long", "mass_mention", "unbalanced_fence")
+    both = client.chat_appendStream(
+        channel=slack.dm, ts=stream["ts"], markdown_text="x", chunks=[MarkdownTextChunk(text="x")]
+    )
+    assert await error_of(both) == "cannot_provide_both_markdown_text_and_chunks"
+    other = client.chat_stopStream(channel=slack.dm, ts=stream["ts"], markdown_text="x")
+    assert await error_of(other) == "streaming_mode_mismatch"
+    open_end = [MarkdownTextChunk(text="\n```\nopen")]
+    await client.chat_stopStream(channel=slack.dm, ts=stream["ts"], chunks=open_end)
+    slack.assert_clean(
+        "cannot_provide_both_markdown_text_and_chunks",
+        "streaming_mode_mismatch",
+        "invalid_chunks",
+        "msg_too_long",
+        "mass_mention",
+        "unbalanced_fence",
+    )
 
 
 async def test_a_stream_dies_after_five_minutes_whatever_was_appended(

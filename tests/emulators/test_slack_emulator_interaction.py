@@ -72,7 +72,7 @@ async def test_triggers_open_one_modal_in_time(slack: SlackEmulator, client: Asy
     long = view | {"title": {"type": "plain_text", "text": "x" * 25}}
     assert await error_of(client.views_open(trigger_id=trigger, view=long)) == "invalid_arguments"
     await client.views_open(trigger_id=trigger, view=view)
-    assert slack.views == [view]
+    assert [opened.body for opened in slack.views] == [view]
     assert await error_of(client.views_open(trigger_id=trigger, view=view)) == "exchanged_trigger_id"
     assert await error_of(client.views_open(trigger_id="1.2.3", view=view)) == "invalid_trigger_id"
     _, old = await response_url(slack)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from . import limits
+from .elements import ACCESSORIES, ACTIONS, CONTEXT_ACTIONS, ELEMENT_FIELDS, INPUTS, ElementChecker
 from .journal import JSON, Malformed
 
 # Fields besides type and block_id; Slack refuses any other.
@@ -20,12 +21,13 @@ BLOCK_FIELDS: dict[str, set[str]] = {
     "input": {"label", "element", "hint", "optional", "dispatch_action"},
     "markdown": {"text"},
     "rich_text": {"elements"},
+    "plan": {"title", "tasks"},
     "section": {"text", "fields", "accessory", "expand"},
     "table": {"rows", "column_settings"},
+    "task_card": {"task_id", "title", "details", "output", "sources", "status"},
 }
-BUTTON_FIELDS = {"type", "text", "action_id", "value", "url", "style", "confirm", "accessibility_label"}
-TEXT_FIELDS = {"mrkdwn": {"type", "text", "verbatim"}, "plain_text": {"type", "text", "emoji"}}
-CONTEXT_ACTIONS = {"feedback_buttons", "icon_button"}
+# Blocks that only a message may have.
+MESSAGE_ONLY = {"context_actions", "markdown", "plan", "table", "task_card"}
 RICH_TEXT = {"rich_text_section", "rich_text_list", "rich_text_preformatted", "rich_text_quote"}
 CELLS = {"raw_text", "raw_number", "rich_text"}
 
@@ -77,13 +79,26 @@ def parse_blocks(value: object) -> list[JSON]:
     return value
 
 
+def name_blocks(blocks: list[JSON]) -> list[JSON]:
+    """The blocks, each with a block_id and each of their elements with an action_id, as Slack makes them up."""
+    for block in blocks:
+        block.setdefault("block_id", uuid.uuid4().hex[:5])
+        inner = [*(block.get("elements") or []), block.get("accessory"), block.get("element")]
+        for element in inner:
+            if isinstance(element, dict) and "action_id" in ELEMENT_FIELDS.get(str(element.get("type")), ()):
+                element.setdefault("action_id", uuid.uuid4().hex[:5])
+    return blocks
+
+
 def check_blocks(
     blocks: list[JSON],
     usable_image: Callable[[str], bool],
     maximum: int = limits.MESSAGE_BLOCKS,
     too_many: str = "invalid_blocks",
+    *,
+    message: bool = True,
 ) -> None:
-    """Refuse what Slack refuses.
+    """Refuse what Slack refuses; `message` is false for the blocks of a view.
 
     Raises:
         Malformed: invalid_blocks, msg_blocks_too_long, invalid_attachments or the error named by `too_many`.
@@ -95,6 +110,10 @@ def check_blocks(
     checker = _Checker(usable_image)
     for index, block in enumerate(blocks):
         checker.block(block, f"/blocks/{index}")
+    if checker.focused > 1:
+        checker.problem("only one element may have the focus", "/blocks")
+    if not message and any(block.get("type") in MESSAGE_ONLY for block in blocks):
+        checker.problem(f"{sorted(MESSAGE_ONLY)} are for messages only", "/blocks")
     ids = [block["block_id"] for block in blocks if block.get("block_id")]
     if len(ids) != len(set(ids)):
         checker.problem("block_id is not unique", "/blocks")
@@ -102,63 +121,22 @@ def check_blocks(
         raise Malformed("invalid_blocks", *checker.problems)
     # The 12,000 characters allowed over all markdown blocks are covered by the same sum.
     length = sum(len(text) for _, text in texts(blocks))
-    if length > limits.ALL_BLOCK_TEXT:
+    if message and length > limits.ALL_BLOCK_TEXT:
         raise Malformed("msg_blocks_too_long", f"{length} characters of text in the blocks")
 
 
-class _Checker:
+class _Checker(ElementChecker):
     """Collects every problem of a list of blocks."""
-
-    def __init__(self, usable_image: Callable[[str], bool]) -> None:
-        self.problems: list[str] = []
-        self._usable_image = usable_image
-
-    def problem(self, message: str, pointer: str) -> None:
-        self.problems.append(f"{message} [json-pointer:{pointer}]")
 
     def block(self, block: JSON, at: str) -> None:
         kind = block.get("type")
         if not isinstance(kind, str) or kind not in BLOCK_FIELDS:
             self.problem(f"unsupported type: {kind}", f"{at}/type")
             return
-        for name in sorted(set(block) - BLOCK_FIELDS[kind] - {"type", "block_id"}):
-            self.problem(f"unexpected field: {name}", at)
+        self.only(block, BLOCK_FIELDS[kind] | {"type", "block_id"}, at)
         self.string(block, "block_id", limits.BLOCK_ID, at, optional=True)
         if kind != "divider":
             getattr(self, f"_{kind}")(block, at)
-
-    def string(self, holder: JSON, name: str, most: int, at: str, *, optional: bool = False) -> None:
-        value = holder.get(name)
-        if value is None and optional:
-            return
-        if not isinstance(value, str) or not value:
-            self.problem(f"missing required field: {name}", at)
-        elif len(value) > most:
-            self.problem(f"must be less than {most + 1} characters", f"{at}/{name}")
-
-    def items(self, holder: JSON, name: str, most: int, at: str) -> list[tuple[JSON, str]]:
-        """The objects of a list field with their pointers; too many or none is a problem."""
-        value = holder.get(name)
-        if not isinstance(value, list) or not value:
-            self.problem(f"must provide {name}", at)
-            return []
-        if len(value) > most:
-            self.problem(f"no more than {most} items allowed", f"{at}/{name}")
-        return [(item, f"{at}/{name}/{i}") for i, item in enumerate(value) if self._object(item, at)]
-
-    def _object(self, item: object, at: str) -> bool:
-        if not isinstance(item, dict):
-            self.problem("must be an object", at)
-        return isinstance(item, dict)
-
-    def text(self, value: Any, most: int, at: str, *, plain: bool = False) -> None:
-        allowed = {"plain_text"} if plain else {"plain_text", "mrkdwn"}
-        if not isinstance(value, dict) or value.get("type") not in allowed:
-            self.problem(f"must be a text object of type {' or '.join(sorted(allowed))}", at)
-            return
-        for name in sorted(set(value) - TEXT_FIELDS[value["type"]]):
-            self.problem(f"unexpected field: {name}", at)
-        self.string(value, "text", most, at)
 
     def _section(self, block: JSON, at: str) -> None:
         if "text" not in block and "fields" not in block:
@@ -168,8 +146,8 @@ class _Checker:
         if "fields" in block:
             for value, where in self.items(block, "fields", limits.SECTION_FIELDS, at):
                 self.text(value, limits.SECTION_FIELD_TEXT, where)
-        if "accessory" in block and self._object(block["accessory"], at):
-            self._element(block["accessory"], f"{at}/accessory")
+        if "accessory" in block and self.is_object(block["accessory"], at):
+            self.element(block["accessory"], f"{at}/accessory", ACCESSORIES)
 
     def _header(self, block: JSON, at: str) -> None:
         self.text(block.get("text"), limits.HEADER_TEXT, f"{at}/text", plain=True)
@@ -180,70 +158,50 @@ class _Checker:
     def _context(self, block: JSON, at: str) -> None:
         for element, where in self.items(block, "elements", limits.CONTEXT_ELEMENTS, at):
             if element.get("type") == "image":
-                self._image(element, where)
+                self.element(element, where, {"image"})
             else:
                 self.text(element, limits.CONTEXT_TEXT, where)
 
+    def _image(self, block: JSON, at: str) -> None:
+        self.image(block, at)
+
     def _actions(self, block: JSON, at: str) -> None:
-        self._elements(block, limits.ACTIONS_ELEMENTS, at)
+        self._elements(block, limits.ACTIONS_ELEMENTS, ACTIONS, at)
 
     def _context_actions(self, block: JSON, at: str) -> None:
-        self._elements(block, limits.CONTEXT_ACTIONS_ELEMENTS, at)
-        for element in block.get("elements") or []:
-            if isinstance(element, dict) and element.get("type") not in CONTEXT_ACTIONS:
-                self.problem(f"unsupported type: {element.get('type')}", at)
+        self._elements(block, limits.CONTEXT_ACTIONS_ELEMENTS, CONTEXT_ACTIONS, at)
 
-    def _elements(self, block: JSON, most: int, at: str) -> None:
+    def _elements(self, block: JSON, most: int, allowed: set[str], at: str) -> None:
         elements = self.items(block, "elements", most, at)
         for element, where in elements:
-            self._element(element, where)
+            self.element(element, where, allowed)
         ids = [element["action_id"] for element, _ in elements if element.get("action_id")]
         if len(ids) != len(set(ids)):
             self.problem("action_id is not unique in the block", at)
 
-    def _element(self, element: JSON, at: str) -> None:
-        kind = element.get("type")
-        if kind == "image":
-            self._image(element, at)
-            return
-        self.string(element, "action_id", limits.ACTION_ID, at, optional=True)
-        if kind == "button":
-            self._button(element, at)
-        elif kind == "feedback_buttons":
-            for name in ("positive_button", "negative_button"):
-                self._button({"type": "button", **(element.get(name) or {})}, f"{at}/{name}")
-        elif kind in {"static_select", "overflow"}:
-            for option, where in self.items(element, "options", 100, at):
-                self.text(option.get("text"), limits.BUTTON_TEXT, where, plain=True)
-                self.string(option, "value", limits.BUTTON_VALUE, where)
-        elif kind not in {"icon_button", "plain_text_input", "users_select", "conversations_select"}:
-            self.problem(f"unsupported type: {kind}", at)
-
-    def _button(self, button: JSON, at: str) -> None:
-        for name in sorted(set(button) - BUTTON_FIELDS):
-            self.problem(f"unexpected field: {name}", at)
-        self.text(button.get("text"), limits.BUTTON_TEXT, f"{at}/text", plain=True)
-        self.string(button, "value", limits.BUTTON_VALUE, at, optional=True)
-        self.string(button, "url", limits.URL, at, optional=True)
-        self.string(button, "accessibility_label", limits.BUTTON_LABEL, at, optional=True)
-        if button.get("style") not in {None, "primary", "danger"}:
-            self.problem("style must be primary or danger", at)
-
-    def _image(self, image: JSON, at: str) -> None:
-        self.string(image, "alt_text", limits.IMAGE_ALT, at)
-        if ("image_url" in image) == ("slack_file" in image):
-            self.problem("must provide exactly one of image_url and slack_file", at)
-        self.string(image, "image_url", limits.URL, at, optional=True)
-        if "title" in image:
-            self.text(image["title"], limits.IMAGE_TITLE, f"{at}/title", plain=True)
-        file = image.get("slack_file")
-        if file is not None and not (isinstance(file, dict) and self._usable_image(str(file.get("id")))):
-            self.problem("invalid slack file", f"{at}/slack_file")
-
     def _input(self, block: JSON, at: str) -> None:
-        self.text(block.get("label"), limits.SECTION_FIELD_TEXT, f"{at}/label", plain=True)
-        if self._object(block.get("element"), at):
-            self._element(block["element"], f"{at}/element")
+        self.text(block.get("label"), limits.INPUT_LABEL, f"{at}/label", plain=True)
+        if "hint" in block:
+            self.text(block["hint"], limits.INPUT_LABEL, f"{at}/hint", plain=True)
+        if self.is_object(block.get("element"), at):
+            self.element(block["element"], f"{at}/element", INPUTS)
+
+    def _task_card(self, block: JSON, at: str) -> None:
+        self.string(block, "task_id", limits.BLOCK_ID, at)
+        self.string(block, "title", limits.CHUNK_FIELD, at)
+        if block.get("status") not in limits.TASK_STATUSES:
+            self.problem(f"status must be one of {sorted(limits.TASK_STATUSES)}", at)
+        for name in ("details", "output"):
+            if name in block and (not self.is_object(block[name], at) or block[name].get("type") != "rich_text"):
+                self.problem("must be rich_text", f"{at}/{name}")
+
+    def _plan(self, block: JSON, at: str) -> None:
+        self.string(block, "title", limits.CHUNK_FIELD, at)
+        for task, where in self.items(block, "tasks", limits.MESSAGE_BLOCKS, at):
+            if task.get("type") == "task_card":
+                self._task_card(task, where)
+            else:
+                self.problem(f"unsupported type: {task.get('type')}", where)
 
     def _rich_text(self, block: JSON, at: str) -> None:
         for element, where in self.items(block, "elements", limits.ALL_BLOCK_TEXT, at):

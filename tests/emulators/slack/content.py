@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import limits
-from .blocks import check_blocks, parse_blocks, texts
+from .blocks import check_blocks, name_blocks, parse_blocks, texts
 from .journal import JSON, ApiError, Journal, Malformed
 from .workspace import Workspace
 
@@ -42,6 +42,7 @@ def read_content(args: JSON, space: Workspace, method: str, *, update: bool = Fa
     if args.get("blocks") is not None:
         blocks = parse_blocks(args["blocks"])
         check_blocks(blocks, space.usable_image)
+        name_blocks(blocks)
     attachments = parse_blocks(args["attachments"]) if args.get("attachments") else []
     if not text and not markdown and not blocks and not attachments:
         raise ApiError("no_text")

@@ -10,6 +10,19 @@ from aiohttp import web
 
 if TYPE_CHECKING:
     from .emulator import SlackEmulator
+    from .views import View
+
+
+def find_view(slack: SlackEmulator, view_id: str) -> View:
+    """The modal or App Home of that id.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for view in [*slack.views, *(home for user in slack.workspace.users if (home := slack.home(user)))]:
+        if view.id == view_id:
+            return view
+    raise LookupError(f"no view {view_id}")
 
 
 def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
@@ -27,10 +40,20 @@ def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
                 "command": slack.command,
                 "event": slack.event,
                 "click": slack.click,
+                "click_view": slack.click_view,
                 "disconnect": slack.disconnect,
+                "join": slack.join,
+                "message_shortcut": slack.message_shortcut,
+                "open_home": slack.open_home,
+                "shortcut": slack.shortcut,
+                "stop_session": slack.stop_session,
+                "stop_stream": slack.stop_stream,
+                "submit_view": slack.submit_view,
             }
             if name not in injectors:
                 return web.json_response({"ok": False, "error": f"no injector {name}"}, status=404)
+            if "view" in arguments:
+                arguments["view"] = find_view(slack, arguments["view"])
             result = await injectors[name](**arguments)
         except (TypeError, LookupError, ValueError) as error:
             return web.json_response({"ok": False, "error": str(error)}, status=400)
@@ -41,6 +64,8 @@ def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
         channels = slack.workspace.channels
         messages = [message.to_json(channels, metadata=True) for message in slack.messages()]
         shown = [asdict(ephemeral) for ephemeral in slack.ephemerals]
-        return web.json_response(slack.journal.dump() | {"messages": messages, "ephemerals": shown})
+        views = [view.to_json() | {"user": view.user, "open": view.open} for view in slack.views]
+        dump = slack.journal.dump() | {"messages": messages, "ephemerals": shown, "views": views}
+        return web.json_response(dump)
 
     return [web.post("/_ctl/{name}", inject), web.get("/_ctl/state", state)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,19 +11,22 @@ from typing import Self, TypeVar
 from aiohttp import web
 
 from . import limits
+from .agents import AgentMethods
 from .chat import ChatMethods
-from .clicks import Click, find_action
 from .control import control_routes
-from .delivery import COMMANDS, EVENTS, INTERACTIVE, Dispatcher, Endpoints, HttpTransport
+from .delivery import Dispatcher, Endpoints, HttpTransport
 from .faults import Fault
 from .files import FileMethods
 from .journal import JSON, Ack, Call, Clock, Delivery, Journal, Violation
 from .methods import OtherMethods
+from .people import People
 from .rates import RateLimiter
 from .response_urls import ResponseUrls
 from .sockets import SocketMode
-from .web_api import WebApi
-from .workspace import ALICE, APP, BOB, BOT, BOT_USER, TEAM, Ephemeral, Message, Workspace
+from .streams import StreamMethods
+from .views import View, ViewMethods
+from .web_api import Handler, WebApi
+from .workspace import ALICE, APP, BOB, BOT, BOT_USER, CAROL, TEAM, Ephemeral, Message, Workspace
 
 Found = TypeVar("Found")
 
@@ -32,11 +34,11 @@ POLL = 0.01  # seconds between two looks at a condition
 UPLOAD_BYTES = 32 * 2**20
 
 
-class SlackEmulator:
+class SlackEmulator(People):
     """A strict Slack workspace on 127.0.0.1, to be used as `async with SlackEmulator() as slack`.
 
     Every call, acknowledgement, delivery and violation is recorded. A test passes only if `violations` is
-    empty, or is what the test expects: see `assert_clean`.
+    empty, or is what the test expects: see `assert_clean`. What people do in it is told by `People`.
 
     Args:
         speed: multiplies the waits between retries (0, 60, 300 s) and the life of a stream.
@@ -53,10 +55,8 @@ class SlackEmulator:
     """
 
     team_id, app_id, bot_user_id, bot_id = TEAM, APP, BOT_USER, BOT
-    user, other_user = ALICE, BOB
-    channel, outside_channel = "C0GENERAL1", "C0OUTSIDE1"
-    private_channel, hidden_channel = "C0PRIVATE1", "C0HIDDEN01"
-    dm = "D0ALICE001"
+    user, other_user, admin = ALICE, BOB, CAROL
+    outside_channel, hidden_channel = "C0OUTSIDE1", "C0HIDDEN01"
     bot_token = "xoxb-emulated-bot-token"
     app_token = "xapp-1-emulated-app-token"
     signing_secret = "emulated-signing-secret"
@@ -76,25 +76,30 @@ class SlackEmulator:
         clock: Clock = time.time,
         port: int = 0,
     ) -> None:
-        self.journal = Journal(clock)
-        self.workspace = Workspace(self.journal, clock, scopes)
-        self.sockets = SocketMode(self.journal, enabled=socket_mode, ack_deadline=ack_deadline, max_sockets=max_sockets)
-        self._http = HttpTransport(self.journal, self.signing_secret, ack_deadline)
-        self._dispatcher = Dispatcher(self.sockets if socket_mode else self._http, self.journal, speed)
-        self._files = FileMethods(self.workspace)
-        self._others = OtherMethods(self.workspace, ack_deadline)
-        self._responses = ResponseUrls(self.workspace)
-        chat = ChatMethods(self.workspace, limits.STREAM_LIFE * speed if stream_life is None else stream_life)
-        own = {"apps.connections.open": self.sockets.open}
+        journal = Journal(clock)
+        workspace = Workspace(journal, clock, scopes)
+        self.sockets = SocketMode(journal, enabled=socket_mode, ack_deadline=ack_deadline, max_sockets=max_sockets)
+        self._http = HttpTransport(journal, self.signing_secret, ack_deadline)
+        self._dispatcher = Dispatcher(self.sockets if socket_mode else self._http, journal, speed)
+        self._files = FileMethods(workspace)
+        self._responses = ResponseUrls(workspace)
+        self._views = ViewMethods(workspace, ack_deadline)
+        self._agents = AgentMethods(workspace)
+        super().__init__(journal, workspace, self._dispatcher, self._files, self._responses, self._views)
+        streams = StreamMethods(workspace, limits.STREAM_LIFE * speed if stream_life is None else stream_life)
+        families = (ChatMethods(workspace), streams, self._files, self._views, self._agents, OtherMethods(workspace))
+        methods: dict[str, Handler] = {"apps.connections.open": self.sockets.open}
+        for family in families:
+            methods |= family.table()
         self._api = WebApi(
-            self.workspace,
-            self.journal,
-            own | chat.table() | self._files.table() | self._others.table(),
+            workspace,
+            journal,
+            methods,
             {"xoxb": self.bot_token, "xapp": self.app_token},
             RateLimiter(clock, rate_scale) if rates else None,
         )
         if echo:
-            self.workspace.publish = self._echo
+            workspace.publish = self._echo
         self._port = port
         self._runner: web.AppRunner | None = None
         self.base_url = ""
@@ -106,6 +111,7 @@ class SlackEmulator:
         app.router.add_get("/link/", self.sockets.handle)
         app.router.add_post("/upload/v1/{ticket}", self._upload)
         app.router.add_post("/response/{key}", self._respond)
+        app.router.add_get("/files-pri/{file}/download/{name}", self._download)
         app.add_routes(control_routes(self))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -126,6 +132,9 @@ class SlackEmulator:
 
     async def _upload(self, request: web.Request) -> web.Response:
         return await self._files.receive(request, self._api)
+
+    async def _download(self, request: web.Request) -> web.Response:
+        return await self._files.download(request, self._api, self.bot_token)
 
     async def _respond(self, request: web.Request) -> web.Response:
         return await self._responses.receive(request, self._api)
@@ -163,9 +172,31 @@ class SlackEmulator:
         return self.workspace.ephemerals
 
     @property
-    def views(self) -> list[JSON]:
-        """Modals opened."""
-        return self._others.views
+    def views(self) -> list[View]:
+        """Every modal that was opened, oldest first, with what is filled in and the errors shown."""
+        return self._views.opened
+
+    def modals(self, user: str = ALICE) -> list[View]:
+        """The modals on a person's screen, the topmost last."""
+        return list(self._views.stacks.get(user, []))
+
+    def home(self, user: str = ALICE) -> View | None:
+        """A person's App Home, once the app published one."""
+        return self._views.homes.get(user)
+
+    @property
+    def titles(self) -> dict[tuple[str, str], str]:
+        """The title of each session or assistant thread, by (channel, thread_ts)."""
+        return self._agents.titles
+
+    @property
+    def prompts(self) -> dict[tuple[str, str], list[JSON]]:
+        """The suggested prompts of each thread, by (channel, thread_ts or "")."""
+        return self._agents.prompts
+
+    def status(self, channel: str, thread_ts: str) -> str:
+        """The status people see in a thread now: "" for none or one that has lapsed."""
+        return self.workspace.status((channel, thread_ts))
 
     @property
     def statuses(self) -> dict[tuple[str, str], str]:
@@ -232,141 +263,6 @@ class SlackEmulator:
         if self._dispatcher.transport is not self._http:
             raise ValueError("HTTP delivery is off while Socket Mode is on")
         await self._http.connect(Endpoints(events_url, commands_url or events_url, interactive_url or events_url))
-
-    async def say(
-        self,
-        text: str,
-        *,
-        channel: str | None = None,
-        user: str = ALICE,
-        thread_ts: str | None = None,
-        mention: bool = False,
-        repeat: int = 1,
-        channel_type: str = "channel",
-    ) -> str:
-        """A person says something; returns the message's ts at once, events are delivered meanwhile.
-
-        A mention in a channel yields a message event and an app_mention event. Nothing is delivered from a
-        channel the bot is not in.
-
-        Args:
-            mention: put a mention of the bot in front.
-            repeat: deliver each event so many times under one event_id.
-            channel_type: channel, group or im: picks the channel where none is named.
-        """
-        defaults = {"channel": self.channel, "group": self.private_channel, "im": self.dm}
-        place = self.workspace.channels[channel or defaults[channel_type]]
-        if thread_ts and (place.id, thread_ts) not in self.workspace.messages:
-            raise LookupError(f"no message {thread_ts} to reply to")
-        address = f"<@{BOT_USER}>"
-        said = f"{address} {text}" if mention and address not in text else text
-        message = Message(place.id, self.workspace.next_ts(), user, said, thread_ts=thread_ts)
-        self.workspace.store(message)
-        if BOT_USER not in place.members:
-            return message.ts
-        event = self.workspace.message_event(message) | {"client_msg_id": str(uuid.uuid4())}
-        scopes = self.workspace.scopes
-        if f"{place.scope_family}:history" in scopes:
-            await self.event(event, repeat=repeat)
-        if address in said and place.type != "im" and "app_mentions:read" in scopes:
-            mentioned = {name: value for name, value in event.items() if name != "channel_type"}
-            await self.event(mentioned | {"type": "app_mention"}, repeat=repeat)
-        return message.ts
-
-    async def event(self, event: JSON, *, repeat: int = 1) -> str:
-        """Deliver any event, given its inner object; returns its event_id at once."""
-        payload = self._envelop(event)
-        for _ in range(repeat):
-            self._dispatcher.start(EVENTS, payload)
-        return str(payload["event_id"])
-
-    def _envelop(self, event: JSON) -> JSON:
-        bot = {"enterprise_id": None, "team_id": TEAM, "user_id": BOT_USER, "is_bot": True}
-        return {
-            "token": "verification",
-            "team_id": TEAM,
-            "api_app_id": APP,
-            "type": "event_callback",
-            "event_id": f"Ev{uuid.uuid4().hex[:10].upper()}",
-            "event_time": int(self.journal.clock()),
-            "event_context": f"4-{uuid.uuid4().hex}",
-            "is_ext_shared_channel": False,
-            "context_team_id": TEAM,
-            "context_enterprise_id": None,
-            "authorizations": [bot | {"is_enterprise_install": False}],
-            "event": event,
-        }
-
-    def _echo(self, event: JSON) -> None:
-        """Tell the app of a message of its own."""
-        channel = self.workspace.channels[event["channel"]]
-        heard = f"{channel.scope_family}:history" in self.workspace.scopes and BOT_USER in channel.members
-        if heard and self._dispatcher.transport.reachable():
-            self._dispatcher.start(EVENTS, self._envelop(event))
-
-    async def command(self, line: str, *, channel: str | None = None, user: str = ALICE) -> Delivery:
-        """A person runs a slash command, as typed; returns when it was acknowledged or lost."""
-        place = self.workspace.channels[channel or self.channel]
-        name, _, text = line.partition(" ")
-        response_url = self._responses.issue(place.id, user)
-        payload = {
-            "token": "verification",
-            "team_id": TEAM,
-            "team_domain": "acme",
-            "channel_id": place.id,
-            "channel_name": place.name or "directmessage",
-            "user_id": user,
-            "user_name": self.workspace.users[user].name,
-            "command": name,
-            "text": text,
-            "response_url": response_url,
-            "trigger_id": self._others.issue_trigger(),
-            "api_app_id": APP,
-            "is_enterprise_install": "false",
-        }
-        delivery = await self._dispatcher.start(COMMANDS, payload)
-        if delivery.response:
-            self._responses.acknowledge(response_url, delivery.response)
-        return delivery
-
-    async def click(
-        self, channel: str, ts: str, action_id: str, *, user: str = ALICE, value: str | None = None
-    ) -> Delivery:
-        """A person clicks on an element of a message; returns when it was acknowledged or lost.
-
-        Args:
-            value: which option of a menu, or which of two feedback buttons.
-
-        Raises:
-            LookupError: the message or the element is not there.
-        """
-        everything: list[Message | Ephemeral] = [*self.messages(), *self.ephemerals]
-        shown = [message for message in everything if (message.channel, message.ts) == (channel, ts)]
-        if not shown:
-            raise LookupError(f"no message {ts} in {channel}")
-        message = shown[0]
-        action = find_action(message.blocks, action_id, value, ts)
-        body = message.to_json(self.workspace.channels) if isinstance(message, Message) else {}
-        click = Click(
-            self.workspace.users[user],
-            self.workspace.channels[channel],
-            message,
-            body,
-            self._others.issue_trigger(),
-            self._responses.issue(channel, user, ts),
-        )
-        return await self.interact(click.payload(action))
-
-    async def interact(self, payload: JSON) -> Delivery:
-        """Deliver any interaction payload; returns when it was acknowledged or lost."""
-        return await self._dispatcher.start(INTERACTIVE, payload)
-
-    async def stop_stream(self, channel: str, ts: str, *, user: str = ALICE) -> None:
-        """A person presses stop on a streamed message: later appends fail, and the app gets the event."""
-        message = self.workspace.messages[channel, ts]
-        message.stopped_by_user = True
-        stopped = {"channel": channel, "thread_ts": message.thread_ts, "streaming_message_ts": [ts], "user": user}
-        await self.event({"type": "agent_session_stopped", "event_ts": self.workspace.next_ts(), **stopped})
 
     # What goes wrong.
 

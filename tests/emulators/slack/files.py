@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -13,7 +14,10 @@ from . import limits
 from .content import read_content
 from .journal import JSON, ApiError, Call, Malformed
 from .web_api import Handler, WebApi
-from .workspace import BOT, BOT_USER, File, Message, Workspace
+from .workspace import BOT, BOT_USER, TEAM, File, Message, Workspace
+
+# Slack answers 200 with a page, not an error, to whoever may not download a file.
+SIGN_IN = "<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in to Acme</body></html>"
 
 
 class FileMethods:
@@ -42,6 +46,36 @@ class FileMethods:
         self._space.files[file_id] = file
         return {"upload_url": f"{self.base_url}/upload/v1/{file.ticket}", "file_id": file_id}
 
+    def shared_by(self, user: str, name: str, content: bytes, kind: str) -> File:
+        """A file that a person puts into a message."""
+        file_id = f"F{uuid.uuid4().hex[:10].upper()}"
+        file = File(
+            file_id, name, len(content), "", uuid.uuid4().hex, name, content, completed=True, user=user, kind=kind
+        )
+        file.url = self._url(file)
+        self._space.files[file_id] = file
+        return file
+
+    def _url(self, file: File) -> str:
+        return f"{self.base_url}/files-pri/{TEAM}-{file.id}/download/{quote(file.name.lower(), safe='')}"
+
+    async def download(self, request: web.Request, api: WebApi, token: str) -> web.Response:
+        """The bytes of a file, or the page to sign in at for whoever may not have them."""
+        file = self._space.files.get(request.match_info["file"].removeprefix(f"{TEAM}-"))
+        call = Call(self._space.clock(), "file_download", request.method, {"file": file.id if file else None})
+        self._space.journal.calls.append(call)
+
+        async def answer() -> web.Response:
+            rooms = [self._space.channels[channel] for channel in file.shares] if file else []
+            seen = file is not None and (file.user == BOT_USER or any(BOT_USER in room.members for room in rooms))
+            allowed = request.headers.get("Authorization") == f"Bearer {token}" and "files:read" in self._space.scopes
+            if file is None or file.content is None or not seen or not allowed:
+                call.error = "sign_in_page"
+                return web.Response(text=SIGN_IN, content_type="text/html")
+            return web.Response(body=file.content, content_type=file.mimetype)
+
+        return await api.guard(request, call, answer)
+
     async def receive(self, request: web.Request, api: WebApi) -> web.Response:
         """The bytes of a file, once, exactly as many as announced."""
         content = await request.read()
@@ -55,7 +89,7 @@ class FileMethods:
                 return self._refuse(call, "upload_ticket", "unknown or used ticket")
             if len(content) != file.length:
                 return self._refuse(call, "upload_length", f"{len(content)} bytes, not {file.length}")
-            file.content = content
+            file.content, file.url = content, self._url(file)
             return web.Response(text=f"OK - {len(content)}")
 
         return await api.guard(request, call, answer)

@@ -38,8 +38,27 @@ IMAGE_TITLE: Final = 2_000
 TABLE_ROWS: Final = 100
 TABLE_CELLS: Final = 20
 TABLE_TEXT: Final = 10_000
+TASK_STATUSES: Final = frozenset({"pending", "in_progress", "complete", "error"})
+DISPLAY_MODES: Final = frozenset({"timeline", "plan"})
+CHUNK_FIELD: Final = 256  # documented for ids, titles, details and outputs; longer ones were seen to pass
 
-# Modals.
+# Elements that people fill in or choose from.
+OPTIONS: Final = 100
+FEW_OPTIONS: Final = 10  # checkboxes and radio buttons
+OVERFLOW_OPTIONS: Final = 5
+OPTION_TEXT: Final = 75
+OPTION_VALUE: Final = 150
+FEEDBACK_TEXT: Final = 75
+ICON_VIEWERS: Final = 10
+PLACEHOLDER: Final = 150
+INPUT_LENGTH: Final = 3_000
+INPUT_LABEL: Final = 2_000
+CONFIRM_TITLE: Final = 100
+CONFIRM_TEXT: Final = 300
+CONFIRM_BUTTON: Final = 30
+
+# Modals and the App Home.
+VIEW_STACK: Final = 3
 VIEW_TITLE: Final = 24
 VIEW_PRIVATE_METADATA: Final = 3_000
 VIEW_CALLBACK_ID: Final = 255
@@ -56,6 +75,8 @@ SESSION_TITLE: Final = 200
 LOADING_MESSAGES: Final = 10
 LOADING_MESSAGE: Final = 50
 PROMPTS: Final = 4
+ASSISTANT_STATUS_LIFE: Final = 120.0  # seconds
+SESSION_STATUS_LIFE: Final = 3_600.0  # seconds that "processing" lasts
 
 # Times, in seconds.
 ACK_DEADLINE: Final = 3.0
@@ -128,4 +149,7 @@ METHODS: Final = {
     "files.info": MethodRule(4, "files:read", ("file",)),
     "users.info": MethodRule(4, "users:read", ("user",)),
     "views.open": MethodRule(4, required=("trigger_id", "view")),
+    "views.publish": MethodRule(4, required=("user_id", "view")),
+    "views.push": MethodRule(4, required=("trigger_id", "view")),
+    "views.update": MethodRule(4, required=("view",)),
 }

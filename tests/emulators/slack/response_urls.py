@@ -14,6 +14,12 @@ from .journal import JSON, ApiError, Call, Malformed
 from .web_api import WebApi
 from .workspace import BOT, BOT_USER, Ephemeral, Message, Workspace
 
+# What a reply may say besides its content; Slack says nothing of other fields.
+REPLY_FIELDS = {
+    "attachments", "blocks", "delete_original", "link_names", "metadata", "mrkdwn", "parse", "replace_original",
+    "response_type", "text", "thread_ts", "unfurl_links", "unfurl_media",
+}  # fmt: skip
+
 
 @dataclass
 class Origin:
@@ -76,6 +82,7 @@ class ResponseUrls:
 
     def reply(self, origin: Origin, body: JSON, source: str) -> str | None:
         """Show a reply; returns the error when its content is refused."""
+        self._lint(body, source)
         if body.get("delete_original"):
             self._delete(origin)
             return None
@@ -99,13 +106,18 @@ class ResponseUrls:
             self._space.ephemerals.append(shown)
         return None
 
+    def _lint(self, body: JSON, source: str) -> None:
+        unknown = sorted(set(body) - REPLY_FIELDS)
+        if unknown or body.get("response_type") not in {None, "ephemeral", "in_channel"}:
+            self._space.journal.violation("unknown_reply_field", f"{source}: {unknown or body['response_type']}")
+
     def _replace(self, origin: Origin, content: Content) -> bool:
         """Change the message a click was on; False where there is none."""
         message = self._space.messages.get((origin.channel, origin.message_ts or ""))
         if message is not None:
             before = message.to_json(self._space.channels)
             message.edits.append(message.text)
-            message.text, message.blocks = content.text, content.blocks or []
+            message.text, message.blocks, message.stream = content.text, content.blocks or [], None
             self._space.publish_change(message, before)
             return True
         for index, shown in enumerate(self._space.ephemerals):

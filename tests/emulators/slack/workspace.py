@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import limits
+from .blocks import name_blocks
 from .journal import JSON, ApiError, Clock, Journal
 
 TEAM = "T0ACME0001"
@@ -15,6 +16,7 @@ BOT_USER = "U0BOT00001"
 BOT = "B0BOT00001"
 ALICE = "U0ALICE001"
 BOB = "U0BOBBY001"
+CAROL = "U0CAROL001"
 
 CHANNEL_TYPES = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
 
@@ -25,10 +27,14 @@ class User:
     name: str
     real_name: str
     is_bot: bool = False
+    is_admin: bool = False
+    is_owner: bool = False
 
     def to_json(self) -> JSON:
         profile = {"real_name": self.real_name, "display_name": self.name}
-        flags = {"is_bot": self.is_bot, "deleted": False, "is_restricted": False, "is_admin": False}
+        flags = {"is_bot": self.is_bot, "deleted": False, "is_restricted": False, "is_ultra_restricted": False}
+        # Owners are administrators too.
+        ranks = {"is_admin": self.is_admin or self.is_owner, "is_owner": self.is_owner, "is_primary_owner": False}
         return {
             "id": self.id,
             "team_id": TEAM,
@@ -37,6 +43,7 @@ class User:
             "tz": "Etc/UTC",
             "profile": profile,
             **flags,
+            **ranks,
         }
 
 
@@ -69,7 +76,11 @@ class Channel:
 
 @dataclass
 class File:
-    """An uploaded file. `content` is None until its bytes arrive; `shares` maps channel ids to message ts."""
+    """A file. `content` is None until its bytes arrive; `shares` maps channel ids to message ts.
+
+    `kind` is the mimetype that a person's client named; without it the bytes and the name tell. `url` is where
+    the file can be downloaded from with a token, empty for files that cannot.
+    """
 
     id: str
     name: str
@@ -80,9 +91,14 @@ class File:
     content: bytes | None = None
     completed: bool = False
     shares: dict[str, str] = field(default_factory=dict)
+    user: str = BOT_USER
+    kind: str = ""
+    url: str = ""
 
     @property
     def mimetype(self) -> str:
+        if self.kind:
+            return self.kind
         head = (self.content or b"")[:8]
         for magic, kind in ((b"\x89PNG", "png"), (b"\xff\xd8\xff", "jpeg"), (b"GIF8", "gif")):
             if head.startswith(magic):
@@ -94,6 +110,7 @@ class File:
         for channel, ts in self.shares.items():
             kind = "public" if channels[channel].type == "channel" else "private"
             shares[kind][channel] = [{"ts": ts}]
+        urls = {"url_private": self.url, "url_private_download": self.url} if self.url else {}
         return {
             "id": self.id,
             "name": self.name,
@@ -102,14 +119,56 @@ class File:
             "mimetype": self.mimetype,
             "filetype": self.mimetype.rpartition("/")[2],
             "size": self.length,
-            "user": BOT_USER,
+            "user": self.user,
+            "mode": "hosted",
+            "is_external": False,
+            "file_access": "visible",
+            **urls,
             "shares": {kind: where for kind, where in shares.items() if where},
         }
 
 
 @dataclass
+class Task:
+    """One task card of a stream. `details` and `output` grow with each update, `sources` too."""
+
+    id: str
+    title: str
+    status: str
+    details: str = ""
+    output: str = ""
+    sources: list[JSON] = field(default_factory=list)
+
+
+@dataclass
+class Stream:
+    """What was streamed into a message besides its text.
+
+    Attributes:
+        ends: when the stream dies, whatever is appended.
+        recipient: whom a stream in a channel is for.
+        display_mode: timeline or plan.
+        mode: "markdown_text" or "chunks", by the first call that carried something; no later one may differ.
+        tasks: in the order in which they first came.
+        blocks: those that came as chunks.
+    """
+
+    ends: float
+    recipient: str | None = None
+    display_mode: str = "timeline"
+    mode: str = ""
+    plan_title: str = ""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    blocks: list[JSON] = field(default_factory=list)
+
+
+@dataclass
 class Message:
-    """A stored message. `edits` holds the texts it had before, oldest first."""
+    """A stored message. `edits` holds the texts it had before, oldest first.
+
+    Of a streamed message `text` is the text so far, `stream` the rest of what was streamed, and `blocks` the
+    final blocks that stand below both.
+    """
 
     channel: str
     ts: str
@@ -122,7 +181,7 @@ class Message:
     metadata: JSON | None = None
     markdown: bool = False
     streaming: bool = False
-    stream_ends: float = 0.0
+    stream: Stream | None = None
     stopped_by_user: bool = False
     edits: list[str] = field(default_factory=list)
 
@@ -163,7 +222,7 @@ class Ephemeral:
 
 def default_channels() -> list[Channel]:
     """A public channel with the bot, one without, a private one with, one without, and a DM."""
-    both = {ALICE, BOB}
+    both = {ALICE, BOB, CAROL}
     return [
         Channel("C0GENERAL1", "general", "channel", both | {BOT_USER}),
         Channel("C0OUTSIDE1", "outside", "channel", set(both)),
@@ -177,7 +236,7 @@ class Workspace:
     """State of the workspace and the rules of who may write where.
 
     `publish` receives the event that Slack would send for each change the app itself makes. `statuses` holds
-    the last status of each thread by (channel, thread_ts), "" once cleared.
+    the last status of each thread by (channel, thread_ts), "" once cleared; `status_ends` says when one lapses.
     """
 
     def __init__(self, journal: Journal, clock: Clock, scopes: tuple[str, ...]) -> None:
@@ -189,6 +248,7 @@ class Workspace:
             for user in (
                 User(ALICE, "alice", "Alice Archer"),
                 User(BOB, "bob", "Bob Baker"),
+                User(CAROL, "carol", "Carol Cook", is_admin=True),
                 User(BOT_USER, "consortium", "Consortium", is_bot=True),
             )
         }
@@ -197,6 +257,7 @@ class Workspace:
         self.files: dict[str, File] = {}
         self.ephemerals: list[Ephemeral] = []
         self.statuses: dict[tuple[str, str], str] = {}
+        self.status_ends: dict[tuple[str, str], float] = {}
         self.publish: Callable[[JSON], None] = lambda event: None
         self._last_tick = 0
 
@@ -267,8 +328,7 @@ class Workspace:
 
     def store(self, message: Message, subtype: str | None = None) -> Message:
         """Keep a message; one of the bot's own is published as Slack would publish it."""
-        for index, block in enumerate(message.blocks):
-            block.setdefault("block_id", f"b{index}{uuid.uuid4().hex[:4]}")
+        name_blocks(message.blocks)
         self.messages[message.channel, message.ts] = message
         if message.user == BOT_USER:
             self.publish_message(message, subtype)
@@ -312,6 +372,20 @@ class Workspace:
         if file is None:
             raise ApiError("file_not_found")
         return file
+
+    def set_status(self, thread: tuple[str, str], status: str, life: float | None = None) -> None:
+        """Show a status in a thread; `life` is its seconds, else it stays, but for a session in "processing"."""
+        self.statuses[thread] = status
+        stays = limits.SESSION_STATUS_LIFE if status == "processing" else float("inf")
+        self.status_ends[thread] = self.clock() + (stays if life is None else life)
+
+    def status(self, thread: tuple[str, str]) -> str:
+        """The status that people see in a thread now; "" for none or one that has lapsed."""
+        return self.statuses.get(thread, "") if self.clock() < self.status_ends.get(thread, 0.0) else ""
+
+    def live(self, message: Message) -> bool:
+        """Whether a message is being streamed and the stream is not dead."""
+        return message.streaming and message.stream is not None and self.clock() < message.stream.ends
 
     def usable_image(self, file_id: str) -> bool:
         """Whether an image block may show this file: shared already, and an image."""
