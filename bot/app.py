@@ -23,7 +23,7 @@ from core.engine import Engine
 from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
-from core.service import Service
+from core.service import Office, Service
 from core.study.studio import Studio
 from core.table import Tools
 
@@ -45,7 +45,7 @@ class Core:
     events: Events
     history: History
     state: State
-    studio: Studio | None
+    studio: Studio
     finish: Callable[[], Awaitable[None]]
 
 
@@ -69,38 +69,44 @@ async def open_core(
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
+        await history.governance.seed(catalog.governance)
         jobs = await stack.enter_async_context(DocketJobs(url, f"consortium:{queue or QUEUE}", temporary=bool(queue)))
         # A probe must not count as lost while its call may still be under way.
         longest = max(spec.timeout for spec in catalog.models.values())
         breakers = state.breakers(BreakerPolicy(lease=longest + 30))
-        service = Service(
+        keys = provider_keys(catalog)
+        embedder = await stack.enter_async_context(open_embedder(catalog, keys))
+        studio = await stack.enter_async_context(Studio(embeddings=catalog.embeddings, remote=embedder))
+        office = Office(
             catalog,
             history=history,
+            lessons=history.lessons,
             consortia=history.consortia,
+            governance=history.governance,
             sessions=state.sessions,
             limits=state.limits(catalog.limits),
             duplicates=state.duplicates,
+            drafts=state.drafts,
+            stops=state.stops,
             breakers=breakers,
             jobs=jobs,
+            analyst=studio,
             clock=utc_now,
             new_id=lambda: secrets.token_hex(6),
             rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
         )
-        studio: Studio | None = None
+        service = Service(office)
         shift = AsyncExitStack()
         if work:
-            keys = provider_keys(catalog)
             models = await stack.enter_async_context(ModelPool(catalog, keys, pace=pace))
             for key in catalog.models:
                 models[key]  # an address that is none ends the start, not the first run
-            embedder = await stack.enter_async_context(open_embedder(catalog, keys))
-            studio = await stack.enter_async_context(Studio(embeddings=catalog.embeddings, remote=embedder))
             clock = SystemClock()
             caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
             arbiter = Arbiter(caller, models, timeouts, studio, new_nonce)
             engine = Engine(Tools(catalog, models, caller, arbiter, studio, clock, new_nonce), utc_now)
-            runner = Runner(engine, studio, history, history.lessons, state.events, service.pending_run, utc_now)
+            runner = Runner(engine, office, state.events, service.pending_run)
             working = jobs.worker(
                 runner.begin, runner.resume, concurrency=settings.run_concurrency, grace=settings.shutdown_grace
             )

@@ -12,10 +12,12 @@ from bot.app import Core
 from bot.records import utc_now
 from bot.tables import printable
 from core.asks import Person, Platform, ThreadRef
-from core.commands import AskCommand
+from core.commands.values import AskCommand
 from core.delivery import RunView, deliver
 from core.errors import ConfigError, ConsortiumError
-from core.present import FAILED_BECAUSE, answer_text, member_state
+from core.present.answers import answer_text
+from core.present.figures import FAILED_BECAUSE
+from core.present.progress import member_state
 from core.service import Inbound
 from core.types import Chart, Response, Run, RunStatus
 

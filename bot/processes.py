@@ -18,7 +18,7 @@ from bot.app import Core, open_core
 from bot.console import ConsolePresenter, ask_in_terminal
 from bot.settings import Settings
 from core.catalog import Catalog
-from core.commands import AskCommand
+from core.commands.values import AskCommand
 from core.errors import ConfigError
 from core.telemetry import get_logger
 
@@ -69,7 +69,7 @@ async def serve(settings: Settings, catalog: Catalog, *, work: bool) -> None:
     """Hold the surfaces until SIGTERM or SIGINT; carry out runs too when ``work``."""
     async with stopping() as stop, open_core(settings, catalog, work=work) as core, surfaces(core) as open_surfaces:
         log.info("ready", page=open_surfaces.url, working=work)
-        if core.studio:
+        if work:
             await core.studio.warm()
         await open_surfaces.until(stop)
         log.info("stopping", grace=settings.shutdown_grace)
@@ -81,8 +81,7 @@ async def worker(settings: Settings, catalog: Catalog) -> None:
         log.warning("no REDIS_URL: this worker can only serve processes of this machine that share its DATA_DIR")
     async with stopping() as stop, open_core(settings, catalog) as core:
         log.info("ready", working=True)
-        if core.studio:
-            await core.studio.warm()
+        await core.studio.warm()
         await stop.wait()
         log.info("stopping", grace=settings.shutdown_grace)
 

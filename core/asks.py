@@ -50,10 +50,24 @@ class ThreadRef(Value):
 
 
 class Turn(Value):
-    """One earlier question of a thread with the consensus it got."""
+    """One earlier question of a thread with the consensus it got, and what members said themselves, by their ids."""
 
     question: str
     answer: str
+    answers: dict[str, str] = Field(default_factory=dict)
+
+
+class Attachment(Value):
+    """Something that came with a question; its contents are stored beside the run (:mod:`core.attachments`).
+
+    ``size`` is in bytes. ``shortened`` tells that only the beginning of its text is shown to members.
+    """
+
+    name: str
+    media_type: str
+    size: int
+    kind: Literal["text", "image"]
+    shortened: bool = False
 
 
 QuestionType = Literal["open", "yes-no", "choice", "number"]
@@ -64,8 +78,9 @@ class Ask(Value):
     """What a person wants. ``id`` is the run's id; ``roles`` maps a model's key to a role name or free text.
 
     ``setup`` is the consortium as it was when it was asked: a saved one may change or go before the run ends.
-    ``system`` are instructions of the asker's own for the members. ``event_ids`` are the platform's ids of the
-    event behind it, used to drop duplicates.
+    ``system`` are instructions of the asker's own for the members. ``addressed`` is the one member (by id) that is
+    asked, where it is not the whole panel. ``event_ids`` are the platform's ids of the event behind it, used to drop
+    duplicates.
     """
 
     id: str
@@ -79,5 +94,7 @@ class Ask(Value):
     question_type: QuestionType | None = None
     system: str | None = None
     roles: dict[str, str] = Field(default_factory=dict)
+    addressed: str | None = None
+    attachments: tuple[Attachment, ...] = ()
     charts: bool = True
     event_ids: tuple[str, ...] = ()

@@ -65,8 +65,10 @@ class Provider(Section):
 
 
 class ModelSpec(Section):
-    """A model at a provider. ``timeout`` bounds one call, in seconds.
+    """A model at a provider. ``timeout`` bounds one call, in seconds. With ``vision`` it is shown images.
 
+    ``input_price`` and ``output_price`` are in dollars a million tokens; left out, they are unknown, not zero (a
+    provider that reports the cost of a call goes before them). Simulated models cost nothing.
     ``structured`` tells how it gives JSON: "schema" (by schema, with fallback), "json" (any object) or
     "text" (asked for in words). Provider "simulated" needs no server; ``name`` is then a character.
     """
@@ -76,6 +78,9 @@ class ModelSpec(Section):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=800, ge=1)
     timeout: float = Field(default=60, gt=0, le=3600)
+    vision: bool = False
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
     structured: Literal["schema", "json", "text"] = "schema"
 
 
@@ -107,6 +112,25 @@ class LimitSpec(Section):
     workspace: str = "120/minute"
 
 
+class GovernanceSpec(Section):
+    """What holds in every workspace until its administrators change it; each entry is taken over once.
+
+    ``ask``, ``save``, ``moderate``, ``admin`` and ``block`` name subjects as "slack:user:U123",
+    "discord:role:456" or "slack:channel:C789"; ``block`` is from asking. ``budgets`` are lines like
+    "user day 20000 tokens" or "workspace month $50". ``confirm`` is an amount ("$0.50", "50000 tokens") from which a
+    run is asked for twice. ``retention_days``: after how many days runs are deleted; left out: never.
+    """
+
+    ask: tuple[str, ...] = ()
+    save: tuple[str, ...] = ()
+    moderate: tuple[str, ...] = ()
+    admin: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    confirm: str | None = None
+    retention_days: int | None = Field(default=None, ge=1)
+
+
 class Catalog(Section):
     """The whole file, cross-checked. Built-in roles and domains are added; the file's own win."""
 
@@ -117,6 +141,8 @@ class Catalog(Section):
     domains: dict[Key, str] = Field(default_factory=dict)
     limits: LimitSpec = LimitSpec()
     embeddings: EmbeddingSpec = EmbeddingSpec()
+    governance: GovernanceSpec = GovernanceSpec()
+    examples: dict[Key, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -9,14 +9,23 @@
     │   ├── BadInput
     │   ├── RateLimited        retry_after
     │   ├── Duplicate          the same platform event again; nobody is told
-    │   └── NotFound
+    │   ├── NotFound
+    │   ├── NotAllowed         the rules of the workspace
+    │   ├── OverBudget         resets_at
+    │   └── BadForm            problems, by input; form, to be filled in again
     ├── Unavailable            something we depend on (Redis, the database) does not answer
     └── ModelError             a model gave nothing; kind, retry_after, status
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from core.types import FailureKind, Usage
+
+if TYPE_CHECKING:
+    from core.cards import Form
 
 
 class ConsortiumError(Exception):
@@ -53,6 +62,26 @@ class Duplicate(Refused):
 
 class NotFound(Refused):
     """What was named does not exist, or not for this person."""
+
+
+class NotAllowed(Refused):
+    """The rules of the workspace do not let this person do it; the text says who may, or whom to ask."""
+
+
+class OverBudget(Refused):
+    """A budget is used up. ``resets_at`` is when it is whole again."""
+
+    def __init__(self, text: str, resets_at: datetime) -> None:
+        super().__init__(text)
+        self.resets_at = resets_at
+
+
+class BadForm(BadInput):
+    """A form was not filled in right. ``problems`` says what is wrong, by input; ``form`` has what was filled in."""
+
+    def __init__(self, problems: dict[str, str], form: Form) -> None:
+        super().__init__("\n".join(problems.values()))
+        self.problems, self.form = problems, form
 
 
 class Unavailable(ConsortiumError):

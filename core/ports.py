@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import Field
-
-from core.asks import Ask, Person, Platform, ThreadRef, Value
+from core.asks import Ask, Person, Platform, ThreadRef, Turn, Value
+from core.attachments import Material
 from core.events import RunEvent
-from core.setup import ConsortiumSpec
 from core.types import (
     Agreement,
     Analysis,
@@ -30,11 +28,19 @@ from core.votes.confidence import Calibration
 from core.votes.trust import Experience, Record
 
 
+class Picture(Value):
+    """A picture as models take it."""
+
+    media_type: str
+    data: bytes
+
+
 class Message(Value):
-    """One message of a prompt; ``role`` is system, user or assistant."""
+    """One message of a prompt; ``role`` is system, user or assistant. Pictures are for models that can see."""
 
     role: str
     content: str
+    pictures: tuple[Picture, ...] = ()
 
 
 class Prompt(Value):
@@ -209,49 +215,48 @@ class History(Protocol):
         """The latest runs of a thread, oldest first."""
         ...
 
-    async def page(self, asker: Person, where: ThreadRef, limit: int, offset: int) -> list[RunSummary]:
-        """The person's own runs in this workspace, newest first. Private runs only when ``where`` is private
-        and the same channel, or the surface is the person's own (web, cli)."""
+    async def conversation(self, where: ThreadRef, before: datetime, limit: int) -> list[Turn]:
+        """The latest turns of a thread that were asked before then and answered, oldest first, with what each member
+        said itself in the round that decided."""
+        ...
+
+    async def page(
+        self, asker: Person, where: ThreadRef, limit: int, offset: int, search: str = ""
+    ) -> list[RunSummary]:
+        """The person's own runs in this workspace, newest first; with ``search`` in question, answer or id.
+
+        Private runs only when ``where`` is private and the same channel, or the surface is the person's own (web, cli).
+        """
+        ...
+
+    async def visible(self, run_id: str, asker: Person, where: ThreadRef) -> Run | None:
+        """A run, if that person may see it in that place: one of their own as in :meth:`page`, or one that is not
+        private and was asked in the same channel of the same workspace."""
+        ...
+
+    async def own(self, asker: Person, where: ThreadRef) -> list[Run]:
+        """All runs of a person in this workspace (on Discord in direct messages: those of direct messages), with the
+        private ones, oldest first."""
+        ...
+
+    async def delete(self, *run_ids: str) -> None:
+        """Delete runs with all that belongs to them: outcomes, charts, votes, labels, feedback, attachments."""
+        ...
+
+    async def expired(self, platform: Platform, workspace: str, before: datetime, limit: int) -> list[str]:
+        """Ids of runs of a workspace that ended before then, oldest first."""
+        ...
+
+    async def keep_materials(self, run_id: str, materials: Sequence[Material]) -> None:
+        """Store what came with a question; once, before it is asked."""
+        ...
+
+    async def materials(self, run_id: str) -> tuple[Material, ...]:
+        """What came with the question, in its order."""
         ...
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
         """Runs of a platform whose answer is not marked as delivered."""
-        ...
-
-
-class SavedConsortium(Value):
-    """A consortium that somebody saved, as it stands in the database."""
-
-    name: str
-    setup: ConsortiumSpec
-    saved_at: datetime
-
-
-class Consortia(Protocol):
-    """Saved consortia and which one is the default, shared by all processes."""
-
-    async def get(self, name: str) -> SavedConsortium | None:
-        """The saved consortium of that name, whatever its case."""
-        ...
-
-    async def all(self) -> list[SavedConsortium]:
-        """All of them by name."""
-        ...
-
-    async def save(self, name: str, setup: ConsortiumSpec) -> bool:
-        """Save it; one of the same name is replaced. Returns whether there was one."""
-        ...
-
-    async def remove(self, name: str) -> bool:
-        """Forget it, and that it was the default. Returns whether there was one."""
-        ...
-
-    async def default(self) -> str | None:
-        """The name of the consortium that is asked when none is named; None: nobody has set one."""
-        ...
-
-    async def set_default(self, name: str | None) -> None:
-        """Set it, or take it back."""
         ...
 
 
@@ -269,6 +274,14 @@ class Sample(Value):
     consortium: str
     agreement: Agreement
     right: bool
+
+
+class Opinion(Value):
+    """What one person thinks of an answer."""
+
+    person: str
+    good: bool
+    reason: str | None = None
 
 
 class Lessons(Protocol):
@@ -289,49 +302,24 @@ class Lessons(Protocol):
         """
         ...
 
+    async def feedback(self, run_id: str, person: Person, good: bool, reason: str | None = None) -> None:
+        """What a person thinks of an answer, in place of what they thought before. The run's label follows most of
+        those who said something; where they are tied it has none.
+
+        Raises :class:`core.errors.NotFound` for a run that is not on record.
+        """
+        ...
+
+    async def opinions(self, run_id: str) -> tuple[Opinion, ...]:
+        """What people think of an answer."""
+        ...
+
     async def samples(self, consortium: str | None = None) -> list[Sample]:
         """All labelled runs that have an agreement."""
         ...
 
     async def set_calibration(self, calibration: Calibration | None) -> None:
         """Put a calibration into force for all processes; None: the built-in one."""
-        ...
-
-
-class Session(Value):
-    """What a person has set in one channel: roles by model key, consortium, domain; and their last thread."""
-
-    roles: dict[str, str] = Field(default_factory=dict)
-    consortium: str | None = None
-    domain: str | None = None
-    active_thread: str | None = None
-
-
-class Sessions(Protocol):
-    """What people have set, with expiry."""
-
-    async def load(self, asker: Person, where: ThreadRef) -> Session:
-        """The person's session in that channel; empty when there is none."""
-        ...
-
-    async def save(self, asker: Person, where: ThreadRef, session: Session) -> None:
-        """Replace it and start its expiry anew."""
-        ...
-
-
-class Limits(Protocol):
-    """Rate limits per person and per workspace."""
-
-    async def spend(self, asker: Person, where: ThreadRef) -> None:
-        """Take one token of each. Raises :class:`core.errors.RateLimited`; a refusal spends nothing."""
-        ...
-
-
-class Duplicates(Protocol):
-    """Suppression of platform events that are delivered more than once."""
-
-    async def first(self, *keys: str) -> bool:
-        """Whether none of the keys was seen within the last quarter of an hour; marks them all as seen."""
         ...
 
 

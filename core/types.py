@@ -135,6 +135,13 @@ class Position(Value):
     point: str = ""
 
 
+class Remark(Value):
+    """Something that one member alone said."""
+
+    member: Member
+    point: str
+
+
 class Grouping(Value):
     """Answers grouped by meaning. ``labels`` has each answer's cluster in the order given, -1 for an outlier.
 
@@ -220,6 +227,8 @@ class Verdict(Value):
     ``ballot`` how the members voted, where they did, ``grouping`` how the round's responses lie to each other, where
     that was asked. ``judge`` is the model that wrote ``synthesis`` (for VOTE,
     CENTRAL and ONLY: the member whose text it is). ``ranking`` has the members, best first, where they were ranked.
+    ``common`` is what all say, ``disputed`` what they differ about, ``alone`` what one member alone said: as the
+    arbiter found it, in a sentence each.
     ``note`` is a remark on how it came about that the asker should see.
     ``failures`` are the arbiters that were tried in vain, ``usage`` all calls made for this verdict.
     """
@@ -234,6 +243,9 @@ class Verdict(Value):
     grouping: Grouping | None = None
     positions: tuple[Position, ...] = ()
     ranking: tuple[Member, ...] = ()
+    common: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
+    alone: tuple[Remark, ...] = ()
     refine: tuple[str, ...] = ()
     note: str | None = None
     failures: tuple[Failure, ...] = ()

@@ -9,8 +9,8 @@ from adapters.discord import limits
 from adapters.discord.library import app_commands, discord
 from adapters.discord.render import cut
 from core.catalog import Catalog
-from core.commands import (
-    USAGES,
+from core.commands.grammar import USAGES, Usage, help_with
+from core.commands.values import (
     AskCommand,
     AssignRole,
     ClearRoles,
@@ -20,8 +20,6 @@ from core.commands import (
     ModelsCommand,
     RolesCommand,
     ShuffleRoles,
-    Usage,
-    help_with,
 )
 from core.telemetry import get_logger
 

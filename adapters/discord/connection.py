@@ -12,7 +12,7 @@ from adapters.discord.commands import Interaction, Tree
 from adapters.discord.library import discord, point_at
 from adapters.discord.limits import Timing
 from core.catalog import Catalog
-from core.commands import Command
+from core.commands.values import Command
 from core.errors import ConfigError
 from core.telemetry import get_logger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.discord.commands import Interaction
 from adapters.discord.library import discord
 from core.asks import Person, Platform, ThreadRef
-from core.commands import AskCommand, Command, HelpCommand, ModelsCommand
+from core.commands.values import AskCommand, Command, HelpCommand, ModelsCommand
 from core.errors import Refused
 from core.service import Inbound
 

@@ -17,7 +17,8 @@ from adapters.discord.limits import Timing
 from adapters.discord.posting import Poster, Spot, Upload, persist
 from adapters.discord.render import clip, cut, split
 from core.delivery import RunView
-from core.present import answer_text, progress_text
+from core.present.answers import answer_text
+from core.present.progress import progress_text
 from core.telemetry import get_logger
 from core.types import Chart, Run
 

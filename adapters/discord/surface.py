@@ -32,11 +32,13 @@ from adapters.discord.render import cut, quote
 from adapters.discord.replies import acknowledge, refuse, reply, whisper
 from adapters.discord.threads import NoThread, open_thread
 from core.asks import Platform
-from core.commands import AskCommand, Command, HelpCommand, parse_message
+from core.cards import Reply
+from core.commands.grammar import parse_message
+from core.commands.values import AskCommand, Command, HelpCommand
 from core.delivery import deliver
 from core.errors import Duplicate, Refused, user_text
 from core.ports import Events, History
-from core.service import Inbound, Reply, Service
+from core.service import Inbound, Service
 from core.telemetry import bind_run, get_logger
 from core.types import Run
 

@@ -13,8 +13,8 @@ from adapters.history.access import Access, setting
 from adapters.history.database import fetch
 from adapters.history.rows import to_json
 from adapters.history.schema import consortia
-from core.ports import SavedConsortium
 from core.setup import ConsortiumSpec
+from core.stores import SavedConsortium
 
 _DEFAULT = "default consortium"
 

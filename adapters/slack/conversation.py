@@ -23,11 +23,13 @@ from adapters.slack.places import Places
 from adapters.slack.presenter import ResponsePresenter, Spawn, ThreadPresenter
 from adapters.slack.render import cannot_post, in_text, question
 from core.asks import Platform
-from core.commands import AskCommand, parse, parse_message
+from core.cards import Reply
+from core.commands.grammar import parse, parse_message
+from core.commands.values import AskCommand
 from core.delivery import deliver
 from core.errors import ConsortiumError, Duplicate, Unavailable, user_text
 from core.ports import Events, History
-from core.service import Reply, Service
+from core.service import Service
 from core.telemetry import bind_run, get_logger
 from core.types import Run
 

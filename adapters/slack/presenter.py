@@ -13,7 +13,8 @@ from adapters.slack.api import Api, Responder, Spot, Upload, error_code, in_bloc
 from adapters.slack.inbound import is_direct
 from adapters.slack.render import Content, in_block, messages, texts
 from core.delivery import RunView
-from core.present import answer_text, progress_text
+from core.present.answers import answer_text
+from core.present.progress import progress_text
 from core.telemetry import get_logger
 from core.types import Chart, Run
 

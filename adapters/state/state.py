@@ -19,7 +19,7 @@ from core.asks import Person, Platform, ThreadRef
 from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited
-from core.ports import Session
+from core.stores import Session
 from core.telemetry import get_logger
 
 log = get_logger(__name__)

@@ -8,7 +8,9 @@ from typing import Any
 
 from adapters.web.markdown import html, inline_html
 from core.delivery import RunView
-from core.present import FAILED_BECAUSE, answer_text, progress_text
+from core.present.answers import answer_text
+from core.present.figures import FAILED_BECAUSE
+from core.present.progress import progress_text
 from core.study.palette import seat_colour, text_on
 from core.types import Ballot, Chart, Member, Outcome, Response, Round, Run, RunStatus, Verdict
 

@@ -19,11 +19,13 @@ from adapters.web.guard import is_browser_id, is_local, is_same_origin
 from adapters.web.markdown import html
 from adapters.web.render import panel_json, progress_json, run_json
 from core.asks import Person, Platform, ThreadRef
-from core.commands import AskCommand, Command, parse, parse_message
+from core.cards import Reply
+from core.commands.grammar import parse, parse_message
+from core.commands.values import AskCommand, Command
 from core.delivery import RunView, deliver
 from core.errors import ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
 from core.ports import Events, History
-from core.service import Inbound, Reply, Service
+from core.service import Inbound, Service
 from core.telemetry import get_logger
 from core.types import Chart, Run
 

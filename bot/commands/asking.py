@@ -15,7 +15,7 @@ from bot.commands.base import as_text, configured, piped, read_params, read_role
 if TYPE_CHECKING:
     from bot.app import Core
     from core.asks import ThreadRef
-    from core.commands import AskCommand
+    from core.commands.values import AskCommand
     from core.types import Run
 
 _BYTES_A_CHARACTER = 4
@@ -69,7 +69,7 @@ def ask(
       consortium ask --strategy voting --param lead=2 --question-type number "What is 17 * 23?"
       consortium ask --model qwen:2 --model llama --arbiter mistral --json "Is 91 prime?"
     """
-    from core.commands import AskCommand
+    from core.commands.values import AskCommand
     from core.errors import BadInput
 
     if go_on and cid:
@@ -118,7 +118,7 @@ async def _ask(command: AskCommand, go_on: bool, cid: str | None, charts_dir: Pa
 def whole_question(question: str, files: Sequence[Path], given: str) -> str:
     """The question with what was piped in and the files, each in a fence. Raises BadInput."""
     from core.errors import BadInput
-    from core.service import MAX_QUESTION
+    from core.service.asks import MAX_QUESTION
 
     question, given = question.strip(), given.strip("\r\n")
     parts = {"the question": question} if question else {}
@@ -195,7 +195,7 @@ async def _thread(core: Core, run: Run) -> ThreadRef:
 async def _same_panel(core: Core, command: AskCommand, earlier: Run | None) -> AskCommand:
     """The command, asked of the panel that the conversation was with, unless another is named."""
     from core.errors import NotFound
-    from core.service import CUSTOM
+    from core.service.office import CUSTOM
 
     if earlier is None or command.consortium or command.models:
         return command

@@ -32,7 +32,7 @@ async def _models(as_json: bool) -> None:
     from bot.commands.consortia import known_consortia
     from bot.records import open_history
     from bot.tables import Table, print_json, print_table
-    from core.present import breaker_text
+    from core.present.lists import breaker_text
 
     settings, catalog = configured()
     async with open_core(settings, catalog, work=False) as core, open_history(settings) as history:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from core.present import FAILED_BECAUSE, cost_text, tokens_text
+from core.present.figures import FAILED_BECAUSE, cost_text, tokens_text
 from core.types import Ballot, Failure, Member, Outcome, Response, Round, Run, Stance, Usage, Verdict
 from core.votes.confidence import word
 

@@ -24,7 +24,7 @@ from bot.cli import spare_collections
 from bot.settings import Settings
 from core.asks import Person, Platform, ThreadRef
 from core.catalog import Catalog
-from core.commands import AskCommand
+from core.commands.values import AskCommand
 from core.delivery import RunView, deliver
 from core.service import Inbound
 from core.study.studio import Studio

@@ -12,7 +12,7 @@ import pytest
 from bot.app import open_core
 from bot.processes import leave
 from core.asks import Person, Platform, ThreadRef
-from core.commands import AskCommand
+from core.commands.values import AskCommand
 from core.service import Inbound
 from core.types import RunStatus
 from tests.e2e.slack_stage import catalog, settings_in, workspace

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.catalog import BUILT_IN_ROLES
-from core.commands import (
-    COMMANDS,
-    USAGES,
+from core.commands.grammar import COMMANDS, USAGES, help_text, parse, parse_message, split_roles
+from core.commands.values import (
     AskCommand,
     AssignRole,
     ClearRoles,
@@ -19,10 +18,6 @@ from core.commands import (
     ModelsCommand,
     RolesCommand,
     ShuffleRoles,
-    help_text,
-    parse,
-    parse_message,
-    split_roles,
 )
 from core.errors import BadInput, Refused, UnknownCommand
 

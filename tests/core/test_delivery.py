@@ -21,7 +21,7 @@ from core.events import (
     RunStarted,
     TextDelta,
 )
-from core.present import progress_text
+from core.present.progress import progress_text
 from core.types import Analysis, Chart, Member, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
 from tests.core.fakes import START, catalog, make_run
 

@@ -7,17 +7,10 @@ import pytest
 from core.delivery import RunView
 from core.errors import ConsortiumError, RateLimited, user_text
 from core.ports import BreakerState, RunSummary
-from core.present import (
-    FAILED_BECAUSE,
-    answer_text,
-    breaker_text,
-    cost_text,
-    history_text,
-    models_text,
-    progress_text,
-    roles_text,
-    tokens_text,
-)
+from core.present.answers import answer_text
+from core.present.figures import FAILED_BECAUSE, cost_text, tokens_text
+from core.present.lists import breaker_text, history_text, models_text, roles_text
+from core.present.progress import progress_text
 from core.types import (
     Agreement,
     Ballot,

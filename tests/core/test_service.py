@@ -9,8 +9,9 @@ import pytest
 from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.asks import Ask, Person, Platform, ThreadRef
+from core.cards import Reply
 from core.catalog import LimitSpec
-from core.commands import (
+from core.commands.values import (
     AskCommand,
     AssignRole,
     ClearRoles,
@@ -22,7 +23,7 @@ from core.commands import (
     ShuffleRoles,
 )
 from core.errors import BadInput, Duplicate, NotFound, RateLimited, Unavailable
-from core.service import MAX_QUESTION, PAGE, Inbound, Reply, Service
+from core.service import MAX_QUESTION, PAGE, Inbound, Service
 from core.types import Run, RunStatus, VerdictSource
 from tests.core.fakes import START, Step, catalog, make_engine, panel_models
 

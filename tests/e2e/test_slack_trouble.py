@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from bot.app import Core, open_core
 from core.asks import Ask, Person, Platform, ThreadRef
-from core.commands import AskCommand
+from core.commands.values import AskCommand
 from core.errors import ConfigError, Unavailable
 from core.service import Inbound
 from tests.e2e.slack_stage import (

@@ -13,7 +13,8 @@ from adapters.discord import limits
 from adapters.discord.commands import Interaction, Tree, choices, named
 from adapters.discord.library import Route, discord, point_at
 from core.catalog import Catalog
-from core.commands import COMMANDS, Command
+from core.commands.grammar import COMMANDS
+from core.commands.values import Command
 
 CATALOG = Catalog.model_validate(
     {

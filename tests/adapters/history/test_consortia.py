@@ -9,8 +9,8 @@ from datetime import timedelta
 from functools import partial
 
 from adapters.history import SqlHistory
-from core.ports import Consortia
 from core.setup import ConsortiumSpec
+from core.stores import Consortia
 from tests.adapters.history.samples import START
 
 SMALL = ConsortiumSpec(members=("qwen:2",), arbiter="llama", description="two, and a judge")

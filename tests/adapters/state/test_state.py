@@ -15,7 +15,7 @@ from adapters.state.valkey import embedded_valkey
 from core.asks import Person, Platform, ThreadRef
 from core.catalog import LimitSpec
 from core.errors import ConfigError, RateLimited, Unavailable
-from core.ports import Session
+from core.stores import Session
 
 ANN, BOB = Person(id="U1", name="Ann"), Person(id="U2")
 HERE = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")

@@ -21,7 +21,7 @@ from adapters.state.state import connect
 from adapters.state.valkey import embedded_valkey, find_programs
 from core.asks import Person, Platform, ThreadRef
 from core.errors import ConfigError, Unavailable
-from core.ports import Session
+from core.stores import Session
 from tests.adapters.state.conftest import eventually
 
 ANN = Person(id="U1")

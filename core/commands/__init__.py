@@ -1,0 +1,1 @@
+"""The one command grammar of all platforms: text, taps and forms become the values of :mod:`core.commands.values`."""

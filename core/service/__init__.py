@@ -1,0 +1,143 @@
+"""The front door: whatever a person writes, taps or fills in, on any platform, arrives here as a command.
+
+The service drops what was delivered before, and hands each command to the desk that knows of it. A question that passes
+all checks is stored as a pending run and handed to the job engine; whoever shows the run follows its events. Nothing
+here waits for a model.
+"""
+
+from __future__ import annotations
+
+import json
+
+from core.asks import Ask, Platform
+from core.cards import Form, Option, Reply, Result
+from core.catalog import Catalog
+from core.commands import actions, values
+from core.commands.grammar import help_text
+from core.commands.values import Command
+from core.errors import BadForm, Duplicate, NotFound
+from core.service.administration import AdminDesk
+from core.service.asks import AskDesk
+from core.service.inbound import Inbound
+from core.service.office import Handlers, Office
+from core.service.panels import PanelDesk
+from core.service.preferences import PreferenceDesk
+from core.service.records import RecordDesk
+from core.service.welcome import Occasion, examples, welcome
+from core.setup import ConsortiumSpec
+from core.stores import Draft
+from core.types import Run
+
+__all__ = ["Inbound", "Occasion", "Office", "Service"]
+
+
+class Service:
+    """One per process; holds no state of any run."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._asks, self._records, self._panels = AskDesk(office), RecordDesk(office), PanelDesk(office)
+        desks = (self._asks, self._records, self._panels, PreferenceDesk(office), AdminDesk(office))
+        self._handlers: Handlers = {command: handler for desk in desks for command, handler in desk.handlers.items()}
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the models file says."""
+        return self._office.catalog
+
+    # --- what people do -----------------------------------------------------------------------------
+
+    async def handle(self, command: Command, inbound: Inbound) -> Result:
+        """Carry out a command. Raises ConsortiumError; Duplicate when the platform has delivered the event before."""
+        await self._first_time(inbound)
+        return await self._carry_out(command, inbound)
+
+    async def press(self, action: str, inbound: Inbound) -> Result:
+        """A button was tapped. Raises like :meth:`handle`."""
+        return await self.handle(actions.decode(action), inbound)
+
+    async def submit(self, action: str, filled: actions.Values, inbound: Inbound) -> Result:
+        """A form was filled in. Raises like :meth:`handle`, and BadForm where something in it is wrong."""
+        return await self.handle(actions.submitted(action, filled), inbound)
+
+    async def follow_up(self, text: str, inbound: Inbound) -> Run | Reply | None:
+        """A message in a thread goes on from the run there. None when the thread is not ours. Raises like
+        :meth:`handle`."""
+        if inbound.where.thread is None or not await self._office.history.thread_runs(inbound.where, limit=1):
+            return None
+        await self._first_time(inbound)
+        return await self._asks.follow_up(text, inbound)
+
+    async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:
+        """What fits what somebody is typing; see :meth:`core.service.panels.PanelDesk.suggest`."""
+        return await self._panels.suggest(kind, typed, inbound)
+
+    async def keep_form(self, error: BadForm, inbound: Inbound) -> str:
+        """For platforms that have closed a form by now: keeps what was filled in; returns the action that opens it
+        again."""
+        draft = Draft(person=inbound.asker.id, body=error.form.model_dump_json())
+        return actions.encode(values.Reopen(draft=await self._office.drafts.keep(draft)))
+
+    def welcome(self, occasion: Occasion, prefix: str) -> Reply:
+        """What newcomers are told: what this is, questions to begin with, what is stored."""
+        return welcome(self.catalog, occasion, prefix)
+
+    # --- runs ---------------------------------------------------------------------------------------
+
+    async def setup(self, name: str | None = None) -> tuple[str, ConsortiumSpec]:
+        """A consortium by name, or the one that is asked when none is named. Raises NotFound."""
+        return await self._office.setup(name)
+
+    async def long(self, run: Run) -> bool:
+        """Whether the asker wants the whole text of answers at once."""
+        return (await self._office.sessions.load(run.ask.asker, run.ask.where)).long
+
+    def pending_run(self, ask: Ask) -> Run:
+        """The run that an ask begins as."""
+        return self._asks.pending_run(ask)
+
+    async def undelivered(self, platform: Platform) -> list[Run]:
+        """What was asked there within the last hour and has not been delivered, oldest first."""
+        return await self._asks.undelivered(platform)
+
+    async def thread_opened(self, run: Run, thread: str) -> Run:
+        """The run's conversation now has a thread of its own: remember it, for follow-ups and after a restart."""
+        where = run.ask.where.model_copy(update={"thread": thread})
+        await self._office.history.set_thread(run.id, thread)
+        return run.model_copy(update={"ask": run.ask.model_copy(update={"where": where})})
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    async def _first_time(self, inbound: Inbound) -> None:
+        """Raises Duplicate when the platform has delivered this event before."""
+        if inbound.event_ids and not await self._office.duplicates.first(*inbound.event_ids):
+            raise Duplicate("This event is being handled already.")
+
+    async def _carry_out(self, command: Command, inbound: Inbound) -> Result:
+        """Hand a command to its desk."""
+        match command:
+            case values.HelpCommand():
+                return Reply(text=help_text(inbound.prefix, command.topic))
+            case values.ExamplesCommand():
+                return examples(self.catalog, command.domain)
+            case values.ShowCommand():
+                return await self._show(command.what, inbound)
+            case values.Reopen():
+                return await self._reopen(command, inbound)
+        return await self._handlers[type(command)](command, inbound)
+
+    async def _show(self, what: str, inbound: Inbound) -> Reply:
+        """A run by its id, else a consortium by its name."""
+        found = await self._records.show(what, inbound) or await self._panels.show(what, inbound)
+        if found is None:
+            raise NotFound(
+                f"There is no run and no consortium `{what[:40].replace('`', '')}` that you can see here. "
+                "`history` lists your runs, `list` the consortia."
+            )
+        return found
+
+    async def _reopen(self, command: values.Reopen, inbound: Inbound) -> Form:
+        body = await self._office.drafts.take(command.draft, inbound.asker, again=True)
+        if body is None:
+            raise NotFound("What you filled in is not kept any more. Please open the form anew.")
+        return Form.model_validate(json.loads(body))

@@ -1,0 +1,103 @@
+"""What all desks share: the stores, the names there are, and who may do what."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core import governance
+from core.cards import Result
+from core.catalog import Catalog
+from core.errors import NotAllowed, NotFound
+from core.governance import Right
+from core.ports import Analyst, Breakers, History, Jobs, Lessons
+from core.service.inbound import Inbound
+from core.setup import ConsortiumSpec
+from core.stores import Consortia, Drafts, Duplicates, Governance, Limits, Session, Sessions, Stops
+
+Handlers = dict[type[Any], Callable[[Any, Inbound], Awaitable[Result]]]
+"""What carries out a command, by its type."""
+
+CUSTOM = "custom"
+"""What a panel is called that somebody put together for one ask."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """The same for all desks, and for all asks: it holds no state of any run. ``analyst`` draws charts on demand."""
+
+    catalog: Catalog
+    history: History
+    lessons: Lessons
+    consortia: Consortia
+    governance: Governance
+    sessions: Sessions
+    limits: Limits
+    duplicates: Duplicates
+    drafts: Drafts
+    stops: Stops
+    breakers: Breakers
+    jobs: Jobs
+    analyst: Analyst
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    rng: random.Random
+
+    async def session(self, inbound: Inbound) -> Session:
+        """What the person has set in this channel."""
+        return await self.sessions.load(inbound.asker, inbound.where)
+
+    async def check(self, inbound: Inbound, right: Right) -> None:
+        """Raises NotAllowed for somebody who does not have that right here."""
+        policy = await self.governance.policy(inbound.where)
+        if not governance.may(policy, inbound.who, right):
+            raise NotAllowed(REFUSALS[right])
+
+    async def setup(self, name: str | None = None) -> tuple[str, ConsortiumSpec]:
+        """A consortium by name, or the one that is asked when none is named. A saved one goes before one of the file.
+
+        Raises NotFound.
+        """
+        wanted = (name or await self.consortia.default() or "default").strip("`")
+        if saved := await self.consortia.get(wanted):
+            return saved.name, saved.setup
+        names = [*self.catalog.consortia, *(s.name for s in await self.consortia.all())]
+        found = required("consortium", wanted, names)
+        return found, self.catalog.consortia[found]
+
+    async def chosen(self, inbound: Inbound, session: Session) -> tuple[str, ConsortiumSpec]:
+        """What a person asks in a channel when they name nothing: their own choice, else the channel's default."""
+        return await self.setup(session.consortium or await self.governance.channel_default(inbound.where))
+
+    def role(self, name: str) -> str:
+        """A known role by its proper name, whatever its case; anything else stands as free text, on one line."""
+        name = " ".join(name.split())
+        return next((known for known in self.catalog.all_roles if known.lower() == name.lower()), name)
+
+
+REFUSALS: dict[Right, str] = {
+    "ask": "You may not ask here. `access` shows who may; ask an administrator of this workspace to let you.",
+    "save": "You may not save or remove consortia here. `access` shows who may; ask an administrator to let you.",
+    "moderate": "Only those who moderate this channel may do that. `access` shows who else may.",
+    "admin": "Only administrators may do that. `access` shows who they are.",
+}
+"""What somebody is told who lacks a right."""
+
+
+def required(what: str, name: str, names: Iterable[str]) -> str:
+    """The proper name of something that must exist. Raises NotFound, with the nearest one."""
+    by_lower = {known.lower(): known for known in names}
+    if found := by_lower.get(name.strip("`").lower()):
+        return found
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f" Did you mean `{by_lower[near[0]]}`?" if near else f" There are: {', '.join(by_lower.values())}."
+    raise NotFound(f"There is no {what} `{name[:40].replace('`', '')}`.{hint}")
+
+
+def known(what: str, name: str | None, names: Iterable[str]) -> str | None:
+    """The same for what may be left out."""
+    return None if name is None else required(what, name, names)

@@ -1,0 +1,186 @@
+"""Where people's things are kept: the Protocols for sessions, drafts, limits, saved consortia, rules and budgets."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import Field
+
+from core.asks import Person, Platform, QuestionType, ThreadRef, Value
+from core.governance import Budget, Change, Estimate, Policy, Rule, Spending
+from core.setup import ConsortiumSpec
+from core.types import Bill, Run
+
+
+class Session(Value):
+    """What a person has set in one channel: roles by model key, and what holds where an ask names nothing else.
+
+    None: as the consortium says. ``long``: answers are shown with their whole text at once.
+    """
+
+    roles: dict[str, str] = Field(default_factory=dict)
+    consortium: str | None = None
+    domain: str | None = None
+    strategy: str | None = None
+    question_type: QuestionType | None = None
+    charts: bool = True
+    long: bool = False
+
+
+class Sessions(Protocol):
+    """What people have set, with expiry."""
+
+    async def load(self, asker: Person, where: ThreadRef) -> Session:
+        """The person's session in that channel; empty when there is none."""
+        ...
+
+    async def save(self, asker: Person, where: ThreadRef, session: Session) -> None:
+        """Replace it and start its expiry anew."""
+        ...
+
+
+class Draft(Value):
+    """Something that waits for a person: an ask to be confirmed, or a form that was not filled in right."""
+
+    person: str
+    body: str
+
+
+class Drafts(Protocol):
+    """What waits for a person, for an hour."""
+
+    async def keep(self, draft: Draft) -> str:
+        """Keep it; returns its id of at most 32 letters and digits."""
+        ...
+
+    async def take(self, draft_id: str, person: Person, *, again: bool = False) -> str | None:
+        """The body of that person's draft, once; any number of times with ``again``. None when there is none."""
+        ...
+
+
+class Stops(Protocol):
+    """Runs that are to end at once, told to whichever process is at work on them."""
+
+    async def request(self, run_id: str, reason: str) -> None:
+        """Have a run end, in whichever process; ``reason`` is a sentence for people."""
+        ...
+
+    async def requested(self, run_id: str) -> str:
+        """Wait until the run is to end; returns the reason. Returns at once when that was asked for before."""
+        ...
+
+
+class Governance(Protocol):
+    """Rules, budgets and what was spent, by workspace (``where`` names it)."""
+
+    async def policy(self, where: ThreadRef) -> Policy:
+        """The workspace's rules; may be a second old."""
+        ...
+
+    async def add_rule(self, where: ThreadRef, rule: Rule, by: Person) -> int:
+        """Add a rule and write the audit log; returns its number. One like it is replaced."""
+        ...
+
+    async def lift_rule(self, where: ThreadRef, number: int, by: Person) -> Rule | None:
+        """Take a rule back. None when there is none of that number."""
+        ...
+
+    async def set_budget(self, where: ThreadRef, budget: Budget, by: Person) -> None:
+        """Set the budget of that scope, period and subject; one with neither tokens nor dollars takes it back."""
+        ...
+
+    async def set_confirmation(
+        self, where: ThreadRef, by: Person, *, dollars: float | None, tokens: int | None
+    ) -> None:
+        """From which estimate runs are asked for twice."""
+        ...
+
+    async def set_retention(self, where: ThreadRef, by: Person, days: int | None) -> None:
+        """After how many days runs are deleted; None: never."""
+        ...
+
+    async def retentions(self) -> list[tuple[Platform, str, int]]:
+        """All workspaces that delete runs, as (platform, workspace, days)."""
+        ...
+
+    async def note(self, where: ThreadRef, by: Person, action: str, detail: str) -> None:
+        """Write into the audit log."""
+        ...
+
+    async def audit(self, where: ThreadRef, limit: int, offset: int) -> list[Change]:
+        """The audit log, newest first."""
+        ...
+
+    async def channel_default(self, where: ThreadRef) -> str | None:
+        """The consortium that this channel asks by default; may be a second old."""
+        ...
+
+    async def set_channel_default(self, where: ThreadRef, name: str | None, by: Person) -> None:
+        """Set it, or take it back."""
+        ...
+
+    async def spending(self, where: ThreadRef, asker: Person, now: datetime) -> Spending:
+        """What the person, the channel and the workspace have used in this day and month; runs that go on count by
+        their estimate."""
+        ...
+
+    async def reserve(self, run: Run, estimate: Estimate) -> None:
+        """A run begins: its estimate counts until it is settled."""
+        ...
+
+    async def settle(self, run_id: str, bill: Bill) -> None:
+        """A run is over: what it really used counts. Nothing of it is taken back when the run is deleted."""
+        ...
+
+
+class Limits(Protocol):
+    """Rate limits per person and per workspace."""
+
+    async def spend(self, asker: Person, where: ThreadRef) -> None:
+        """Take one token of each. Raises :class:`core.errors.RateLimited`; a refusal spends nothing."""
+        ...
+
+
+class Duplicates(Protocol):
+    """Suppression of platform events that are delivered more than once."""
+
+    async def first(self, *keys: str) -> bool:
+        """Whether none of the keys was seen within the last quarter of an hour; marks them all as seen."""
+        ...
+
+
+class SavedConsortium(Value):
+    """A consortium that somebody saved, as it stands in the database."""
+
+    name: str
+    setup: ConsortiumSpec
+    saved_at: datetime
+
+
+class Consortia(Protocol):
+    """Saved consortia and which one is the default, shared by all processes."""
+
+    async def get(self, name: str) -> SavedConsortium | None:
+        """The saved consortium of that name, whatever its case."""
+        ...
+
+    async def all(self) -> list[SavedConsortium]:
+        """All of them by name."""
+        ...
+
+    async def save(self, name: str, setup: ConsortiumSpec) -> bool:
+        """Save it; one of the same name is replaced. Returns whether there was one."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Forget it, and that it was the default. Returns whether there was one."""
+        ...
+
+    async def default(self) -> str | None:
+        """The name of the consortium that is asked when none is named; None: nobody has set one."""
+        ...
+
+    async def set_default(self, name: str | None) -> None:
+        """Set it, or take it back."""
+        ...
