@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot import cli
-from core.commands import USAGES, help_text
+from core.commands.grammar import USAGES, help_text
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bot", "adapters", "core")
