@@ -131,8 +131,9 @@ class Gateway:
         return session
 
     def announce_guild(self, guild: Guild) -> None:
-        """Tell that the bot was just added to `guild`."""
-        self.publish("GUILD_CREATE", self._payloads.guild(guild), guild_id=guild.id)
+        """Tell that the bot was just added to `guild`: `unavailable` is only said of guilds that READY named."""
+        written = {key: value for key, value in self._payloads.guild(guild).items() if key != "unavailable"}
+        self.publish("GUILD_CREATE", written, guild_id=guild.id)
 
     def _ready(self, session: Session, mine: list[Guild]) -> Json:
         guilds = [{"id": str(guild.id), "unavailable": True} for guild in mine]

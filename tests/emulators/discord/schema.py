@@ -17,8 +17,10 @@ from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped
 from tests.emulators.discord.errors import FieldError, Json, Path, required, too_long
 from tests.emulators.discord.limits import CONTENT_MAX
 
-_ALLOWED = re.compile(r"(data\.)?tts|\d+\.nsfw|(data\.)?embeds\.\d+\.flags")
-"""Fields that discord.py sends on its own though Discord's description lacks them: `tts` on edits, others always."""
+_KEPT_FILE = r"(data\.)?attachments\.\d+\.(url|proxy_url|size|width|height|content_type|spoiler)"
+_ALLOWED = re.compile(rf"(data\.)?tts|\d+\.nsfw|(data\.)?embeds\.\d+\.flags|{_KEPT_FILE}")
+"""Fields that discord.py sends on its own though Discord's description lacks them: `tts` on edits, all of a file that
+an edit keeps, others always."""
 
 
 def _is_uri(value: object) -> bool:
