@@ -114,6 +114,10 @@ class Breakers(Protocol):
         """The breaker's state now."""
         ...
 
+    async def reset(self, key: str) -> None:
+        """Close it and forget what was; calls on their way no longer count."""
+        ...
+
 
 class Embedder(Protocol):
     """Turns texts into vectors by asking a server. ``name`` is what :attr:`core.types.Analysis.embedder` shows."""
@@ -284,6 +288,16 @@ class Opinion(Value):
     reason: str | None = None
 
 
+class Latency(Value):
+    """How long a model's answers took, in seconds: half of them at most ``p50``, 19 of 20 at most ``p95``; None where
+    there is no answer. ``calls`` counts answers and failures together."""
+
+    p50: float | None = None
+    p95: float | None = None
+    calls: int = 0
+    failures: int = 0
+
+
 class Lessons(Protocol):
     """What earlier runs have taught."""
 
@@ -312,6 +326,18 @@ class Lessons(Protocol):
 
     async def opinions(self, run_id: str) -> tuple[Opinion, ...]:
         """What people think of an answer."""
+        ...
+
+    async def opinions_of(self, consortium: str | None = None) -> dict[str, tuple[int, int]]:
+        """By consortium, how many opinions were good and how many bad."""
+        ...
+
+    async def withdraw(self, person: Person, where: ThreadRef) -> None:
+        """Take back all that a person thinks of answers of this workspace; the labels follow."""
+        ...
+
+    async def latencies(self, since: datetime) -> dict[str, Latency]:
+        """By model, how its calls since then went; a model that was not called is left out."""
         ...
 
     async def samples(self, consortium: str | None = None) -> list[Sample]:

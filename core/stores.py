@@ -39,6 +39,10 @@ class Sessions(Protocol):
         """Replace it and start its expiry anew."""
         ...
 
+    async def forget(self, asker: Person, where: ThreadRef) -> None:
+        """Forget what the person has set in any channel of that workspace."""
+        ...
+
 
 class Draft(Value):
     """Something that waits for a person: an ask to be confirmed, or a form that was not filled in right."""

@@ -97,6 +97,15 @@ class RedisSessions:
         """Replace it and start its expiry anew."""
         await self._link.command("SET", self._name(asker, where), session.model_dump_json(), "EX", SESSION_SECONDS)
 
+    async def forget(self, asker: Person, where: ThreadRef) -> None:
+        """Forget what the person has set in any channel of that workspace."""
+        # Quoted parts have no signs of a pattern in them, and no colon: the star is a channel and nothing else.
+        pattern = f"{self._prefix}:session:{_key(where.platform, where.workspace)}:*:{_key(asker.id)}"
+        with self._link.errors():
+            keys = [key async for key in self._link.client.scan_iter(pattern, count=1000)]
+        if keys:
+            await self._link.command("DEL", *keys)
+
     def _name(self, asker: Person, where: ThreadRef) -> str:
         return f"{self._prefix}:session:{_key(where.platform, where.workspace, where.channel, asker.id)}"
 

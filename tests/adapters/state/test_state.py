@@ -43,6 +43,17 @@ async def test_names_with_separators_do_not_meet(state: State) -> None:
     assert await state.sessions.load(ANN, other) == Session()
 
 
+async def test_a_persons_sessions_of_a_workspace_are_forgotten_and_no_others(state: State) -> None:
+    elsewhere = HERE.model_copy(update={"channel": "a:U1"})
+    kept = [(BOB, HERE), (ANN, HERE.model_copy(update={"workspace": "T2"})), (Person(id="*"), HERE)]
+    for asker, where in [(ANN, HERE), (ANN, elsewhere), *kept]:
+        await state.sessions.save(asker, where, Session(domain="policy"))
+    await state.sessions.forget(ANN, HERE)
+    assert [await state.sessions.load(ANN, where) for where in (HERE, elsewhere)] == [Session(), Session()]
+    assert [(await state.sessions.load(*of)).domain for of in kept] == ["policy"] * 3
+    await state.sessions.forget(Person(id="nobody"), HERE)
+
+
 async def test_a_session_expires(state: State, prefix: str) -> None:
     await state.sessions.save(ANN, HERE, Session(domain="policy"))
     (key,) = [key async for key in state.redis.scan_iter(f"{prefix}:session:*")]
