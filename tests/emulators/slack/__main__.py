@@ -18,7 +18,8 @@ async def serve(port: int) -> None:
         print(f"SLACK_SIGNING_SECRET={slack.signing_secret}")
         example = '{"line": "/consortium ask Why is the sky blue?"}'
         print(f"# curl -d '{example}' {slack.base_url}/_ctl/command", flush=True)
-        print(f"# curl {slack.base_url}/_ctl/state", flush=True)
+        print(f"# curl {slack.base_url}/_ctl/state")
+        print(f"# look at {slack.base_url}/_ctl/view?width=360", flush=True)
         await asyncio.Event().wait()
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from .view import render
+
 if TYPE_CHECKING:
     from .emulator import SlackEmulator
     from .views import View
@@ -26,7 +28,8 @@ def find_view(slack: SlackEmulator, view_id: str) -> View:
 
 
 def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
-    """`POST /_ctl/<injector>` with the injector's arguments as JSON, and `GET /_ctl/state`."""
+    """`POST /_ctl/<injector>` with the injector's arguments as JSON (a `view` by its id), `GET /_ctl/state`, and
+    `GET /_ctl/view?channel=&thread_ts=&home=1&user=&width=` for a page to look at."""
 
     async def inject(request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -68,4 +71,19 @@ def control_routes(slack: SlackEmulator) -> list[web.RouteDef]:
         dump = slack.journal.dump() | {"messages": messages, "ephemerals": shown, "views": views}
         return web.json_response(dump)
 
-    return [web.post("/_ctl/{name}", inject), web.get("/_ctl/state", state)]
+    async def view(request: web.Request) -> web.Response:
+        asked = request.query
+        try:
+            page = render(
+                slack,
+                channel=asked.get("channel"),
+                thread_ts=asked.get("thread_ts"),
+                home=asked.get("home") == "1",
+                user=asked.get("user", slack.user),
+                width=int(asked.get("width", "360")),
+            )
+        except (LookupError, ValueError) as error:
+            return web.Response(status=400, text=f"cannot show {error}")
+        return web.Response(text=page, content_type="text/html")
+
+    return [web.post("/_ctl/{name}", inject), web.get("/_ctl/state", state), web.get("/_ctl/view", view)]
