@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
-from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
+from adapters.state.channels import Channels
 from adapters.state.redis import Argument, Link, Script
 from core.errors import Unavailable
 from core.events import RunEnded, RunEvent, run_event
@@ -28,9 +27,6 @@ log = get_logger(__name__)
 KEPT_SECONDS = 3600
 """How long a run's events are kept after the last of them."""
 
-QUEUE = 256
-"""How many publications may wait for a follower before it has to read the stream again."""
-
 IDLE_SECONDS = 10.0
 """After so long without news a follower looks into the stream, should a publication have been lost."""
 
@@ -38,7 +34,6 @@ _PATIENCE = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts while Redis is
 
 EventId = tuple[int, int]
 Numbered = tuple[EventId, RunEvent]
-News = asyncio.Queue[list[Numbered] | None]  # None: read the stream
 
 # A batch that is sent again because its reply was lost is recognised by its token.
 _PUBLISH = Script(
@@ -60,9 +55,8 @@ _PUBLISH = Script(
 class RedisEvents:
     """Implements :class:`core.ports.Events`."""
 
-    def __init__(self, connection: Link, prefix: str) -> None:
-        self._link, self._prefix = connection, prefix
-        self._dispatcher = _Dispatcher(connection, f"{prefix}:events")
+    def __init__(self, connection: Link, channels: Channels, prefix: str) -> None:
+        self._link, self._channels, self._prefix = connection, channels, prefix
 
     async def publish(self, run_id: str, *events: RunEvent) -> None:
         """Send events, in order, in one round trip.
@@ -81,24 +75,20 @@ class RedisEvents:
         raise Unavailable.
         """
         name, last = self._name(run_id), (0, 0)
-        async with self._dispatcher.listening(name) as news:
+        async with self._channels.listening(name) as news:
             while True:
                 try:
                     async with asyncio.timeout(IDLE_SECONDS):
-                        numbered = await news.get()
+                        message = await news.get()
                 except TimeoutError:
-                    numbered = None
-                for number, event in await self._read(name, last) if numbered is None else numbered:
+                    message = None
+                for number, event in await self._read(name, last) if message is None else _sent(message):
                     if number <= last:
                         continue
                     last = number
                     yield event
                     if isinstance(event, RunEnded):
                         return
-
-    async def aclose(self) -> None:
-        """End the subscription; followers raise Unavailable."""
-        await self._dispatcher.aclose()
 
     def _name(self, run_id: str) -> str:
         return f"{self._prefix}:events:{run_id}"
@@ -111,7 +101,7 @@ class RedisEvents:
     async def _patiently(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do it, again while Redis is away. Raises Unavailable in the end."""
         for pause in _PATIENCE:
-            if self._dispatcher.closed:
+            if self._channels.closed:
                 raise Unavailable("The connection to Redis was closed.")
             with suppress(Unavailable):
                 return await work()
@@ -119,104 +109,9 @@ class RedisEvents:
         return await work()
 
 
-class _Dispatcher:
-    """One subscribed connection of this process, and who wants which of its messages."""
-
-    def __init__(self, connection: Link, own_channel: str) -> None:
-        self._link, self._own_channel = connection, own_channel
-        self._followers: dict[str, set[News]] = {}
-        self._asked: set[str] = set()  # subscribed to, confirmed or not
-        self._confirmed: set[str] = set()
-        self._pubsub: PubSub | None = None
-        self._lock = asyncio.Lock()  # orders what is sent on the subscribed connection
-        self._reader: asyncio.Task[None] | None = None
-        self.closed = False
-
-    @asynccontextmanager
-    async def listening(self, name: str) -> AsyncIterator[News]:
-        """A queue that gets the channel's messages, and None whenever some may have been missed."""
-        news: News = asyncio.Queue(QUEUE)
-        self._followers.setdefault(name, set()).add(news)
-        try:
-            if self._reader is None and not self.closed:
-                self._reader = asyncio.create_task(self._read_forever(), name="run events")
-            if name in self._confirmed or self.closed:
-                _offer(news, None)
-            await self._adjust(name)
-            yield news
-        finally:
-            followers = self._followers[name]
-            followers.discard(news)
-            if not followers:
-                del self._followers[name]
-            await self._adjust(name)
-
-    async def aclose(self) -> None:
-        self.closed = True
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
-        self._stale(self._followers)
-
-    async def _adjust(self, name: str) -> None:
-        """Subscribe to a channel or leave it, as its followers want. A broken connection is the reader's matter."""
-        async with self._lock:
-            wanted = name in self._followers
-            if self._pubsub is None or wanted == (name in self._asked):
-                return
-            with suppress(RedisError):
-                if wanted:
-                    self._asked.add(name)
-                    await self._pubsub.subscribe(name)
-                else:
-                    self._asked.discard(name)
-                    self._confirmed.discard(name)
-                    await self._pubsub.unsubscribe(name)
-
-    async def _read_forever(self) -> None:
-        pause = 0.05
-        while True:
-            try:
-                async with self._link.subscriber(self._own_channel) as client, client.pubsub() as pubsub:
-                    async with self._lock:
-                        self._asked = set(self._followers)
-                        await pubsub.subscribe(self._own_channel, *self._asked)
-                        self._pubsub = pubsub
-                    while True:
-                        message = await pubsub.get_message(timeout=None)
-                        pause = 0.05
-                        if message is not None:
-                            self._dispatch(message["type"], message["channel"].decode(), message["data"])
-            except RedisError as error:
-                log.warning("events interrupted, subscribing again", error=str(error))
-            finally:
-                self._pubsub = None
-                self._confirmed.clear()
-            await asyncio.sleep(pause)
-            pause = min(1.0, pause * 2)
-
-    def _dispatch(self, kind: str, name: str, data: Any) -> None:
-        if kind == "subscribe" and name in self._followers:
-            self._confirmed.add(name)
-            self._stale([name])
-        elif kind == "message" and name in self._followers:
-            numbered = list(_numbered(tuple(line.split(b" ", 1)) for line in data.split(b"\n")))
-            for news in self._followers[name]:
-                _offer(news, numbered)
-
-    def _stale(self, names: Iterable[str]) -> None:
-        for name in names:
-            for news in self._followers[name]:
-                _offer(news, None)
-
-
-def _offer(news: News, item: list[Numbered] | None) -> None:
-    if news.full():
-        while not news.empty():
-            news.get_nowait()
-        item = None
-    news.put_nowait(item)
+def _sent(message: bytes) -> Iterable[Numbered]:
+    """What a publication holds."""
+    return _numbered((number, text) for number, _, text in (line.partition(b" ") for line in message.split(b"\n")))
 
 
 def _numbered(entries: Iterable[tuple[bytes, bytes]]) -> Iterable[Numbered]:

@@ -1,4 +1,4 @@
-"""What Consortium keeps in Redis between events: sessions, rate limits, what was seen; and the way in."""
+"""What Consortium keeps in Redis between events: sessions, rate limits, what was seen; and the way in to all of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from adapters.state.breakers import RedisBreakers
+from adapters.state.channels import Channels
 from adapters.state.events import RedisEvents
 from adapters.state.redis import Link, Script, link
+from adapters.state.waiting import RedisDrafts, RedisStops
 from core.asks import Person, Platform, ThreadRef
 from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
@@ -38,7 +40,10 @@ class State:
         self._link, self._prefix = connection, prefix
         self.sessions = RedisSessions(connection, prefix)
         self.duplicates = RedisDuplicates(connection, prefix)
-        self.events = RedisEvents(connection, prefix)
+        self.channels = Channels(connection, f"{prefix}:channels")
+        self.events = RedisEvents(connection, self.channels, prefix)
+        self.drafts = RedisDrafts(connection, prefix)
+        self.stops = RedisStops(connection, self.channels, prefix)
 
     @property
     def redis(self) -> Redis:
@@ -69,7 +74,7 @@ async def connect(url: str, *, prefix: str = "consortium") -> AsyncIterator[Stat
         try:
             yield state
         finally:
-            await state.events.aclose()
+            await state.channels.aclose()
 
 
 def _key(*parts: str) -> str:
@@ -77,7 +82,7 @@ def _key(*parts: str) -> str:
 
 
 class RedisSessions:
-    """Implements :class:`core.ports.Sessions`. Raises Unavailable."""
+    """Implements :class:`core.stores.Sessions`. Raises Unavailable."""
 
     def __init__(self, connection: Link, prefix: str) -> None:
         self._link, self._prefix = connection, prefix
@@ -111,7 +116,7 @@ class RedisSessions:
 
 
 class RedisDuplicates:
-    """Implements :class:`core.ports.Duplicates`. Raises Unavailable."""
+    """Implements :class:`core.stores.Duplicates`. Raises Unavailable."""
 
     # The value tells who saw it: a command that is sent again after a lost reply must not find itself seen.
     _FIRST = Script(
@@ -139,7 +144,7 @@ class RedisDuplicates:
 
 
 class RedisLimits:
-    """Implements :class:`core.ports.Limits` with moving windows. Raises Unavailable."""
+    """Implements :class:`core.stores.Limits` with moving windows. Raises Unavailable."""
 
     def __init__(self, connection: Link, prefix: str, spec: LimitSpec) -> None:
         from limits import parse_many  # 0.2 s: only who limits pays for it

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapters.state import channels
 from adapters.state import events as module
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
@@ -40,7 +41,7 @@ async def subscribed(state: State, prefix: str, run: str) -> None:
 
 
 async def subscriptions(state: State, prefix: str) -> list[Any]:
-    return [c for c in await state.redis.client_list(_type="pubsub") if c["name"] == f"{prefix}:events"]
+    return [c for c in await state.redis.client_list(_type="pubsub") if c["name"] == f"{prefix}:channels"]
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ async def test_a_cancelled_follower_leaves(state: State, other: State, prefix: s
 
 
 async def test_a_slow_follower_loses_nothing(state: State, other: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUEUE", 4)
+    monkeypatch.setattr(channels, "QUEUE", 4)
     pieces = text(*(str(n) for n in range(100)))
     quick = asyncio.create_task(all_of(other, "r1"))
     seen = []

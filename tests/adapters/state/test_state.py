@@ -22,7 +22,7 @@ HERE = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
 
 
 async def test_a_session_is_its_persons_in_that_channel(state: State) -> None:
-    session = Session(roles={"llama": "Rawlsian"}, consortium="big", active_thread="17.1")
+    session = Session(roles={"llama": "Rawlsian"}, consortium="big")
     await state.sessions.save(ANN, HERE, session)
     assert await state.sessions.load(ANN, HERE) == session
     assert await state.sessions.load(ANN, HERE.model_copy(update={"thread": "17.1"})) == session
