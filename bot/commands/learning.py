@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -42,13 +42,14 @@ def leaderboard(
 async def _leaderboard(consortium: str | None, as_json: bool) -> None:
     from bot.records import open_history
     from bot.tables import print_json, print_table
+    from core.votes.ranking import ranked
 
     in_force, catalog = configured()
     async with open_history(in_force) as history:
         if consortium:
             consortium = await _name(history, [*catalog.consortia], consortium)
         standings = await history.lessons.standings(consortium)
-    rows = _ranked(standings)
+    rows = ranked(standings)
     if as_json:
         print_json([_as_json(standing, weight) for standing, weight in rows])
     elif rows:
@@ -65,23 +66,6 @@ async def _name(history: SqlHistory, of_file: Sequence[str], name: str) -> str:
     saved = [s.name for s in await history.consortia.all()]
     recorded = [s.consortium for s in await history.lessons.standings()]
     return next((known for known in (*saved, *of_file, *recorded) if known.lower() == name.lower()), name)
-
-
-def _ranked(standings: Iterable[Standing]) -> list[tuple[Standing, float]]:
-    """Standings by consortium, the most reliable first, with the weight that a vote would have among them."""
-    from core.types import Member
-    from core.votes.trust import Experience
-
-    by_consortium: defaultdict[str, list[Standing]] = defaultdict(list)
-    for standing in standings:
-        by_consortium[standing.consortium].append(standing)
-    rows = []
-    for group in by_consortium.values():
-        experience = Experience(records={s.model: s.record for s in group})
-        weights = experience.weights([Member(id=s.model, model=s.model) for s in group])
-        group.sort(key=lambda s: -s.record.reliability)
-        rows += [(standing, weights[standing.model]) for standing in group]
-    return rows
 
 
 def _as_json(standing: Standing, weight: float) -> dict[str, Any]:
