@@ -206,6 +206,13 @@ async def test_autocomplete_deep_inside(emu: DiscordEmulator, bot: ChatBot) -> N
     assert (await shown(emu, "panels member swap", old="bert", number=3)).content == "bert 3"
 
 
+async def test_too_many_choices(emu: DiscordEmulator, bot: ChatBot) -> None:
+    with pytest.raises(TimeoutError):
+        await emu.autocomplete(emu.alice, "panels member swap", {"old": "a"}, focused="old", timeout=0.3)
+    assert emu.requests[-1].reply["errors"]["data"]["choices"]["_errors"][0]["code"] == "BASE_TYPE_MAX_LENGTH"
+    assert [violation.kind for violation in emu.take_violations()] == ["request"]
+
+
 async def test_files_of_people(emu: DiscordEmulator, bot: ChatBot) -> None:
     told = await shown(emu, "look", file=File("a.txt", b"hello"), who=emu.bob)
     assert told.content == "a.txt text/plain; charset=utf-8 b'hello' bob"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,51 +9,10 @@ import aiohttp
 import pytest
 
 from tests.emulators.discord import DiscordEmulator, Interaction, NotOffered, Permission
+from tests.emulators.discord.caller import Caller, fault
 from tests.emulators.discord.samplebot import PIXEL
 
 Json = dict[str, Any]
-
-
-class Caller:
-    """Sends raw requests with the bot's credentials."""
-
-    def __init__(self, emulator: DiscordEmulator, session: aiohttp.ClientSession) -> None:
-        self.emulator = emulator
-        self.session = session
-        self.headers = {
-            "Authorization": f"Bot {emulator.token}",
-            "User-Agent": "DiscordBot (https://example.invalid, 1)",
-        }
-        self.last: aiohttp.ClientResponse
-
-    async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
-        options.setdefault("headers", self.headers)
-        if body is not None:
-            options["json"] = body
-        async with self.session.request(method, self.emulator.api_url + path, **options) as reply:
-            self.last = reply
-            text = await reply.text()
-            return reply.status, json.loads(text) if text else None
-
-    async def send(self, body: Json, *, channel_id: int | None = None, files: Json | None = None) -> tuple[int, Any]:
-        path = f"/channels/{channel_id or self.emulator.channel_id}/messages"
-        if files is None:
-            return await self("POST", path, body)
-        form = aiohttp.FormData(quote_fields=False)
-        form.add_field("payload_json", json.dumps(body))
-        for number, (name, data) in enumerate(files.items()):
-            form.add_field(f"files[{number}]", io.BytesIO(data), filename=name, content_type="application/octet-stream")
-        return await self("POST", path, data=form)
-
-    async def sync(self, *commands: Json) -> tuple[int, Any]:
-        return await self("PUT", f"/applications/{self.emulator.app_id}/commands", list(commands))
-
-    async def callback(self, interaction: Interaction, type: int, data: Json | None = None) -> tuple[int, Any]:
-        path = f"/interactions/{interaction.id}/{interaction.token}/callback?with_response=1"
-        return await self("POST", path, {"type": type, "data": data}, headers={})
-
-    async def hook(self, method: str, interaction: Interaction, rest: str, body: Any = None) -> tuple[int, Any]:
-        return await self(method, f"/webhooks/{self.emulator.app_id}/{interaction.token}{rest}", body, headers={})
 
 
 @pytest.fixture
@@ -79,16 +36,6 @@ async def started(emu: DiscordEmulator, call: Caller) -> Interaction:
     """Give an interaction that is not acknowledged yet."""
     await call.sync(COMMAND)
     return await emu.command(emu.alice, "ask")
-
-
-def fault(reply: tuple[int, Any], *path: str) -> str:
-    """Give Discord's name of the error at `path` of a 50035."""
-    status, body = reply
-    assert (status, body["code"]) == (400, 50035), body
-    node = body["errors"]
-    for key in path:
-        node = node[key]
-    return str(node["_errors"][0]["code"])
 
 
 async def test_reply_headers_and_ids(emu: DiscordEmulator, call: Caller) -> None:

@@ -225,6 +225,10 @@ class Deep(app_commands.Group):
         async def swap(interaction: Context, old: str, number: int) -> None:
             await interaction.response.send_message(f"{old} {number}")
 
+        @swap.autocomplete("old")
+        async def olds(_: Context, current: str) -> list[app_commands.Choice[str]]:
+            return [app_commands.Choice(name=current, value=str(number)) for number in range(26)]
+
         @swap.autocomplete("number")
         async def numbers(interaction: Context, current: Any) -> list[app_commands.Choice[int]]:
             old = interaction.namespace["old"]
