@@ -10,6 +10,7 @@ from slack_sdk.models.messages.chunk import BlocksChunk, MarkdownTextChunk, Plan
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.emulators.slack import SlackEmulator, Task
+from tests.emulators.slack.view import render
 from tests.emulators.slack_apps import Clock, bolt_app, client_of, error_of, over_socket
 
 JSON = dict[str, Any]
@@ -189,3 +190,21 @@ async def test_statuses_lapse(slack: SlackEmulator, client: AsyncWebClient, cloc
     await client.agents_sessions_setStatus(**thread, status="active")
     clock.now += 36_000
     assert slack.status(slack.dm, hello) == "active"
+
+
+async def test_titles_and_prompts(slack: SlackEmulator, client: AsyncWebClient) -> None:
+    hello = await slack.say("hello", channel_type="im")
+    thread: JSON = {"channel_id": slack.dm, "thread_ts": hello}
+    await client.assistant_threads_setTitle(**thread, title="One")
+    assert slack.titles[slack.dm, hello] == "One"
+    await client.agents_sessions_setStatus(**thread, status="processing", title="Two")
+    assert slack.titles[slack.dm, hello] == "Two"
+    prompt = {"title": "Ask", "message": "Why?"}
+    await client.assistant_threads_setSuggestedPrompts(channel_id=slack.dm, prompts=[prompt])
+    assert slack.prompts == {(slack.dm, ""): [prompt]}
+    loud = client.assistant_threads_setSuggestedPrompts(**thread, prompts=[prompt | {"icon": "x"}])
+    assert await error_of(loud) == "invalid_arguments"
+    page = render(slack, channel=slack.dm)
+    assert "Consortium processing…" in page
+    assert '<span class="button">Ask</span>' in page
+    slack.assert_clean("invalid_arguments")

@@ -129,7 +129,7 @@ async def test_a_thread_is_shown_with_all_that_is_in_it(slack: SlackEmulator) ->
         assert (await http.get("/_ctl/view", params={"channel": "C0NOWHERE1"})).status_code == 400
     for expected in (
         *("<h2>What it comes to</h2>", "<strong>42</strong>", "<ol>", "<td>Ada</td>", "<th>Round</th>", "<pre>"),
-        *("Ask Ada", "says 42", "still streaming", "notes.txt", "Show dissent", "Pick a panel", "👍 Good answer"),
+        *("Ask Ada", "says 42", "still streaming", "notes.txt", "Show dissent", "Pick a panel", "</svg> Good answer"),
         *("Only visible to you", "Only <b>you</b> know", "@Alice Archer", "data:image/png;base64,", "Ask the panel"),
         *("Why?", "☐ Charts", "Say more", "(optional)", "a &quot;chart&quot;"),
     ):

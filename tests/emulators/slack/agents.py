@@ -68,7 +68,7 @@ class AgentMethods:
         prompts = args["prompts"]
         if not isinstance(prompts, list) or len(prompts) > limits.PROMPTS:
             raise Malformed("invalid_arguments", f"at most {limits.PROMPTS} prompts")
-        if any(not (isinstance(p, dict) and p.get("title") and p.get("message")) for p in prompts):
-            raise Malformed("invalid_arguments", "a prompt needs title and message")
+        if any(not isinstance(p, dict) or set(p) != {"title", "message"} or not all(p.values()) for p in prompts):
+            raise Malformed("invalid_arguments", "a prompt has title and message")
         self.prompts[thread] = prompts
         return {}

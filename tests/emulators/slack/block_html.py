@@ -10,7 +10,7 @@ from typing import Any
 from .elements import options_of
 from .inputs import CHOICES, MANY, State
 from .journal import JSON
-from .markup import markdown_html, mrkdwn_html, plain_html
+from .markup import icon, markdown_html, mrkdwn_html, plain_html
 from .workspace import File, Stream
 
 TASK_MARKS = {"pending": "○", "in_progress": "◔", "complete": "✓", "error": "✕"}
@@ -156,12 +156,15 @@ class BlockRenderer:
         if kind == "image":
             return self._picture(element, "thumb")
         if kind in {"button", "icon_button"}:
-            shown = "🗑 " if kind == "icon_button" else ""
+            shown = icon("trash") if kind == "icon_button" else ""
             sure = " ⚠" if "confirm" in element else ""
             return f'<span class="button {element.get("style", "")}">{shown}{self.text(element["text"])}{sure}</span>'
         if kind == "feedback_buttons":
             good, bad = element["positive_button"]["text"], element["negative_button"]["text"]
-            return f'<span class="button">👍 {self.text(good)}</span><span class="button">👎 {self.text(bad)}</span>'
+            return "".join(
+                f'<span class="button">{icon(sign)} {self.text(text)}</span>'
+                for sign, text in (("up", good), ("down", bad))
+            )
         if kind == "overflow":
             listed = ", ".join(self.text(option["text"]) for option in element["options"])
             return f'<span class="button">⋯</span><span class="faint">{listed}</span>'
@@ -196,7 +199,7 @@ class BlockRenderer:
         file = self._files.get(str((image.get("slack_file") or {}).get("id")))
         if file is not None:
             return picture(file, style)
-        return f'<span class="{style} missing">🖼 {plain_html(image["alt_text"])}</span>'
+        return f'<span class="{style} missing">{icon("picture")} {plain_html(image["alt_text"])}</span>'
 
 
 def picture(file: File, style: str) -> str:

@@ -27,6 +27,21 @@ STYLES = (
     (re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])"), r"<s>\1</s>"),
 )
 
+# The client's own signs, drawn, as not every machine has a font with emoji.
+ICONS = {
+    "up": "M2 7h3v7H2zM6 7l3-6c2 0 2 2 1 5h4l-1 8H6z",
+    "down": "M2 2h3v7H2zM6 9l3 6c2 0 2-2 1-5h4l-1-8H6z",
+    "file": "M3 1h7l3 3v11H3zM5 6h6M5 9h6M5 12h4",
+    "eye": "M1 8c4-6 10-6 14 0c-4 6-10 6-14 0zM8 6a2 2 0 1 0 .1 0z",
+    "trash": "M2 4h12M4 4l1 11h6l1-11M6 4V1h4v3",
+    "picture": "M1 2h14v12H1zM1 12l4-5l3 3l2-2l5 5",
+}
+
+
+def icon(name: str) -> str:
+    """One of the client's signs as an inline drawing."""
+    return f'<svg class="sign" viewBox="0 0 16 16"><path d="{ICONS[name]}"/></svg>'
+
 
 def plain_html(text: str) -> str:
     """Plain text, in which only emoji names mean something."""

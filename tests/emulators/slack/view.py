@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .block_html import BlockRenderer, picture
-from .markup import mrkdwn_html, plain_html
+from .markup import icon, mrkdwn_html, plain_html
 from .views import View
 from .workspace import ALICE, BOT_USER, Ephemeral, File, Message
 
@@ -135,7 +135,7 @@ class _Page:
         name = self._names.get(user, user)
         time = datetime.fromtimestamp(float(message.ts), UTC).strftime("%H:%M")
         app = '<span class="app">APP</span>' if bot else ""
-        note = '<div class="faint">👁 Only visible to you</div>' if only else ""
+        note = f'<div class="faint">{icon("eye")} Only visible to you</div>' if only else ""
         edited = ' <span class="faint">(edited)</span>' if isinstance(message, Message) and message.edits else ""
         avatar = f'<div class="avatar {"bot" if bot else ""}">{plain_html(name[:1])}</div>'
         who = f'<span class="who">{plain_html(name)}</span>{app} <span class="time">{time}</span>'
@@ -162,4 +162,4 @@ class _Page:
         if file.mimetype.startswith("image/") and file.content:
             return f'<div class="faint">{plain_html(file.title or file.name)}</div>{picture(file, "shared")}'
         size = f'<span class="faint">{file.mimetype}, {file.length} bytes</span>'
-        return f'<div class="file">📄 <b>{plain_html(file.title or file.name)}</b><br>{size}</div>'
+        return f'<div class="file">{icon("file")} <b>{plain_html(file.title or file.name)}</b><br>{size}</div>'
