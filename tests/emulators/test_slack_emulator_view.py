@@ -139,6 +139,21 @@ async def test_a_thread_is_shown_with_all_that_is_in_it(slack: SlackEmulator) ->
     assert "Ask the panel" not in elsewhere
 
 
+async def test_the_control_plane_knows_views_by_their_id(slack: SlackEmulator) -> None:
+    await fill(slack)
+    async with httpx.AsyncClient(base_url=slack.base_url) as http:
+        (shown,) = (await http.get("/_ctl/state")).json()["views"]
+        assert shown["state"]["values"]["question"]["q"]["value"] == "Why?"
+        submission: JSON = {"view": shown["id"], "values": {"question": "Who?"}}
+        sent = (await http.post("/_ctl/submit_view", json=submission)).json()["result"]
+        assert sent["payload"]["view"]["state"]["values"]["question"]["q"]["value"] == "Who?"
+        assert sent["failed"]
+        empty = await http.post("/_ctl/submit_view", json=submission | {"values": {"question": ""}})
+        assert (empty.status_code, empty.json()["error"]) == (400, "{'question': 'required'}")
+        assert (await http.post("/_ctl/submit_view", json={"view": "V0NOWHERE1"})).status_code == 400
+    assert len(slack.modals()) == 1
+
+
 async def test_the_home_and_every_channel_are_shown(slack: SlackEmulator) -> None:
     assert "published nothing" in render(slack, home=True)
     blocks = [{"type": "section", "text": plain("Your runs")}]
@@ -170,3 +185,61 @@ def test_markdown_is_never_live_html() -> None:
     assert "<script>" not in html
     assert "<i>" not in html
     assert "<strong>b</strong>" in html
+
+
+def rich(*elements: JSON) -> JSON:
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": list(elements)}]}
+
+
+def field(kind: str, **extra: Any) -> JSON:
+    return {"type": "input", "label": plain(kind), "element": {"type": kind, "action_id": "x", **extra}}
+
+
+OPTIONS = [option("ada"), option("bert") | {"description": plain("the second")}]
+TASK = {"type": "task_card", "task_id": "1", "title": "Ask", "status": "error", "output": rich()}
+ALL_BLOCKS: dict[str, tuple[JSON, str]] = {
+    "rich text": (rich({"type": "text", "text": "a < b", "style": {"bold": True}}), "<b>a &lt; b</b>"),
+    "rich mention": (rich({"type": "user", "user_id": "U0ALICE001"}), "@Alice Archer"),
+    "rich link": (rich({"type": "link", "url": "https://example.org", "text": "here"}), ">here</a>"),
+    "rich list": (
+        {
+            "type": "rich_text",
+            "elements": [{"type": "rich_text_list", "style": "ordered", "elements": rich()["elements"]}],
+        },
+        "<ol><li>",
+    ),
+    "fields": ({"type": "section", "fields": [mrkdwn("*a*"), plain("*b*")]}, "<b>a</b></div><div>*b*"),
+    "image": ({"type": "image", "alt_text": "A cat", "image_url": "https://example.org/a.png"}, "A cat"),
+    "context image": (
+        {
+            "type": "context",
+            "elements": [{"type": "image", "alt_text": "A dog", "image_url": "https://example.org/a.png"}],
+        },
+        "A dog",
+    ),
+    "overflow": (
+        {"type": "actions", "elements": [{"type": "overflow", "action_id": "x", "options": OPTIONS}]},
+        "Ada, Bert",
+    ),
+    "icon": (
+        {
+            "type": "context_actions",
+            "elements": [{"type": "icon_button", "action_id": "x", "icon": "trash", "text": plain("Delete")}],
+        },
+        "Delete</span>",
+    ),
+    "radio": (field("radio_buttons", options=OPTIONS, initial_option=OPTIONS[1]), "◉ Bert"),
+    "many": (field("multi_static_select", options=OPTIONS, initial_options=OPTIONS[:1]), 'class="chip">Ada'),
+    "number": (field("number_input", is_decimal_allowed=False, initial_value="5"), ">5<"),
+    "people": (field("users_select", initial_user="U0BOBBY001"), "Bob Baker"),
+    "task": (TASK, "✕"),
+    "plan": ({"type": "plan", "title": "The plan", "tasks": [TASK]}, "<b>The plan</b>"),
+    "table": ({"type": "table", "rows": [[rich({"type": "text", "text": "deep"})]]}, "<th><div>deep</div></th>"),
+}
+
+
+@pytest.mark.parametrize(("block", "html"), ALL_BLOCKS.values(), ids=ALL_BLOCKS.keys())
+async def test_every_block_is_shown(slack: SlackEmulator, block: JSON, html: str) -> None:
+    await client_of(slack).chat_postMessage(channel=slack.channel, text="fallback", blocks=[block])
+    assert html in render(slack, channel=slack.channel)
+    slack.assert_clean()
