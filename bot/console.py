@@ -37,6 +37,7 @@ class ConsolePresenter:
     """Shows one run. Progress goes to standard error, the answer to standard output."""
 
     pace = 0.1
+    tick: float | None = 1.0
 
     def __init__(self, charts_dir: Path) -> None:
         self._charts_dir = charts_dir
@@ -142,7 +143,7 @@ def _state(view: RunView, console: Console) -> Text:
     """Each member's state, and below them as much of the end of the answer as fits on the screen."""
     from rich.text import Text
 
-    lines = [_head(view), *(f"  {printable(member_state(m, view))}" for m in view.panel)]
+    lines = [_head(view), *(f"  {printable(member_state(m, view, view.clock()))}" for m in view.panel)]
     if not view.judge:
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
     lines.append(f"  ✍  {view.judge.label} is weighing the answers")

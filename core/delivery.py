@@ -7,11 +7,13 @@ state is shown, never faster than the platform allows); the answer and the chart
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.errors import ConsortiumError, user_text
+from core.errors import Unavailable
 from core.events import (
     Answered,
     ArbiterStarted,
@@ -31,18 +33,31 @@ from core.types import Chart, Member, Outcome, RoundKind, Run, RunStatus
 log = get_logger(__name__)
 
 
+TICK = 5.0
+"""Seconds after which progress is shown anew though nothing has happened, where a surface has nothing against it: how
+long members have been thinking goes on."""
+
+
 @dataclass
 class RunView:
-    """What a watcher knows of a run so far. ``outcomes`` holds who has answered or failed in this round."""
+    """What a watcher knows of a run so far. ``outcomes`` holds who has answered or failed in this round.
 
+    ``asked`` says, by member id, since when by ``clock`` (monotonic, in seconds) a member of this round has been
+    thinking, and ``judging_since`` since when the arbiter has: as the watcher saw it, who may have come late.
+    """
+
+    run_id: str = ""
     panel: tuple[Member, ...] = ()
     round: int = 1
     max_rounds: int = 1
     kind: RoundKind = "answers"
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
     judge: Member | None = None
+    judging_since: float | None = None
     text: str = ""
     answered: Run | None = None
+    clock: Callable[[], float] = time.monotonic
 
     def apply(self, event: RunEvent) -> None:
         """Take one event into account."""
@@ -50,13 +65,15 @@ class RunView:
             case RunStarted():
                 self.panel, self.round, self.max_rounds = event.panel, event.round, event.max_rounds
                 self.kind = event.kind
-                self.outcomes, self.judge, self.text = {}, None, ""
+                self.outcomes, self.asked, self.judge, self.text = {}, {}, None, ""
+                self._begin(event.panel)
             case MembersAsked():
                 self.panel += event.members
+                self._begin(event.members)
             case MemberEnded():
                 self.outcomes[event.outcome.member.id] = event.outcome
             case ArbiterStarted():
-                self.judge, self.text = event.judge, ""
+                self.judge, self.judging_since, self.text = event.judge, self.clock(), ""
             case TextDelta():
                 self.text += event.text
             case RoundEnded():
@@ -66,11 +83,25 @@ class RunView:
             case ChartsDrawn() | RunEnded():
                 pass
 
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody is at work whose seconds are counted."""
+        return self.answered is None and (self.judge is not None or len(self.outcomes) < len(self.asked))
+
+    def _begin(self, members: Iterable[Member]) -> None:
+        now = self.clock()
+        self.asked |= {member.id: now for member in members}
+
 
 class Presenter(Protocol):
-    """A surface that shows one run. ``pace`` is the least number of seconds between two calls of progress."""
+    """A surface that shows one run.
+
+    ``pace`` is the least number of seconds between two calls of progress. ``tick`` is after how many of them it is
+    shown anew though nothing has happened; None: never, for surfaces that count seconds themselves or show none.
+    """
 
     pace: float
+    tick: float | None
 
     async def progress(self, view: RunView) -> None:
         """Show how far the run is. Errors are logged and forgotten."""
@@ -85,13 +116,18 @@ class Presenter(Protocol):
         ...
 
     async def failed(self, run: Run, text: str) -> None:
-        """The run gave no answer: tell the asker why."""
+        """The run gave no answer: tell the asker why. ``run`` has what members had answered until then."""
         ...
 
 
-async def deliver(run: Run, presenter: Presenter, events: Events, history: History) -> None:
-    """Follow a run to its end and show it; it is marked as delivered once all of it stands."""
-    view = RunView(panel=run.panel)
+async def deliver(
+    run: Run, presenter: Presenter, events: Events, history: History, *, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Follow a run to its end and show it; it is marked as delivered once all of it stands.
+
+    ``clock`` is monotonic, in seconds: what is shown of how long members take is measured by it.
+    """
+    view = RunView(run_id=run.id, panel=run.panel, clock=clock)
     drawn = False
     pulse = asyncio.Event()
     progress = asyncio.create_task(_show_progress(view, pulse, presenter))
@@ -113,12 +149,22 @@ async def deliver(run: Run, presenter: Presenter, events: Events, history: Histo
                     await presenter.charts(view.answered or run, charts, event.note)
                 case RunEnded(status=RunStatus.FAILED | RunStatus.CANCELLED) if view.answered is None:
                     await _stop(progress)
-                    await presenter.failed(run, event.error or user_text(ConsortiumError("The run ended early.")))
+                    ended = await _as_stored(run, history)
+                    await presenter.failed(ended, event.error or "The run ended early, and nobody has said why.")
                 case _:
                     pulse.set()
         await history.mark_delivered(run.id)
     finally:
         await _stop(progress)
+
+
+async def _as_stored(run: Run, history: History) -> Run:
+    """The run with what it came to; as it began, where the store is away: the asker is to hear of its end."""
+    try:
+        return await history.run(run.id) or run
+    except Unavailable as error:
+        log.warning("a run that ended could not be read", error=str(error))
+        return run
 
 
 async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[RunEvent]:
@@ -138,7 +184,9 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
 
 async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Presenter) -> None:
     while True:
-        await pulse.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(presenter.tick if view.waiting else None):
+                await pulse.wait()
         pulse.clear()
         try:
             await presenter.progress(view)

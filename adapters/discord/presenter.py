@@ -16,7 +16,7 @@ from adapters.discord.library import discord
 from adapters.discord.limits import Timing
 from adapters.discord.posting import Poster, Spot, Upload, persist
 from adapters.discord.render import clip, cut, split
-from core.delivery import RunView
+from core.delivery import TICK, RunView
 from core.present.answers import answer_text
 from core.present.progress import progress_text
 from core.telemetry import get_logger
@@ -36,6 +36,7 @@ class DiscordPresenter:
 
     def __init__(self, run: Run, spot: Spot, timing: Timing, *, note: str | None = None, resumed: bool = False) -> None:
         self.pace = timing.pace
+        self.tick: float | None = TICK
         self._run, self._timing, self._note, self._resumed = run, timing, note, resumed
         self._poster = Poster(run.id, spot, timing, resumed=resumed)
         self._shown = ""

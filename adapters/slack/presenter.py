@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackApiError
 from adapters.slack.api import Api, Responder, Spot, Upload, error_code, in_blocks_or_text
 from adapters.slack.inbound import is_direct
 from adapters.slack.render import Content, in_block, messages, texts
-from core.delivery import RunView
+from core.delivery import TICK, RunView
 from core.present.answers import answer_text
 from core.present.progress import progress_text
 from core.telemetry import get_logger
@@ -47,6 +47,7 @@ class ThreadPresenter:
         resumed: bool = False,
     ) -> None:
         self.pace = pace
+        self.tick: float | None = TICK
         self._api, self._spot, self._spawn, self._tell = api, spot, spawn, tell
         self._posted: dict[str, str] = {}
         self._files: set[str] = set()
@@ -148,6 +149,7 @@ class ResponsePresenter:
     """Shows a run to its asker alone, where the bot may not post: the answer, without progress and charts."""
 
     pace = 60.0
+    tick: float | None = None
 
     def __init__(self, responder: Responder) -> None:
         self._responder = responder

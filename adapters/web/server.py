@@ -250,6 +250,7 @@ class PagePresenter:
     """Writes a run to a page's stream; see :class:`core.delivery.Presenter`."""
 
     pace = 0.12
+    tick: float | None = None
 
     def __init__(self, run: Run, response: web.StreamResponse) -> None:
         self._run, self._response = run, response

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from core.cards import Button, Card, Section, Tone
+from core.commands.actions import encode
+from core.commands.values import StopCommand
 from core.delivery import RunView
+from core.present.earlier import progress_text
 from core.present.figures import FAILED_BECAUSE, short
 from core.types import Failure, Member, Response
 
+__all__ = ["head", "member_state", "progress_card", "progress_text"]
 
-def progress_text(view: RunView) -> str:
-    """The state of a run while it goes on, a line a member."""
-    done = len(view.outcomes)
-    doing = "rank each other's answers" if view.kind == "reviews" else ""
-    many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
-    head = f"**{many} {doing}** · {done} done" if doing else f"**Asking {many}** · {done} done"
-    if view.max_rounds > 1 and view.round > 1:
-        head += f" · round {view.round} of at most {view.max_rounds}"
-    lines = [head, *(f"- {member_state(m, view)}" for m in view.panel)]
+
+def progress_card(view: RunView, now: float) -> Card:
+    """The state of a run, a line a member, and the answer as far as it is written. ``now`` is the view's clock's."""
+    lines = [member_state(member, view, now) for member in view.panel]
     if view.judge:
-        lines.append(f"- ✍️ {view.judge.label} is weighing the answers")
-    if view.text:
-        lines += ["", view.text]
-    return "\n".join(lines)
+        lines.append(f"✍️ {view.judge.label} is weighing the answers{_since(view.judging_since, now)}")
+    stop = Button(label="Stop", action=encode(StopCommand(run=view.run_id)), style="danger") if view.run_id else None
+    return Card(
+        tone=Tone.RUNNING,
+        status=head(view),
+        body=view.text,
+        sections=(Section(title="Members", lines=tuple(lines)),) if lines else (),
+        buttons=((stop,),) if stop else (),
+    )
 
 
-def member_state(member: Member, view: RunView) -> str:
-    """One member's state in a line: waiting, answered after so many seconds, or why not."""
+def head(view: RunView) -> str:
+    """ "Asking 4 members · 2 done · round 2 of at most 3"."""
+    many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
+    doing = f"{many} rank each other's answers" if view.kind == "reviews" else f"Asking {many}"
+    parts = [doing, f"{len(view.outcomes)} done"]
+    if view.max_rounds > 1 and view.round > 1:
+        parts.append(f"round {view.round} of at most {view.max_rounds}")
+    return " · ".join(parts)
+
+
+def member_state(member: Member, view: RunView, now: float) -> str:
+    """One member's state in a line: waiting for so many seconds, answered after so many, or why not."""
     role = f" as {short(member.role, 60)}" if member.role else ""
     match view.outcomes.get(member.id):
         case Response() as response:
@@ -32,4 +47,8 @@ def member_state(member: Member, view: RunView) -> str:
         case Failure() as failure:
             return f"❌ {member.label}{role}: {FAILED_BECAUSE[failure.kind]}"
         case _:
-            return f"⏳ {member.label}{role}: thinking"
+            return f"⏳ {member.label}{role}: thinking{_since(view.asked.get(member.id), now)}"
+
+
+def _since(begun: float | None, now: float) -> str:
+    return "" if begun is None else f", {max(0.0, now - begun):.0f} s"

@@ -40,6 +40,7 @@ class Shown:
     """A presenter that notes when things arrive."""
 
     pace: float = 0.5
+    tick: float | None = None
     answered: float = 0.0
     drawn: float = 0.0
     run: Run | None = None
