@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.asks import Value
+from core.errors import OverBudget
 
 Right = Literal["ask", "save", "moderate", "admin"]
 """To ask; to save and remove consortia; to set a channel's default; to change rules, budgets and retention."""
@@ -85,11 +86,13 @@ class Spending(Value):
 
 
 class Estimate(Value):
-    """What a run may use at the most, before it is asked. ``dollars`` is None where a price is unknown."""
+    """What a run may use at the most in so many rounds, before it is asked. ``dollars`` is None where a price is
+    unknown."""
 
     calls: int
     tokens: int
     dollars: float | None = None
+    rounds: int = 1
 
 
 class Policy(Value):
@@ -158,3 +161,97 @@ def ends(period: Period, now: datetime) -> datetime:
     """When the period that ``now`` is in is over, and budgets are whole again."""
     begun = begins(period, now)
     return begun + timedelta(days=1) if period == "day" else (begun + timedelta(days=32)).replace(day=1)
+
+
+def until(then: datetime, now: datetime) -> str:
+    """When that is, for people: "at 00:00 UTC (in 3 h 20 min)", "on 1 April, 00:00 UTC (in 12 days)"."""
+    minutes = max(1, -(-int((then - now).total_seconds()) // 60))
+    hours, rest = divmod(minutes, 60)
+    if hours >= 48:
+        wait = f"{round(hours / 24)} days"
+    else:
+        wait = " ".join([f"{hours} h"] * (hours > 0) + [f"{rest} min"] * (rest > 0))
+    day = "at" if then - now <= timedelta(days=1) else f"on {then.day} {then:%B},"
+    return f"{day} {then:%H:%M} UTC (in {wait})"
+
+
+def applicable(policy: Policy, who: Who) -> list[Budget]:
+    """The budgets that somebody asks on. One of their own goes before the one for everybody, and so with channels."""
+    named = {"user": who.user, "channel": who.channel, "workspace": None}
+    found: dict[tuple[Scope, Period], Budget] = {}
+    for budget in policy.budgets:
+        if budget.subject is None:
+            found.setdefault((budget.scope, budget.period), budget)
+        elif budget.subject == named[budget.scope]:
+            found[budget.scope, budget.period] = budget
+    return [found[scope, period] for scope in SCOPES for period in PERIODS if (scope, period) in found]
+
+
+class Level(Value):
+    """How far one amount of a budget is used up: 1 is all of it. ``text`` is e.g. "at least $4.20 of $5"."""
+
+    share: float
+    text: str
+
+
+def levels(budget: Budget, spent: Spent) -> list[Level]:
+    """How far a budget is used up: its tokens, its dollars, or both."""
+    found = []
+    if budget.tokens is not None:
+        least = "at least " if spent.uncounted else ""
+        share = spent.tokens / budget.tokens if budget.tokens else 1.0
+        found.append(Level(share=share, text=f"{least}{spent.tokens:,} of {budget.tokens:,} tokens"))
+    if budget.dollars is not None:
+        least = "at least " if spent.unpriced else ""
+        share = spent.dollars / budget.dollars if budget.dollars else 1.0
+        text = f"{least}{dollars_text(spent.dollars)} of {dollars_text(budget.dollars)}"
+        found.append(Level(share=share, text=text))
+    return found
+
+
+def dollars_text(amount: float) -> str:
+    """ "$5", "$0.25", "$0.0012"."""
+    if amount == round(amount):
+        return f"${amount:,.0f}"
+    return f"${amount:.4f}" if amount < 0.01 else f"${amount:,.2f}"
+
+
+def check(policy: Policy, spending: Spending, who: Who, now: datetime) -> list[str]:
+    """What somebody should know of the budgets that the next run goes on, from :data:`WARN_AT` on.
+
+    ``spending`` has what was used, and what runs that go on may use. A budget that is used up refuses whatever comes
+    next; the run that uses it up is carried to its end. Raises OverBudget, of several for the one that lasts longest.
+    """
+    warnings: list[str] = []
+    refusals: list[OverBudget] = []
+    for budget in applicable(policy, who):
+        resets = ends(budget.period, now)
+        for level in levels(budget, spending.at(budget.scope, budget.period)):
+            used = f"{_HAS_USED[budget.scope]} {level.text} {_IN[budget.period]}"
+            again = f"whole again {until(resets, now)}"
+            if level.share >= 1:
+                text = f"{used}: that budget is used up, and {again}. An administrator can raise it with `budget`."
+                refusals.append(OverBudget(text, resets))
+            elif level.share >= WARN_AT:
+                warnings.append(f"{used}; that budget is {again}.")
+    if refusals:
+        raise max(refusals, key=lambda refusal: refusal.resets_at)
+    return warnings
+
+
+_HAS_USED: dict[Scope, str] = {
+    "user": "You have used",
+    "channel": "This channel has used",
+    "workspace": "This workspace has used",
+}
+_IN: dict[Period, str] = {"day": "today", "month": "this month"}
+
+
+def asks_twice(policy: Policy, estimate: Estimate) -> bool:
+    """Whether a run is to be confirmed before it is asked: it may cost, or use, as much as that or more.
+
+    Where a price is unknown tokens alone decide, so a threshold in dollars wants one in tokens beside it.
+    """
+    most_dollars, most_tokens = policy.confirm_dollars, policy.confirm_tokens
+    dear = most_dollars is not None and estimate.dollars is not None and estimate.dollars >= most_dollars
+    return dear or (most_tokens is not None and estimate.tokens >= most_tokens)

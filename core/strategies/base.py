@@ -30,6 +30,11 @@ class Strategy(BaseModel):
         """The panel with the roles that this strategy deals; by default as it is."""
         return panel
 
+    @property
+    def passes(self) -> int:
+        """How often it asks the members, where no open point brings a further round; estimates go by it."""
+        return 1
+
     @abstractmethod
     async def deliberate(self, table: Table) -> None:
         """Carry a run from its first round to its last, and end each of them.

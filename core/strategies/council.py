@@ -22,6 +22,11 @@ class Council(Strategy):
     summary = "members rank each other's answers without names; the arbiter writes from them in that order"
     use_when = "for open questions where the members are good judges; twice the calls of one round"
 
+    @property
+    def passes(self) -> int:
+        """Answers, then reviews."""
+        return 2
+
     async def deliberate(self, table: Table) -> None:
         """A round of answers, a round of reviews, a verdict."""
         answers = await table.ask_members(rounds=2)

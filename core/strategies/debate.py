@@ -23,6 +23,11 @@ class Debate(ByVote):
 
     rounds: int = Field(default=2, ge=2, le=5, description="rounds in all, the first one without sight of the others")
 
+    @property
+    def passes(self) -> int:
+        """As many as there are rounds."""
+        return self.rounds
+
     async def deliberate(self, table: Table) -> None:
         """Rounds of revision, ended early when all agree; then the vote."""
         while True:
