@@ -14,7 +14,7 @@ from core.cards import Form, Option, Reply, Result
 from core.catalog import Catalog
 from core.commands import actions, values
 from core.commands.grammar import help_text
-from core.commands.values import Command
+from core.commands.values import AskCommand, Command
 from core.errors import BadForm, Duplicate, NotFound
 from core.service.administration import AdminDesk
 from core.service.asks import AskDesk
@@ -66,7 +66,7 @@ class Service:
         if inbound.where.thread is None or not await self._office.history.thread_runs(inbound.where, limit=1):
             return None
         await self._first_time(inbound)
-        return await self._asks.follow_up(text, inbound)
+        return await self._asks.ask(AskCommand(text=text), inbound)
 
     async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:
         """What fits what somebody is typing; see :meth:`core.service.panels.PanelDesk.suggest`."""

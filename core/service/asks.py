@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import Any
 
-from core import convening
-from core.asks import Ask, Platform
-from core.cards import Form, Reply
+from core import convening, examples, governance
+from core.asks import Ask, Platform, Value
+from core.attachments import Material
+from core.cards import Button, Form, Input, Option, Reply
+from core.commands import actions
 from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
-from core.errors import BadInput, Unavailable
+from core.errors import BadInput, NotAllowed, NotFound, Unavailable
+from core.estimate import estimate, estimate_text
+from core.governance import Estimate, Policy
+from core.present.figures import listed, short
+from core.service.convener import Convener
 from core.service.inbound import Inbound
-from core.service.office import CUSTOM, Handlers, Office, known, required
-from core.setup import ConsortiumSpec
-from core.types import Run, RunStatus
+from core.service.office import Handlers, Office, known
+from core.service.uploads import fetched
+from core.stores import Draft
+from core.strategies import describe
+from core.types import Bill, Run, RunStatus
 
 UNDELIVERED = timedelta(hours=1)
 """How old a run may be whose answer is still posted after a restart."""
@@ -21,12 +29,26 @@ UNDELIVERED = timedelta(hours=1)
 MAX_QUESTION = 12_000
 """Characters of a question: more is refused rather than cut."""
 
+LATEST = 50
+"""How many of a person's latest runs are looked at for the one to be stopped."""
+
+MOST_OPTIONS = 100
+"""How many options a choice of a form has."""
+
+
+class Held(Value):
+    """An ask that waits to be confirmed, with what came along."""
+
+    ask: Ask
+    materials: tuple[Material, ...] = ()
+
 
 class AskDesk:
     """Takes questions in. Nothing here waits for a model."""
 
     def __init__(self, office: Office) -> None:
-        self._office = office
+        self._office, self._convener = office, Convener(office)
+        self._budgets = asyncio.Lock()
 
     @property
     def handlers(self) -> Handlers:
@@ -40,96 +62,158 @@ class AskDesk:
             StopCommand: self.stop,
         }
 
-    async def ask(
-        self, command: AskCommand, inbound: Inbound, panel: tuple[str, ConsortiumSpec] | None = None
-    ) -> Run | Reply:
-        """Store a run as pending and queue it; ``panel`` goes before what command and session name.
+    # --- asking -------------------------------------------------------------------------------------
 
-        A Reply asks for confirmation, where the run may be dear. Raises NotAllowed, OverBudget, RateLimited, BadInput,
-        NotFound or Unavailable.
+    async def ask(self, command: AskCommand, inbound: Inbound) -> Run | Reply:
+        """Store a run as pending and queue it.
+
+        In a thread with earlier runs it goes on with the panel there, or with the one member of it that the text is
+        addressed to, unless the command names another panel. A Reply asks for confirmation, where the run may be dear.
+        Raises NotAllowed, OverBudget, RateLimited, BadInput, NotFound, Refused or Unavailable; nothing is stored then.
         """
-        office = self._office
-        await office.check(inbound, "ask")
-        text = command.text.strip()
-        if not text:
-            raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
-        if len(text) > MAX_QUESTION:
-            raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
-        session = await office.session(inbound)
-        if panel is None:
-            panel = await (office.setup(command.consortium) if command.consortium else office.chosen(inbound, session))
-        name, setup = panel
-        if changed := self._changed(setup, command):
-            name, setup = CUSTOM if command.models else name, changed
-        domain = known("domain", command.domain or session.domain, office.catalog.all_domains)
-        await office.limits.spend(inbound.asker, inbound.where)
+        await self._office.check(inbound, "ask")
+        text = _question(command.text)
+        session = await self._office.session(inbound)
+        names_panel = command.consortium or command.models
+        earlier = None if names_panel else await self._convener.of_thread(inbound.where)
+        if earlier:
+            panel, text = self._convener.addressed(earlier, text, session.roles)
+        else:
+            panel = await self._convener.named(command, session, inbound)
+        panel = self._convener.changed(panel, command, None if earlier else session.strategy)
         ask = Ask(
-            id=office.new_id(),
+            id=self._office.new_id(),
             text=text,
-            asked_at=office.clock(),
+            asked_at=self._office.clock(),
             asker=inbound.asker,
             where=inbound.where,
-            consortium=name,
-            setup=setup,
-            domain=domain,
+            consortium=panel.name,
+            setup=panel.setup,
+            domain=known("domain", command.domain or session.domain, self._office.catalog.all_domains),
             question_type=command.question_type or session.question_type,
             system=command.system,
-            roles={**session.roles, **self._roles_of(command)},
+            roles={**session.roles, **self._convener.roles(command)},
+            addressed=panel.addressed,
             charts=session.charts if command.charts is None else command.charts,
             event_ids=inbound.event_ids,
         )
-        run = self.pending_run(ask)
-        await office.history.open_run(run)
-        try:
-            await office.jobs.submit(ask)
-        except Unavailable as error:  # nobody will work on it, so nobody must wait for it
-            ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": office.clock()}
-            await office.history.update_run(run.model_copy(update=ended))
-            await office.history.mark_delivered(run.id)  # the asker is told now
-            raise
-        return run
-
-    async def follow_up(self, text: str, inbound: Inbound) -> Run | Reply | None:
-        """A message in a thread: goes on from the run there, with its panel, or with the one member it is addressed to
-        ("ask mistral: why?"). None when the thread is not ours."""
-        office = self._office
-        earlier = await office.history.thread_runs(inbound.where, limit=1) if inbound.where.thread else []
-        if not earlier:
-            return None
-        panel = earlier[-1].consortium
-        if panel != CUSTOM and (panel in office.catalog.consortia or await office.consortia.get(panel)):
-            return await self.ask(AskCommand(text=text, consortium=panel), inbound)
-        return await self.ask(AskCommand(text=text), inbound, await self._asked(earlier[-1].id))
+        return await self._take(ask, inbound)
 
     async def example(self, command: AskExample, inbound: Inbound) -> Run | Reply:
         """Ask an example question."""
-        raise NotImplementedError
+        text = examples.example(self._office.catalog, command.domain, command.number)
+        domain, _ = examples.questions(self._office.catalog, command.domain)
+        return await self.ask(AskCommand(text=text, domain=None if domain == examples.GENERAL else domain), inbound)
 
     async def again(self, command: AskAgain, inbound: Inbound) -> Run | Reply | Form:
-        """The form that asks with what to ask again, or the run that comes of it."""
-        raise NotImplementedError
+        """The form that asks with what to ask again; once that is chosen, the run that comes of it, in the same thread.
+
+        What came with the question comes along. Raises like :meth:`ask`.
+        """
+        office = self._office
+        await office.check(inbound, "ask")
+        run = await office.history.visible(command.run, inbound.asker, inbound.where)
+        if run is None:
+            raise NotFound("That question is not on record any more, or not for you to see here.")
+        if not command.chosen:
+            return await self._again_form(run)
+        panel = await self._convener.of_run(run, command.consortium)
+        changes = AskCommand(text=run.ask.text, arbiter=command.arbiter, strategy=command.strategy)
+        panel = self._convener.changed(panel, changes, None)
+        there = run.ask.where.model_copy(update={"thread": None}) == inbound.where.model_copy(update={"thread": None})
+        ask = run.ask.model_copy(
+            update={
+                "id": office.new_id(),
+                "asked_at": office.clock(),
+                "asker": inbound.asker,
+                "where": run.ask.where if there else inbound.where,
+                "consortium": panel.name,
+                "setup": panel.setup,
+                "addressed": panel.addressed,
+                "event_ids": inbound.event_ids,
+            }
+        )
+        return await self._take(ask, inbound, await office.history.materials(run.id) if run.ask.attachments else ())
 
     async def confirm(self, command: Confirm, inbound: Inbound) -> Run | Reply:
-        """Ask what was held back."""
-        raise NotImplementedError
+        """Ask what was held back. Raises like :meth:`ask`; a refusal leaves it to be confirmed later."""
+        office = self._office
+        await office.check(inbound, "ask")
+        body = await office.drafts.take(command.draft, inbound.asker, again=True)
+        if body is None:
+            raise NotFound(_GONE)
+        held = Held.model_validate_json(body)
+        if held.ask.setup and (problems := convening.problems(office.catalog, held.ask.setup)):
+            raise BadInput("This cannot be asked any more: " + "; ".join(problems))
+        await self._checked_budgets(held.ask, inbound)
+        if await office.drafts.take(command.draft, inbound.asker) is None:
+            raise NotFound(_GONE)
+        ask = held.ask.model_copy(update={"asked_at": office.clock(), "event_ids": inbound.event_ids})
+        return await self._begin(ask, held.materials, await self._estimate(ask, held.materials), inbound)
 
     async def discard(self, command: Discard, inbound: Inbound) -> Reply:
-        """Forget what was held back."""
-        raise NotImplementedError
+        """Forget what was held back. Raises NotFound."""
+        if await self._office.drafts.take(command.draft, inbound.asker) is None:
+            raise NotFound(_GONE)
+        return Reply(text="It was not asked, and nothing was used.")
+
+    # --- stopping -----------------------------------------------------------------------------------
 
     async def stop(self, command: StopCommand, inbound: Inbound) -> Reply:
-        """End a run of the asker's own; administrators may end any of their workspace."""
-        raise NotImplementedError
+        """End a run of the asker's own; administrators may end any of their workspace. Raises NotFound, NotAllowed."""
+        run = await (self._named(command.run, inbound) if command.run else self._latest(inbound))
+        if run is None:
+            return Reply(text="Nothing of yours is running here.")
+        question = f"“{short(run.ask.text, 80)}” (`{run.id}`)"
+        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+            return Reply(text=f"{question} is over already: there is nothing to stop.")
+        if run.answered_at is not None:
+            return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
+        await self._office.stops.request(run.id, f"Stopped by {inbound.asker.name or inbound.asker.id}.")
+        return Reply(text=f"Stopping {question}.")
+
+    async def _named(self, run_id: str, inbound: Inbound) -> Run:
+        """A run by its id, if that person may end it."""
+        office = self._office
+        policy = await office.governance.policy(inbound.where)
+        admin = governance.may(policy, inbound.who, "admin")
+        run = await office.history.visible(run_id, inbound.asker, inbound.where)
+        if run is None and admin:
+            run = await office.history.run(run_id)
+            there = inbound.where
+            if run and (run.ask.where.platform, run.ask.where.workspace) != (there.platform, there.workspace):
+                run = None
+        if run is None:
+            raise NotFound(f"There is no run `{run_id[:40].replace('`', '')}` that you can see here.")
+        if run.ask.asker.id != inbound.asker.id and not admin:
+            raise NotAllowed("Only who asked can stop that run, or an administrator.")
+        return run
+
+    async def _latest(self, inbound: Inbound) -> Run | None:
+        """The person's latest run that goes on: in this thread, else this channel, else the workspace."""
+        here, history = inbound.where, self._office.history
+        rows = await history.page(inbound.asker, here, LATEST, 0)
+        going_on = [row for row in rows if row.status in (RunStatus.PENDING, RunStatus.RUNNING)]
+        if not going_on:
+            return None
+        nearest = min(
+            going_on,
+            key=lambda row: (row.where.channel != here.channel, here.thread is None or row.where.thread != here.thread),
+        )
+        return await history.run(nearest.id)
+
+    # --- what is queued -----------------------------------------------------------------------------
 
     def pending_run(self, ask: Ask) -> Run:
-        """The run that an ask begins as."""
+        """The run that an ask begins as; of an ask to one member, that member is all of its panel."""
         name = ask.consortium or "default"
         catalog = self._office.catalog
+        panel = catalog.panel(ask.setup or catalog.consortia[name], ask.roles)
         return Run(
             id=ask.id,
             ask=ask,
             consortium=name,
-            panel=catalog.panel(ask.setup or catalog.consortia[name], ask.roles),
+            panel=tuple(m for m in panel if ask.addressed in (None, m.id)),
             created_at=ask.asked_at,
         )
 
@@ -145,28 +229,122 @@ class AskDesk:
                 await office.jobs.submit(run.ask)
         return runs
 
-    async def _asked(self, run_id: str) -> tuple[str, ConsortiumSpec] | None:
-        """The consortium that a run was asked with; None when it cannot be asked any more."""
-        run = await self._office.history.run(run_id)
-        setup = run.ask.setup if run else None
-        usable = setup and not convening.problems(self._office.catalog, setup)
-        return (run.consortium, setup) if run and setup and usable else None
+    # --- inside -------------------------------------------------------------------------------------
 
-    def _changed(self, setup: ConsortiumSpec, command: AskCommand) -> ConsortiumSpec | None:
-        """The set-up with what the command changes; None when it changes nothing. Raises BadInput, NotFound."""
-        given: dict[str, Any] = {
-            "members": command.models,
-            "arbiter": command.arbiter and required("model", command.arbiter, self._office.catalog.models),
-            "strategy": command.strategy,
-            "params": command.params,
-            "judging": command.judging,
-        }
-        changes = {field: value for field, value in given.items() if value}
-        if command.both_orders is not None:
-            changes["both_orders"] = command.both_orders
-        return convening.changed(self._office.catalog, setup, changes) if changes else None
+    async def _take(self, ask: Ask, inbound: Inbound, materials: tuple[Material, ...] = ()) -> Run | Reply:
+        """The checks that everything to be asked goes through: it is begun, or held back until it is confirmed."""
+        office = self._office
+        policy = await self._checked_budgets(ask, inbound)
+        await office.limits.spend(inbound.asker, inbound.where)
+        materials = (*materials, *await fetched(inbound.files))
+        ask = ask.model_copy(update={"attachments": tuple(m.attachment for m in materials)})
+        estimated = await self._estimate(ask, materials)
+        if not governance.asks_twice(policy, estimated):
+            return await self._begin(ask, materials, estimated, inbound)
+        held = Held(ask=ask, materials=materials)
+        draft = await office.drafts.keep(Draft(person=inbound.asker.id, body=held.model_dump_json()))
+        return self._to_confirm(ask, estimated, draft)
 
-    def _roles_of(self, command: AskCommand) -> dict[str, str]:
-        """The command's roles by the proper names of models and roles. Raises NotFound."""
-        models = self._office.catalog.models
-        return {required("model", key, models): self._office.role(role) for key, role in command.roles.items()}
+    async def _checked_budgets(self, ask: Ask, inbound: Inbound) -> Policy:
+        """The rules here. Raises OverBudget."""
+        policy = await self._office.governance.policy(ask.where)
+        await self._warnings(policy, ask, inbound)
+        return policy
+
+    async def _warnings(self, policy: Policy, ask: Ask, inbound: Inbound) -> list[str]:
+        """What is to be said of the budgets. Raises OverBudget."""
+        if not policy.budgets:
+            return []
+        now, who = self._office.clock(), inbound.who.model_copy(update={"channel": ask.where.channel})
+        spending = await self._office.governance.spending(ask.where, ask.asker, now)
+        return governance.check(policy, spending, who, now)
+
+    async def _estimate(self, ask: Ask, materials: tuple[Material, ...]) -> Estimate:
+        catalog = self._office.catalog
+        setup = ask.setup or catalog.consortia["default"]
+        goes_on = ask.where.thread is not None and await self._office.history.thread_runs(ask.where, limit=1)
+        return estimate(catalog, setup, ask, setup.context_tokens if goes_on else 0, materials)
+
+    async def _begin(self, ask: Ask, materials: tuple[Material, ...], estimated: Estimate, inbound: Inbound) -> Run:
+        """Store and queue a run, and reserve what it may use. Raises OverBudget, Unavailable."""
+        office = self._office
+        policy = await office.governance.policy(ask.where)
+        async with self._budgets:  # or asks at the same moment would all find the same budget whole
+            warnings = await self._warnings(policy, ask, inbound)
+            run = self.pending_run(ask).model_copy(update={"notes": tuple(warnings)})
+            await office.history.open_run(run)
+            await office.governance.reserve(run, estimated)
+        try:
+            if materials:
+                await office.history.keep_materials(run.id, materials)
+            await office.jobs.submit(ask)
+        except Unavailable as error:  # nobody will work on it, so nobody must wait for it
+            ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": office.clock()}
+            await office.history.update_run(run.model_copy(update=ended))
+            await office.history.mark_delivered(run.id)  # the asker is told now
+            await office.governance.settle(run.id, Bill())
+            raise
+        return run
+
+    def _to_confirm(self, ask: Ask, estimated: Estimate, draft: str) -> Reply:
+        """Who would be asked, what that may use, and the two ways to go on."""
+        panel = self.pending_run(ask).panel
+        catalog, setup = self._office.catalog, ask.setup
+        arbiter = f", arbiter {catalog.judges(setup)[0].label}" if setup and len(panel) > 1 else ""
+        text = (
+            f"**This may use {estimate_text(estimated)}**\n\n> {short(ask.text, 300)}\n\n"
+            f"Would be asked: {listed([m.label for m in panel])}{arbiter}. Here that much is asked for twice; nothing "
+            "has been asked yet. It is kept for an hour."
+        )
+        confirm = Button(label="Confirm", action=actions.encode(Confirm(draft=draft)), style="primary")
+        cancel = Button(label="Cancel", action=actions.encode(Discard(draft=draft)))
+        return Reply(text=text, buttons=((confirm, cancel),))
+
+    async def _again_form(self, run: Run) -> Form:
+        """What to change; an empty value changes nothing."""
+        office, setup = self._office, run.ask.setup
+        names = dict.fromkeys([*office.catalog.consortia, *(saved.name for saved in await office.consortia.all())])
+        strategies = [Option(value=d.name, label=d.name, about=short(d.summary, 75)) for d in describe()]
+
+        def choice(name: str, label: str, now: str, options: list[Option]) -> Input:
+            as_before = Option(value="", label=short(f"As before ({now})", 75))
+            return Input(
+                name=name,
+                label=label,
+                kind="choice",
+                value=("",),
+                options=(as_before, *options[: MOST_OPTIONS - 1]),
+            )
+
+        return Form(
+            action=actions.encode(AskAgain(run=run.id)),
+            title="Ask again",
+            intro=f"> {short(run.ask.text, 300)}",
+            inputs=(
+                choice("consortium", "Consortium", run.consortium, [Option(value=n, label=n) for n in names]),
+                choice(
+                    "arbiter",
+                    "Arbiter",
+                    setup.arbiter if setup else "that of the consortium",
+                    [Option(value=key, label=key) for key in office.catalog.models],
+                ),
+                choice("strategy", "Strategy", setup.strategy if setup else "that of the consortium", strategies),
+            ),
+            submit="Ask",
+        )
+
+
+_GONE = (
+    "There is nothing to confirm any more: a question is kept for an hour, for whoever asked it, and asked once. "
+    "If it has not been asked yet, please write it anew."
+)
+
+
+def _question(text: str) -> str:
+    """The question without space around it. Raises BadInput."""
+    text = text.strip()
+    if not text:
+        raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
+    if len(text) > MAX_QUESTION:
+        raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
+    return text

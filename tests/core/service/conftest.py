@@ -16,7 +16,7 @@ from core.commands.values import AskCommand, Command
 from core.service import Inbound, Office, Service
 from core.types import Run
 from tests.core.fakes import START, FakeAnalyst, catalog
-from tests.core.service.memory import MemoryDrafts, MemoryGovernance, MemoryStops
+from tests.core.service.memory import MemoryGovernance
 
 CHANNEL = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
 DIRECT = CHANNEL.model_copy(update={"channel": "D1", "private": True})
@@ -46,7 +46,7 @@ class Desk:
     ) -> None:
         self.history, self.sessions, self.now = history, state.sessions, START
         self.queue, self.ids = Queue(), iter(range(1000))
-        self.governance, self.drafts, self.stops = MemoryGovernance(), MemoryDrafts(), MemoryStops()
+        self.governance, self.drafts, self.stops = MemoryGovernance(), state.drafts, state.stops
         models = models or catalog(members=["a:2", "b", "c"]).model_copy(update={"domains": {"law": "Think of it."}})
         self.office = Office(
             models,

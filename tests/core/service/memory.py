@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from datetime import datetime
 
 from core.asks import Person, Platform, ThreadRef
 from core.governance import Budget, Change, Estimate, Policy, Rule, Spending, Spent
-from core.stores import Draft
 from core.types import Bill, Run
 
 
@@ -99,37 +97,3 @@ class MemoryGovernance:
 
     async def settle(self, run_id: str, bill: Bill) -> None:
         self.settled[run_id] = bill
-
-
-class MemoryDrafts:
-    """Drafts by number."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Draft] = {}
-
-    async def keep(self, draft: Draft) -> str:
-        draft_id = f"draft{len(self.kept)}"
-        self.kept[draft_id] = draft
-        return draft_id
-
-    async def take(self, draft_id: str, person: Person, *, again: bool = False) -> str | None:
-        draft = self.kept.get(draft_id)
-        if draft is None or draft.person != person.id:
-            return None
-        if not again:
-            del self.kept[draft_id]
-        return draft.body
-
-
-class MemoryStops:
-    """What was asked to end."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, asyncio.Future[str]] = defaultdict(asyncio.Future)
-
-    async def request(self, run_id: str, reason: str) -> None:
-        if not self.asked[run_id].done():
-            self.asked[run_id].set_result(reason)
-
-    async def requested(self, run_id: str) -> str:
-        return await asyncio.shield(self.asked[run_id])
