@@ -1,14 +1,27 @@
 """What comes with a question: texts, code, PDF and images, read into what members can be shown.
 
-Limits are stated to whoever exceeds them; nothing is cut without saying so.
+A file is what its bytes are, whatever it is called. Limits are stated to whoever exceeds them; nothing is cut without
+saying so.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 from core.asks import Attachment, Value
+from core.errors import Refused
+from core.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+log = get_logger(__name__)
 
 MOST_FILES = 5
 """Attachments of one question."""
@@ -18,6 +31,23 @@ MOST_BYTES = 10 * 2**20
 
 MOST_CHARACTERS = 40_000
 """Characters of text of one attachment that members are shown."""
+
+MOST_PAGES = 100
+"""Pages of a PDF that are read."""
+
+PDF_SECONDS = 10.0
+"""How long reading a PDF may take."""
+
+MOST_PIXELS = 8000
+"""Pixels of an image's longer side."""
+
+HEAVY_IMAGE, SIDE = 1_500_000, 1568
+"""From how many bytes on an image is made smaller, and the pixels of its longer side then: models look at no more."""
+
+READABLE = (
+    "Texts and code, PDF with text, and pictures as PNG, JPEG, GIF or WebP are read, each of at most "
+    f"{MOST_BYTES // 2**20} MB."
+)
 
 
 @dataclass(frozen=True)
@@ -37,3 +67,194 @@ class Material(Value):
     attachment: Attachment
     text: str | None = None
     image: bytes | None = None
+
+
+async def read(upload: Upload) -> Material:
+    """Download a file and read what is in it.
+
+    ``attachment.size`` is that of the file; its ``media_type`` is what the contents are: of a picture that was made
+    smaller, that of the smaller one. Raises Refused, naming the file, what is wrong and what would do; Unavailable
+    when it cannot be downloaded.
+    """
+    name = _shown(upload.name)
+    if upload.size > MOST_BYTES:
+        raise _too_large(name, upload.size)
+    if refused := _UNREAD.get(_extension(name)):
+        raise Refused(f"“{name}” is {refused}, which cannot be read here. {READABLE}")
+    data = await upload.fetch()
+    if len(data) > MOST_BYTES:
+        raise _too_large(name, len(data))
+    if not data.strip():
+        raise Refused(f"“{name}” is empty. Attach it again, or leave it out.")
+    if media_type := _image_type(data):
+        data, media_type = await asyncio.to_thread(_image, name, data, media_type)
+        return Material(attachment=_about(upload, name, media_type, "image"), image=data)
+    if b"%PDF-" in data[:1024]:
+        text, more = await _pdf(name, data)
+        media_type = "application/pdf"
+    else:
+        text, more = await asyncio.to_thread(_text, name, data), False
+        media_type = upload.media_type.partition(";")[0].strip() or "text/plain"
+    shortened = more or len(text) > MOST_CHARACTERS
+    about = _about(upload, name, media_type, "text", shortened=shortened)
+    return Material(attachment=about, text=text[:MOST_CHARACTERS])
+
+
+def _about(upload: Upload, name: str, media_type: str, kind: str, *, shortened: bool = False) -> Attachment:
+    fields: dict[str, Any] = {"name": name, "media_type": media_type, "kind": kind, "shortened": shortened}
+    return Attachment(size=upload.size, **fields)
+
+
+def _shown(name: str) -> str:
+    """A file's name as people and members see it: one line, of bounded length, its end kept."""
+    name = " ".join("".join(c for c in name if c.isprintable() or c.isspace()).split()) or "file"
+    return name if len(name) <= 100 else f"{name[:70]}…{name[-29:]}"
+
+
+def _extension(name: str) -> str:
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def _too_large(name: str, size: int) -> Refused:
+    return Refused(
+        f"“{name}” has {size / 2**20:,.1f} MB; an attachment may have {MOST_BYTES // 2**20} MB. Attach the part that "
+        "matters."
+    )
+
+
+_UNREAD = {
+    **dict.fromkeys(("doc", "docx", "odt", "pages", "rtf"), "a word processor's document"),
+    **dict.fromkeys(("xls", "xlsx", "ods", "numbers"), "a spreadsheet"),
+    **dict.fromkeys(("ppt", "pptx", "odp", "key"), "a presentation"),
+    **dict.fromkeys(("zip", "gz", "tgz", "tar", "bz2", "xz", "7z", "rar", "zst"), "an archive"),
+    **dict.fromkeys(("mp3", "wav", "ogg", "m4a", "flac", "opus"), "a sound"),
+    **dict.fromkeys(("mp4", "mov", "avi", "mkv", "webm"), "a film"),
+    **dict.fromkeys(("heic", "heif", "avif", "tif", "tiff", "bmp", "psd"), "a picture of another kind"),
+    **dict.fromkeys(("exe", "dll", "so", "dmg", "iso", "apk"), "a program"),
+}
+"""What need not be downloaded to know that it cannot be read, by the end of its name."""
+
+
+# --- text -----------------------------------------------------------------------------------------------
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""What no text holds; tabs, line and page breaks and the escapes of a terminal it may."""
+
+
+def _text(name: str, data: bytes) -> str:
+    """Raises Refused for what is no text."""
+    text = _decoded(data)
+    if text is None or _CONTROL.search(text):
+        raise Refused(f"“{name}” is no text: it holds bytes that no text has. {READABLE}")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise Refused(f"“{name}” holds nothing but space. Attach it again, or leave it out.")
+    return text
+
+
+def _decoded(data: bytes) -> str | None:
+    """UTF-16 says what it is; all else is UTF-8 or, if it cannot be that, what Windows makes of Latin-1."""
+    encodings = ["utf-16"] if data.startswith((b"\xff\xfe", b"\xfe\xff")) else ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+# --- PDF ------------------------------------------------------------------------------------------------
+
+
+async def _pdf(name: str, data: bytes) -> tuple[str, bool]:
+    """The text of a PDF, and whether there is more of it than was read. Raises Refused."""
+    enough = threading.Event()
+    try:
+        async with asyncio.timeout(PDF_SECONDS):
+            text, more = await asyncio.to_thread(_pages, name, data, enough)
+    except TimeoutError:
+        raise Refused(
+            f"“{name}” takes more than {PDF_SECONDS:g} s to read. Attach the pages that matter, or their text."
+        ) from None
+    finally:
+        enough.set()
+    if not text.strip():
+        raise Refused(f"“{name}” holds no text, only pictures of it. Attach its pages as PNG or JPEG.")
+    return text, more
+
+
+def _pages(name: str, data: bytes, enough: threading.Event) -> tuple[str, bool]:
+    """Page by page, up to the limits; ``enough`` ends it behind the page that goes on. Raises Refused."""
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError, FileNotDecryptedError
+
+    locked = Refused(f"“{name}” is protected by a password. Attach a copy without one.")
+    try:
+        reader = PdfReader(BytesIO(data))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise locked
+        texts: list[str] = []
+        length = 0
+        for number, page in enumerate(reader.pages):
+            if number == MOST_PAGES or length > MOST_CHARACTERS or enough.is_set():
+                return "\n\n".join(texts), True
+            texts.append(_CONTROL.sub("", page.extract_text()).strip())
+            length += len(texts[-1])
+    except Refused:
+        raise
+    except (DependencyError, FileNotDecryptedError):
+        raise locked from None
+    except Exception as error:  # a broken file may break its reader anywhere
+        log.info("pdf not readable", error=type(error).__name__, detail=str(error)[:200])
+        raise Refused(
+            f"“{name}” cannot be read: as a PDF it is damaged. Attach a copy that opens, or its text."
+        ) from None
+    return "\n\n".join(filter(None, texts)), False
+
+
+# --- images ---------------------------------------------------------------------------------------------
+
+
+def _image_type(data: bytes) -> str | None:
+    """What kind of picture this is, by its first bytes."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    return "image/webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else None
+
+
+def _image(name: str, data: bytes, media_type: str) -> tuple[bytes, str]:
+    """The picture as models take it, with its media type. Only a heavy one is decoded. Raises Refused."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
+            if max(image.size) > MOST_PIXELS:
+                raise _too_many_pixels(name, f"{image.width:,} × {image.height:,} pixels")
+            return (data, media_type) if len(data) <= HEAVY_IMAGE else _smaller(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many_pixels(name, "far too many pixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        log.info("picture not readable", error=type(error).__name__, detail=str(error)[:200])
+        raise Refused(f"“{name}” cannot be read: as a picture it is damaged. Attach a copy that opens.") from None
+
+
+def _too_many_pixels(name: str, size: str) -> Refused:
+    return Refused(f"“{name}” has {size}; a picture may have {MOST_PIXELS:,} a side. Attach a smaller copy.")
+
+
+def _smaller(image: Image) -> tuple[bytes, str]:
+    """A JPEG of bounded size, the right way up, transparent parts white; of a moving picture the first one."""
+    from PIL import Image, ImageOps
+
+    image.draft("RGB", (SIDE, SIDE))
+    image.thumbnail((SIDE, SIDE))
+    upright = ImageOps.exif_transpose(image).convert("RGBA")
+    flat = Image.new("RGB", upright.size, "white")
+    flat.paste(upright, mask=upright)
+    out = BytesIO()
+    flat.save(out, "JPEG", quality=85)
+    return out.getvalue(), "image/jpeg"
