@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from adapters.history.access import Access, setting
 from adapters.history.database import fetch
+from adapters.history.kept import Kept
 from adapters.history.rows import to_json
 from adapters.history.schema import consortia
 from core.setup import ConsortiumSpec
@@ -38,9 +38,8 @@ class SqlConsortia:
     """
 
     def __init__(self, access: Access, *, monotonic: Callable[[], float]) -> None:
-        self._access, self._monotonic = access, monotonic
-        self._kept: tuple[float, _Shelf] | None = None
-        self._reading = asyncio.Lock()
+        self._access = access
+        self._shelves: Kept[None, _Shelf] = Kept(self._read, fresh=_FRESH, monotonic=monotonic)
 
     async def get(self, name: str) -> SavedConsortium | None:
         """The saved consortium of that name."""
@@ -55,23 +54,17 @@ class SqlConsortia:
         return (await self._shelf()).default
 
     async def _shelf(self) -> _Shelf:
-        async with self._reading:  # of many that ask at once, one reads
-            if self._kept is None or self._monotonic() >= self._kept[0]:
-                due = self._monotonic() + _FRESH
-                self._kept = due, await self._access.database.read(_read)
-            return self._kept[1]
+        return await self._shelves.get(None)
 
-    async def _forget(self) -> None:
-        """What was read is out of date, and so is what is being read right now."""
-        async with self._reading:
-            self._kept = None
+    async def _read(self, _: None) -> _Shelf:
+        return await self._access.database.read(_shelf)
 
     async def save(self, name: str, setup: ConsortiumSpec) -> bool:
         """Save it, in place of one of the same name. Returns whether there was one."""
         existed = await self._exists(name)
         row = {"key": name.casefold(), "name": name, "setup": to_json(setup), "saved_at": self._access.clock()}
         await self._access.writer.write(name, (self._access.do.save_consortium, row))
-        await self._forget()
+        self._shelves.forget()
         return existed
 
     async def remove(self, name: str) -> bool:
@@ -83,20 +76,20 @@ class SqlConsortia:
         if default is not None and _name(default).casefold() == name.casefold():
             statements.append((self._access.do.drop_setting_if, {"key_": _DEFAULT, "value_": default}))
         await self._access.writer.write(name, *statements)
-        await self._forget()
+        self._shelves.forget()
         return True
 
     async def set_default(self, name: str | None) -> None:
         """Set it, or take it back."""
         await self._access.put_setting(_DEFAULT, None if name is None else json.dumps(name))
-        await self._forget()
+        self._shelves.forget()
 
     async def _exists(self, name: str) -> bool:
         query = select(consortia.c.key).where(consortia.c.key == name.casefold())
         return bool(await self._access.database.rows(query))
 
 
-def _read(connection: Connection) -> _Shelf:
+def _shelf(connection: Connection) -> _Shelf:
     rows = sorted(fetch(select(consortia), connection), key=_key)  # each database has an order of its own
     default = setting(_DEFAULT, connection)
     return _Shelf({_key(row): _saved(row) for row in rows}, None if default is None else _name(default))

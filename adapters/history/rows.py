@@ -14,7 +14,8 @@ from sqlalchemy import RowMapping
 
 from adapters.history.schema import mend
 from core import types
-from core.asks import Ask, ThreadRef
+from core.asks import Ask, Attachment, ThreadRef
+from core.attachments import Material
 from core.ports import RunSummary
 from core.types import Analysis, Ballot, Bill, Chart, Failure, Member, Outcome, Response, Round, Run, Study, Vectors
 from core.votes.trust import agreements
@@ -133,6 +134,23 @@ def chart_row(run_id: str, position: int, chart: Chart) -> Row:
         "width": chart.width,
         "height": chart.height,
     }
+
+
+def material_row(run_id: str, position: int, material: Material) -> Row:
+    """What came with a question as a row."""
+    return {
+        "run_id": run_id,
+        "position": position,
+        "attachment": to_json(material.attachment),
+        "text": material.text,
+        "image": material.image,
+    }
+
+
+def material_of(row: RowMapping) -> Material:
+    """What came with a question from its row."""
+    attachment = Attachment.model_validate_json(row["attachment"])
+    return Material(attachment=attachment, text=row["text"], image=row["image"])
 
 
 def run_of(

@@ -98,6 +98,7 @@ Index(
     postgresql_where=runs.c.delivered_at.is_(None),
 )
 Index("ix_runs_created", runs.c.created_at, runs.c.id)
+Index("ix_runs_workspace", runs.c.platform, runs.c.workspace, runs.c.created_at)
 
 
 def _of_run() -> Column[str]:
@@ -134,6 +135,7 @@ outcomes = Table(
     Column("recorded_at", Utc, nullable=False),
     Column("body", Text, nullable=False, comment="JSON"),
 )
+Index("ix_outcomes_recorded", outcomes.c.recorded_at)
 
 analyses = Table(
     "analyses",
@@ -197,3 +199,110 @@ settings = Table(
     Column("key", Words, primary_key=True),
     Column("value", Text, nullable=False, comment="JSON"),
 )
+
+attachments = Table(
+    "attachments",
+    metadata,
+    _of_run(),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("attachment", Text, nullable=False, comment="JSON"),
+    Column("text", Words),
+    Column("image", LargeBinary),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _of_run(),
+    Column("person", Words, primary_key=True, comment="the platform's id of the account"),
+    Column("good", Boolean, nullable=False),
+    Column("reason", Words),
+    Column("given_at", Utc, nullable=False),
+)
+Index("ix_feedback_person", feedback.c.person)
+
+EVERYWHERE = "*"
+"""The workspace of what holds in every workspace; where it holds on every platform, the platform too."""
+
+
+def _place() -> tuple[Column[str], Column[str]]:
+    return Column("platform", Words, primary_key=True), Column("workspace", Words, primary_key=True)
+
+
+rules = Table(
+    "rules",
+    metadata,
+    *_place(),
+    Column("right", Words, primary_key=True),
+    Column("kind", Words, primary_key=True, comment="of the subject: user, role or channel"),
+    Column("subject", Words, primary_key=True, comment="the platform's id"),
+    Column("effect", Words, nullable=False, comment="allow, block; or lifted: one that holds everywhere does not here"),
+    Column("number", Integer, nullable=False),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    *_place(),
+    Column("scope", Words, primary_key=True),
+    Column("period", Words, primary_key=True),
+    Column("subject", Words, primary_key=True, comment="empty: each"),
+    Column("tokens", BigInteger, comment="null, with dollars null too: none"),
+    Column("dollars", Float),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    *_place(),
+    Column("last_rule", Integer, nullable=False, comment="the highest number given so far"),
+    Column("confirms", Boolean, nullable=False, comment="whether the next two say anything"),
+    Column("confirm_dollars", Float),
+    Column("confirm_tokens", BigInteger),
+    Column("retains", Boolean, nullable=False, comment="whether the next one says anything"),
+    Column("retention_days", Integer, comment="null: for ever"),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    *_place(),
+    Column("channel", Words, primary_key=True),
+    Column("consortium", Words, nullable=False, comment="that is asked here by default"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("platform", Words, nullable=False),
+    Column("workspace", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("by", Words, nullable=False, comment="the platform's id of the account"),
+    Column("name", Words, nullable=False),
+    Column("action", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+)
+Index("ix_changes_place", changes.c.platform, changes.c.workspace, changes.c.id)
+
+spendings = Table(
+    "spendings",
+    metadata,
+    Column("run_id", Words, primary_key=True, comment="of a run that may be deleted by now"),
+    Column("platform", Words, nullable=False),
+    Column("workspace", Words, nullable=False),
+    Column("channel", Words, nullable=False),
+    Column("asker", Words, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("dollars", Float, nullable=False),
+    Column("unpriced", Integer, nullable=False, comment="calls whose cost is unknown"),
+    Column("uncounted", Integer, nullable=False, comment="calls whose tokens are unknown"),
+    Column("settled", Boolean, nullable=False, comment="false: an estimate"),
+)
+Index(
+    "ix_spendings_period",
+    *(spendings.c[name] for name in ("platform", "workspace", "created_at", "asker", "channel")),
+    *(spendings.c[name] for name in ("tokens", "dollars", "unpriced", "uncounted")),
+)
+"""All that the sums of a period read: they never touch the table."""

@@ -20,10 +20,27 @@ from sqlalchemy import (
     update,
 )
 
-from adapters.history.schema import analyses, charts, consortia, labels, outcomes, rounds, runs, settings, votes
+from adapters.history.schema import (
+    analyses,
+    attachments,
+    budgets,
+    channels,
+    charts,
+    consortia,
+    feedback,
+    labels,
+    outcomes,
+    policies,
+    rounds,
+    rules,
+    runs,
+    settings,
+    spendings,
+    votes,
+)
 
 _CHANGES_WITH_A_RUN = (
-    *("answer", "confidence", "consortium", "status", "error", "answered_at", "ended_at"),
+    *("answer", "confidence", "consortium", "status", "simulated", "error", "answered_at", "ended_at"),
     *("panel", "bill", "notes"),
 )
 
@@ -55,6 +72,15 @@ class Statements:
     put_setting: Executable
     drop_setting: Executable
     drop_setting_if: Executable
+    drop_run: Executable
+    put_attachment: Executable
+    put_feedback: Executable
+    put_rule: Executable
+    put_budget: Executable
+    put_policy: Executable
+    put_channel: Executable
+    reserve: Executable
+    settle: Executable
 
     @classmethod
     def of(cls, backend: str) -> Statements:
@@ -100,6 +126,17 @@ class Statements:
             drop_setting_if=delete(settings).where(
                 settings.c.key == bindparam("key_"), settings.c.value == bindparam("value_")
             ),
+            drop_run=delete(runs).where(runs.c.id == id_),
+            put_attachment=replace(attachments),
+            put_feedback=replace(feedback),
+            put_rule=replace(rules),
+            put_budget=replace(budgets),
+            put_policy=replace(policies),
+            put_channel=replace(channels),
+            reserve=insert(spendings).on_conflict_do_nothing(index_elements=[spendings.c.run_id]),
+            settle=update(spendings)
+            .where(spendings.c.run_id == id_)
+            .values({name: bindparam(name) for name in ("tokens", "dollars", "unpriced", "uncounted", "settled")}),
         )
 
 

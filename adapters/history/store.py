@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -16,10 +17,13 @@ from adapters.history import migrations
 from adapters.history.access import Access
 from adapters.history.consortia import SqlConsortia
 from adapters.history.database import Database, fetch, parse
+from adapters.history.governance import SqlGovernance
 from adapters.history.lessons import SqlLessons
 from adapters.history.rows import (
     chart_of,
     chart_row,
+    material_of,
+    material_row,
     outcome_row,
     outcomes_of,
     round_row,
@@ -31,10 +35,11 @@ from adapters.history.rows import (
     vote_rows,
     voters,
 )
-from adapters.history.schema import analyses, charts, outcomes, rounds, runs
+from adapters.history.schema import analyses, attachments, charts, outcomes, rounds, runs
 from adapters.history.statements import Statements
 from adapters.history.writer import Writer
-from core.asks import Person, Platform, ThreadRef
+from core.asks import Person, Platform, ThreadRef, Turn
+from core.attachments import Material
 from core.ports import RunSummary
 from core.types import Chart, Outcome, Round, Run, Study, Vectors
 
@@ -44,6 +49,8 @@ _SUMMARY = (
 )
 _AT_ONCE = 500
 """Runs whose parts are read with one query; databases bound the number of parameters."""
+_LOST = timedelta(days=1)
+"""After how long a run that has not ended never will."""
 _PORTION = 100
 """Runs that an export holds at a time."""
 
@@ -57,9 +64,9 @@ class SqlHistory:
 
     ``url`` is ``sqlite:///path`` (any number of processes of one machine) or ``postgresql://...``. ``clock``
     gives the time for what is stamped here, ``monotonic`` the seconds by which what was read grows old.
-    Entering also makes :attr:`consortia` and :attr:`lessons`, on the same database. Every method, and entering,
-    raises :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is a
-    :class:`core.errors.ConfigError`, as is a database that a newer version has written.
+    Entering also makes :attr:`consortia`, :attr:`lessons` and :attr:`governance`, on the same database. Every
+    method, and entering, raises :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is
+    a :class:`core.errors.ConfigError`, as is a database that a newer version has written.
 
     Writing for a run that was never opened raises :class:`core.errors.NotFound`, except that
     :meth:`update_run` then stores the run whole, and that :meth:`set_thread` and :meth:`mark_delivered` change
@@ -68,6 +75,7 @@ class SqlHistory:
 
     consortia: SqlConsortia
     lessons: SqlLessons
+    governance: SqlGovernance
 
     def __init__(
         self, url: str, *, clock: Callable[[], datetime] = _now, monotonic: Callable[[], float] = time.monotonic
@@ -88,6 +96,7 @@ class SqlHistory:
         access = Access(self._database, self._writer, self._do, self._clock)
         self.consortia = SqlConsortia(access, monotonic=self._monotonic)
         self.lessons = SqlLessons(access, monotonic=self._monotonic)
+        self.governance = SqlGovernance(access, monotonic=self._monotonic)
         return self
 
     async def __aexit__(
@@ -143,6 +152,15 @@ class SqlHistory:
         """The answer stands in its thread."""
         await self._writer.write(run_id, (self._do.mark_delivered, {"id_": run_id, "now": self._clock()}))
 
+    async def keep_materials(self, run_id: str, materials: Sequence[Material]) -> None:
+        """Store what came with a question; its run must be on record."""
+        rows = (material_row(run_id, i, material) for i, material in enumerate(materials))
+        await self._writer.write(run_id, *((self._do.put_attachment, row) for row in rows))
+
+    async def delete(self, *run_ids: str) -> None:
+        """Delete runs with all that belongs to them. What they have used counts still."""
+        await asyncio.gather(*(self._writer.write(id_, (self._do.drop_run, {"id_": id_})) for id_ in run_ids))
+
     # --- reading ----------------------------------------------------------------------------------------
 
     async def run(self, run_id: str) -> Run | None:
@@ -178,16 +196,53 @@ class SqlHistory:
         )
         return [summary_of(row) for row in reversed(await self._database.rows(query))]
 
-    async def page(self, asker: Person, where: ThreadRef, limit: int, offset: int) -> list[RunSummary]:
+    async def conversation(self, where: ThreadRef, before: datetime, limit: int) -> list[Turn]:
+        """The latest turns of exactly that thread that were asked before then and answered, oldest first."""
+        if where.thread is None:
+            return []
+        return [_turn(run) for run in await self._database.read(partial(_answered, where, before, limit))]
+
+    async def materials(self, run_id: str) -> tuple[Material, ...]:
+        """What came with the question, in its order."""
+        query = select(attachments).where(attachments.c.run_id == run_id).order_by(attachments.c.position)
+        return tuple(material_of(row) for row in await self._database.rows(query))
+
+    async def page(
+        self, asker: Person, where: ThreadRef, limit: int, offset: int, search: str = ""
+    ) -> list[RunSummary]:
         """The person's own runs in this workspace, newest first; private ones only where they were asked."""
         query = (
             select(*_SUMMARY)
-            .where(_in_workspace(where), runs.c.asker == asker.id, _visible(where))
+            .where(_in_workspace(where), runs.c.asker == asker.id, _visible(where), _with_text(search))
             .order_by(runs.c.created_at.desc(), runs.c.id.desc())
             .limit(limit)
             .offset(offset)
         )
         return [summary_of(row) for row in await self._database.rows(query)]
+
+    async def visible(self, run_id: str, asker: Person, where: ThreadRef) -> Run | None:
+        """A run that the person may see in that place: their own as in :meth:`page`, or one that anybody of the
+        channel could see being asked there."""
+        own = and_(runs.c.asker == asker.id, _visible(where))
+        open_here = and_(runs.c.private.is_(False), runs.c.channel == where.channel)
+        found = await self._runs(and_(runs.c.id == run_id, _in_workspace(where), or_(own, open_here)))
+        return found[0] if found else None
+
+    async def own(self, asker: Person, where: ThreadRef) -> list[Run]:
+        """All runs of a person in this workspace, private ones wherever they were asked, oldest first."""
+        return await self._runs(and_(_in_workspace(where), runs.c.asker == asker.id))
+
+    async def expired(self, platform: Platform, workspace: str, before: datetime, limit: int) -> list[str]:
+        """Ids of runs that ended before then, oldest first; one that never ended counts as ended after a day."""
+        over = or_(runs.c.ended_at < before, and_(runs.c.ended_at.is_(None), runs.c.created_at < before - _LOST))
+        query = (
+            select(runs.c.id)
+            .where(runs.c.platform == platform.value, runs.c.workspace == workspace)
+            .where(runs.c.created_at < before, over)
+            .order_by(runs.c.created_at, runs.c.id)
+            .limit(limit)
+        )
+        return [row["id"] for row in await self._database.rows(query)]
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
         """Runs created since then that are not marked as delivered, in any status, oldest first."""
@@ -200,11 +255,9 @@ class SqlHistory:
 
         The case of letters makes no difference (on PostgreSQL: as far as the database's locale knows them).
         """
-        conditions = [runs.c.created_at >= since] if since else []
-        if text:
-            places = (runs.c.question, runs.c.answer, runs.c.id)
-            conditions.append(or_(*(place.icontains(text, autoescape=True) for place in places)))
-        query = select(*_SUMMARY).where(*conditions).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
+        condition = runs.c.created_at >= since if since else true()
+        query = select(*_SUMMARY).where(condition, _with_text(text))
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
         return [summary_of(row) for row in await self._database.rows(query)]
 
     async def export(self, since: datetime | None = None) -> AsyncIterator[Run]:
@@ -218,6 +271,30 @@ class SqlHistory:
     async def _runs(self, condition: ColumnElement[bool], limit: int | None = None) -> list[Run]:
         """Whole runs, oldest first."""
         return await self._database.read(partial(_whole_runs, condition, limit))
+
+
+def _with_text(text: str) -> ColumnElement[bool]:
+    """Whether that text is in question, answer or id, whatever its case."""
+    if not text:
+        return true()
+    return or_(*(place.icontains(text, autoescape=True) for place in (runs.c.question, runs.c.answer, runs.c.id)))
+
+
+def _answered(where: ThreadRef, before: datetime, limit: int, connection: Connection) -> list[Run]:
+    """The latest runs of a thread that were asked before then and have an answer, oldest first."""
+    query = (
+        select(runs.c.id)
+        .where(_in_workspace(where), runs.c.channel == where.channel, runs.c.thread == where.thread)
+        .where(runs.c.created_at < before, runs.c.answered_at.is_not(None), runs.c.answer.is_not(None))
+        .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+        .limit(limit)
+    )
+    return _whole_runs(runs.c.id.in_([row["id"] for row in fetch(query, connection)]), None, connection)
+
+
+def _turn(run: Run) -> Turn:
+    said = {response.member.id: response.text for response in run.answers}
+    return Turn(question=run.ask.text, answer=run.synthesis or "", answers=said)
 
 
 def _after(run: Run) -> ColumnElement[bool]:

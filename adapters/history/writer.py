@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
 
-from adapters.history.database import Database, is_outage
+from adapters.history.database import Database, Work, is_outage
 from core.errors import Unavailable
 
+T = TypeVar("T")
 Statement = tuple[Executable, dict[str, Any]]
 """What to execute, with its parameters. Equal statements must be the same object to be batched."""
 
@@ -31,8 +32,17 @@ class Write:
 
     __slots__ = ("done", "run_id", "statements")
 
-    def __init__(self, run_id: str, statements: Sequence[Statement], done: asyncio.Future[None]) -> None:
+    def __init__(self, run_id: str, statements: Sequence[Statement], done: asyncio.Future[Any]) -> None:
         self.run_id, self.statements, self.done = run_id, statements, done
+
+
+class Change:
+    """Work of one caller that reads before it writes: it has a transaction of its own."""
+
+    __slots__ = ("done", "work")
+
+    def __init__(self, work: Work[Any], done: asyncio.Future[Any]) -> None:
+        self.work, self.done = work, done
 
 
 class Writer:
@@ -51,7 +61,7 @@ class Writer:
         self._batch = batch
         self._pause, self._burst = 1 / rate, burst / rate
         self._due = 0.0
-        self._queue: deque[Write] = deque()
+        self._queue: deque[Write | Change] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -73,16 +83,26 @@ class Writer:
         Raises :class:`core.errors.Unavailable` when the database does not work, and whatever is wrong with the
         statements themselves.
         """
+        await self._carried_out(Write(run_id, statements, asyncio.get_running_loop().create_future()))
+
+    async def change(self, work: Work[T]) -> T:
+        """Do work that depends on what is there; returns what it returns, once it is committed.
+
+        Raises as :meth:`write` does, and whatever the work raises; nothing is changed then.
+        """
+        result: T = await self._carried_out(Change(work, asyncio.get_running_loop().create_future()))
+        return result
+
+    async def _carried_out(self, item: Write | Change) -> Any:
         async with self._room:
             if self._closing or self._task is None or self._task.done():
                 raise Unavailable(_CLOSED)
-            write = Write(run_id, statements, asyncio.get_running_loop().create_future())
-            self._queue.append(write)
+            self._queue.append(item)
             self._wake.set()
-            await write.done
+            return await item.done
 
     async def _work(self) -> None:
-        taken: list[Write] = []
+        taken: list[Write | Change] = []
         try:
             while self._queue or not self._closing:
                 if not self._queue:
@@ -90,12 +110,26 @@ class Writer:
                     await self._wake.wait()
                     continue
                 paused = await self._keep_pace()
-                taken = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-                if paused and len(taken) == 1:
+                first = self._queue.popleft()
+                taken = [first]
+                if isinstance(first, Change):
+                    await self._carry_out(first)
+                    continue
+                writes = [first, *self._more_writes()]
+                taken = [*writes]
+                if paused and len(writes) == 1:
                     self._due = 0.0  # nobody else is writing, so there is nothing to wait for
-                await self._commit(taken)
+                await self._commit(writes)
         finally:
             _settle([*taken, *self._queue], Unavailable(_CLOSED))  # only there when this task was cancelled
+
+    def _more_writes(self) -> Iterator[Write]:
+        """What can go into one transaction with the first: all up to the next change, as many as fit."""
+        for _ in range(self._batch - 1):
+            if not self._queue or not isinstance(following := self._queue[0], Write):
+                return
+            self._queue.popleft()
+            yield following
 
     async def _keep_pace(self) -> bool:
         """Wait until another transaction is due; whether that took any time."""
@@ -119,6 +153,14 @@ class Writer:
         else:
             _settle(writes, None)
 
+    async def _carry_out(self, change: Change) -> None:
+        try:
+            result = await self._database.write(change.work)
+        except Exception as error:  # noqa: BLE001 - as above
+            _settle([change], error)
+        else:
+            _settle([change], None, result)
+
 
 def batched(writes: Iterable[Write]) -> Batches:
     """Bring equal statements of all writes together, keeping the order within each run."""
@@ -140,11 +182,11 @@ def _execute(batches: Batches, connection: Connection) -> None:
         connection.execute(statement, rows)
 
 
-def _settle(writes: Iterable[Write], error: Exception | None) -> None:
-    for write in writes:
-        if write.done.done():
+def _settle(items: Iterable[Write | Change], error: Exception | None, result: Any = None) -> None:
+    for item in items:
+        if item.done.done():
             continue
         if error:
-            write.done.set_exception(error)
+            item.done.set_exception(error)
         else:
-            write.done.set_result(None)
+            item.done.set_result(result)

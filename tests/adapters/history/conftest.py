@@ -12,6 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from adapters.history import SqlHistory
+from adapters.history.schema import metadata
 from tests.servers import POSTGRES_MISSING, postgres_url
 
 
@@ -66,7 +67,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def _clear(url: str) -> None:
     async with SqlHistory(url):
-        await _execute(url, "TRUNCATE runs, consortia, settings CASCADE")
+        await _execute(url, f"TRUNCATE {', '.join(table.name for table in metadata.tables.values())} CASCADE")
 
 
 @pytest.fixture

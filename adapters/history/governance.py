@@ -1,0 +1,221 @@
+"""Rules, budgets and what was spent, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+
+from adapters.history.access import Access
+from adapters.history.database import Work, fetch
+from adapters.history.hand import Hand
+from adapters.history.kept import Kept
+from adapters.history.policy import Place, policy_of
+from adapters.history.rows import Row
+from adapters.history.schema import EVERYWHERE, changes, channels, policies, runs, spendings
+from adapters.history.seeds import Seeds
+from core.asks import Person, Platform, ThreadRef
+from core.catalog import GovernanceSpec
+from core.governance import Budget, Change, Estimate, Policy, Rule, Spending, Spent, begins
+from core.types import Bill, Run
+
+T = TypeVar("T")
+
+_FRESH = 1.0
+"""Seconds for which what was read serves: every ask looks at the rules."""
+
+
+@dataclass(frozen=True)
+class _Book:
+    """What holds in a workspace, and what its channels ask by default."""
+
+    policy: Policy
+    defaults: Mapping[str, str]
+
+
+class SqlGovernance:
+    """:class:`core.stores.Governance` in SQL: what one process changes, any other finds within a second of
+    ``monotonic``; this object shows its own changes at once.
+
+    Every change and its entry in the audit log are one transaction. What was spent has no tie to its run: to delete a
+    run gives no budget back.
+    """
+
+    def __init__(self, access: Access, *, monotonic: Callable[[], float]) -> None:
+        self._access = access
+        self._books: Kept[Place, _Book] = Kept(self._read, fresh=_FRESH, monotonic=monotonic)
+
+    # --- what holds -------------------------------------------------------------------------------------
+
+    async def policy(self, where: ThreadRef) -> Policy:
+        """What holds in the workspace, at most a second old."""
+        return (await self._books.get(_place(where))).policy
+
+    async def channel_default(self, where: ThreadRef) -> str | None:
+        """What the channel asks by default, at most a second old; None: nobody has set it."""
+        return (await self._books.get(_place(where))).defaults.get(where.channel)
+
+    async def retentions(self) -> list[tuple[Platform, str, int]]:
+        """All workspaces that delete runs; where all do, those that have any, but for those that do not."""
+        return await self._access.database.read(_retentions)
+
+    async def _read(self, place: Place) -> _Book:
+        return await self._access.database.read(partial(_book, place))
+
+    # --- changes ----------------------------------------------------------------------------------------
+
+    async def seed(self, spec: GovernanceSpec) -> None:
+        """Take over what the models file says, each entry once and for all workspaces.
+
+        What administrators change afterwards stays. Raises :class:`core.errors.ConfigError` for an entry that is
+        wrong; nothing is taken over then.
+        """
+        seeds = Seeds.of(spec)
+        await self._access.writer.change(partial(seeds.sow, self._access.do, self._access.clock()))
+        self._books.forget()
+
+    async def add_rule(self, where: ThreadRef, rule: Rule, by: Person) -> int:
+        """Add a rule; returns its number, which no other rule ever gets. One with the same right and subject is
+        replaced; the very same rule stays as it is."""
+        return await self._change(partial(self._hand(where, by).add_rule, rule))
+
+    async def lift_rule(self, where: ThreadRef, number: int, by: Person) -> Rule | None:
+        """Take a rule back; None when there is none of that number. One that the models file gave holds elsewhere
+        still."""
+        return await self._change(partial(self._hand(where, by).lift_rule, number))
+
+    async def set_budget(self, where: ThreadRef, budget: Budget, by: Person) -> None:
+        """Set a budget; without an amount it is taken back, even where the models file gives one."""
+        await self._change(partial(self._hand(where, by).set_budget, budget))
+
+    async def set_confirmation(
+        self, where: ThreadRef, by: Person, *, dollars: float | None, tokens: int | None
+    ) -> None:
+        """From which estimate runs are asked for twice; with neither: never."""
+        await self._change(partial(self._hand(where, by).set_confirmation, dollars, tokens))
+
+    async def set_retention(self, where: ThreadRef, by: Person, days: int | None) -> None:
+        """After how many days runs are deleted; None: never."""
+        await self._change(partial(self._hand(where, by).set_retention, days))
+
+    async def set_channel_default(self, where: ThreadRef, name: str | None, by: Person) -> None:
+        """What the channel asks by default; None takes it back."""
+        await self._change(partial(self._hand(where, by).set_channel_default, where.channel, name))
+
+    async def note(self, where: ThreadRef, by: Person, action: str, detail: str) -> None:
+        """Write into the audit log."""
+        await self._change(partial(self._hand(where, by).note, action, detail))
+
+    async def audit(self, where: ThreadRef, limit: int, offset: int) -> list[Change]:
+        """The workspace's audit log with what was changed everywhere, newest first."""
+        platform, workspace = _place(where)
+        here = and_(changes.c.platform == platform, changes.c.workspace.in_([workspace, EVERYWHERE]))
+        anywhere = and_(changes.c.platform == EVERYWHERE, changes.c.workspace == EVERYWHERE)
+        query = select(changes).where(or_(here, anywhere)).order_by(changes.c.id.desc()).limit(limit).offset(offset)
+        fields = Change.model_fields
+        return [Change.model_validate({f: row[f] for f in fields}) for row in await self._access.database.rows(query)]
+
+    def _hand(self, where: ThreadRef, by: Person) -> Hand:
+        return Hand(self._access.do, _place(where), by, self._access.clock())
+
+    async def _change(self, work: Work[T]) -> T:
+        try:
+            return await self._access.writer.change(work)
+        finally:
+            self._books.forget()
+
+    # --- what was spent ---------------------------------------------------------------------------------
+
+    async def spending(self, where: ThreadRef, asker: Person, now: datetime) -> Spending:
+        """What the person, the channel and the workspace have used in this day and month (UTC)."""
+        platform, workspace = _place(where)
+        kinds = (
+            (spendings.c.asker == asker.id).label("own"),
+            (spendings.c.channel == where.channel).label("near"),
+            (spendings.c.created_at >= begins("day", now)).label("today"),
+        )
+        sums: list[Any] = [
+            func.sum(spendings.c[name]).label(name) for name in ("tokens", "dollars", "unpriced", "uncounted")
+        ]
+        query: Select[Any] = (
+            select(*kinds, func.count().label("runs"), *sums)
+            .where(spendings.c.platform == platform, spendings.c.workspace == workspace)
+            .where(spendings.c.created_at >= begins("month", now))
+            .group_by(*kinds)
+        )
+        rows = await self._access.database.rows(query)
+        return Spending(
+            of={
+                f"{scope}/{period}": _added(
+                    [row for row in rows if chosen(row) and (period == "month" or row["today"])]
+                )
+                for scope, chosen in _SCOPES.items()
+                for period in ("day", "month")
+            }
+        )
+
+    async def reserve(self, run: Run, estimate: Estimate) -> None:
+        """A run begins: its estimate counts until it is settled. A run that was reserved stays as it is."""
+        await self._access.writer.write(run.id, (self._access.do.reserve, _reserved(run, estimate)))
+
+    async def settle(self, run_id: str, bill: Bill) -> None:
+        """A run is over: its bill counts. Changes nothing for a run that was never reserved."""
+        used = {
+            "tokens": bill.prompt_tokens + bill.completion_tokens,
+            "dollars": bill.cost,
+            "unpriced": bill.unpriced,
+            "uncounted": bill.uncounted,
+        }
+        await self._access.writer.write(run_id, (self._access.do.settle, {"id_": run_id, "settled": True, **used}))
+
+
+_SCOPES: Mapping[str, Callable[[RowMapping], bool]] = {
+    "user": lambda row: bool(row["own"]),
+    "channel": lambda row: bool(row["near"]),
+    "workspace": lambda row: True,
+}
+
+
+def _place(where: ThreadRef) -> Place:
+    return where.platform.value, where.workspace
+
+
+def _book(place: Place, connection: Connection) -> _Book:
+    platform, workspace = place
+    query = select(channels).where(channels.c.platform == platform, channels.c.workspace == workspace)
+    defaults = {row["channel"]: row["consortium"] for row in fetch(query, connection)}
+    return _Book(policy_of(place, connection), defaults)
+
+
+def _retentions(connection: Connection) -> list[tuple[Platform, str, int]]:
+    told = select(policies.c.platform, policies.c.workspace, policies.c.retention_days).where(policies.c.retains)
+    days = {(row["platform"], row["workspace"]): row["retention_days"] for row in fetch(told, connection)}
+    if (everywhere := days.pop((EVERYWHERE, EVERYWHERE), None)) is not None:
+        for row in fetch(select(runs.c.platform, runs.c.workspace).distinct(), connection):
+            days.setdefault((row["platform"], row["workspace"]), everywhere)
+    return [(Platform(p), workspace, d) for (p, workspace), d in sorted(days.items()) if d is not None]
+
+
+def _reserved(run: Run, estimate: Estimate) -> Row:
+    where = run.ask.where
+    return {
+        "run_id": run.id,
+        "platform": where.platform.value,
+        "workspace": where.workspace,
+        "channel": where.channel,
+        "asker": run.ask.asker.id,
+        "created_at": run.created_at,
+        "tokens": estimate.tokens,
+        "dollars": estimate.dollars or 0.0,
+        "unpriced": estimate.calls if estimate.dollars is None else 0,
+        "uncounted": 0,
+        "settled": False,
+    }
+
+
+def _added(rows: list[RowMapping]) -> Spent:
+    return Spent(**{name: sum(row[name] for row in rows) for name in Spent.model_fields})
