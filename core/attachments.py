@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ConfigDict
+
 from core.asks import Attachment, Value
 from core.errors import Refused
 from core.telemetry import get_logger
@@ -64,6 +66,8 @@ class Upload:
 class Material(Value):
     """An attachment with its contents: ``text``, or the bytes of an image."""
 
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     attachment: Attachment
     text: str | None = None
     image: bytes | None = None
@@ -86,8 +90,8 @@ async def read(upload: Upload) -> Material:
         raise _too_large(name, len(data))
     if not data.strip():
         raise Refused(f"“{name}” is empty. Attach it again, or leave it out.")
-    if media_type := _image_type(data):
-        data, media_type = await asyncio.to_thread(_image, name, data, media_type)
+    if kind := _image_type(data):
+        data, media_type = await asyncio.to_thread(_image, name, data, kind)
         return Material(attachment=_about(upload, name, media_type, "image"), image=data)
     if b"%PDF-" in data[:1024]:
         text, more = await _pdf(name, data)
@@ -204,7 +208,7 @@ def _pages(name: str, data: bytes, enough: threading.Event) -> tuple[str, bool]:
         raise
     except (DependencyError, FileNotDecryptedError):
         raise locked from None
-    except Exception as error:  # a broken file may break its reader anywhere
+    except Exception as error:  # noqa: BLE001 - a broken file may break its reader anywhere
         log.info("pdf not readable", error=type(error).__name__, detail=str(error)[:200])
         raise Refused(
             f"“{name}” cannot be read: as a PDF it is damaged. Attach a copy that opens, or its text."
@@ -233,7 +237,7 @@ def _image(name: str, data: bytes, media_type: str) -> tuple[bytes, str]:
     try:
         with Image.open(BytesIO(data), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
             if max(image.size) > MOST_PIXELS:
-                raise _too_many_pixels(name, f"{image.width:,} × {image.height:,} pixels")
+                raise _too_many_pixels(name, f"{image.width:,} by {image.height:,} pixels")
             return (data, media_type) if len(data) <= HEAVY_IMAGE else _smaller(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(name, "far too many pixels") from None
@@ -251,8 +255,8 @@ def _smaller(image: Image) -> tuple[bytes, str]:
     from PIL import Image, ImageOps
 
     image.draft("RGB", (SIDE, SIDE))
-    image.thumbnail((SIDE, SIDE))
     upright = ImageOps.exif_transpose(image).convert("RGBA")
+    upright.thumbnail((SIDE, SIDE))
     flat = Image.new("RGB", upright.size, "white")
     flat.paste(upright, mask=upright)
     out = BytesIO()
