@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from core.cards import Form, Option, Reply
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from core import convening, strategies
+from core.cards import Button, Form, Option, Reply
+from core.commands.actions import encode
+from core.commands.grammar import COMMANDS, USAGES
 from core.commands.values import (
     ChannelDefault,
     LeaderboardCommand,
     ListConsortia,
     ModelsCommand,
     RemoveConsortium,
+    Reopen,
     ResetModel,
     SaveConsortium,
+    ShowCommand,
+    UseConsortium,
 )
-from core.present.lists import models_text
+from core.errors import NotFound
+from core.governance import Right, may
+from core.ports import RunSummary
+from core.present.figures import short
+from core.present.lists import (
+    breaker_text,
+    consortia_text,
+    consortium_text,
+    leaderboard_text,
+    models_text,
+    seats_text,
+    simulated_models,
+    written,
+)
 from core.service.inbound import Inbound
-from core.service.office import Handlers, Office
+from core.service.office import Handlers, Office, required
+from core.service.saving import form_for, setup_from
+from core.setup import ConsortiumSpec
+from core.stores import Draft
+from core.votes.ranking import ranked
+
+MOST = 25
+"""Suggestions at the most; platforms show no more."""
+
+LATELY = timedelta(days=7)
+"""How far back it is looked how long models took."""
+
+Rows = tuple[tuple[Button, ...], ...]
 
 
 class PanelDesk:
@@ -29,50 +63,258 @@ class PanelDesk:
         return {
             ModelsCommand: self.models,
             ResetModel: self.reset,
-            ListConsortia: self.list,
+            ListConsortia: self.consortia,
             SaveConsortium: self.save,
             RemoveConsortium: self.remove,
             ChannelDefault: self.channel_default,
             LeaderboardCommand: self.leaderboard,
         }
 
+    # --- models -------------------------------------------------------------------------------------
+
     async def models(self, command: ModelsCommand, inbound: Inbound) -> Reply:
-        """The models with their state."""
+        """The models with their state; administrators can have one that rests tried again at once."""
         office = self._office
         states = {key: await office.breakers.state(key) for key in office.catalog.models}
-        mine, _ = await office.chosen(inbound, await office.session(inbound))
-        saved = {s.name: s.setup for s in await office.consortia.all()}
-        return Reply(text=models_text(office.catalog, states, mine, saved))
+        latencies = await office.lessons.latencies(office.clock() - LATELY)
+        resting = [key for key, state in states.items() if state.state != "closed"]
+        if resting and not await self._may(inbound, "admin"):
+            resting = []
+        resets = [Button(label=f"Try {key} again"[:40], action=encode(ResetModel(model=key))) for key in resting[:15]]
+        return Reply(text=models_text(office.catalog, states, latencies), buttons=(*_rows(resets), (LIST, LEADERBOARD)))
 
     async def reset(self, command: ResetModel, inbound: Inbound) -> Reply:
-        """Close a breaker (administrators)."""
-        raise NotImplementedError
+        """Close a breaker (administrators). Raises NotAllowed or NotFound."""
+        office = self._office
+        await office.check(inbound, "admin")
+        model = required("model", command.model, office.catalog.models)
+        before = await office.breakers.state(model)
+        await office.breakers.reset(model)
+        await office.governance.note(inbound.where, inbound.asker, "reset", f"model {model}, which was {before.state}")
+        return Reply(text=f"**{model}** is asked again from now on. Before, it was {breaker_text(before)}.")
 
-    async def list(self, command: ListConsortia, inbound: Inbound) -> Reply:
-        """The consortia there are."""
-        raise NotImplementedError
+    # --- consortia ----------------------------------------------------------------------------------
+
+    async def consortia(self, command: ListConsortia, inbound: Inbound) -> Reply:
+        """The consortia there are, with buttons that show each."""
+        office = self._office
+        saved = {consortium.name: consortium.setup for consortium in await office.consortia.all()}
+        all_ = _merged(office.catalog.consortia, saved)
+        mine = await self._mine(inbound)
+        shows = [
+            Button(label=name[:40], action=encode(ShowCommand(what=name)), style="primary" if name == mine else "plain")
+            for name in sorted(all_, key=lambda name: name != mine)[:15]
+        ]
+        save = (NEW,) if await self._may(inbound, "save") else ()
+        return Reply(
+            text=consortia_text(all_, saved, mine or "", office.catalog),
+            buttons=(*_rows(shows), (*save, MODELS, LEADERBOARD)),
+        )
 
     async def show(self, name: str, inbound: Inbound) -> Reply | None:
-        """One consortium; None when there is none of that name."""
-        raise NotImplementedError
+        """One consortium with what can be done with it; None when there is none of that name."""
+        office = self._office
+        try:
+            found, setup = await office.setup(name)
+        except NotFound:
+            return None
+        saved = await office.consortia.get(found)
+        problems = convening.problems(office.catalog, setup)
+        notes = ["It cannot be asked as it is:\n" + "\n".join(f"- {line}" for line in problems)] if problems else []
+        if found == await self._mine(inbound):
+            notes.append("You ask it in this channel.")
+        text = consortium_text(found, setup, office.catalog, saved_at=saved.saved_at if saved else None, notes=notes)
+        return Reply(text=text, buttons=await self._doing(found, inbound, saved=saved is not None))
 
     async def save(self, command: SaveConsortium, inbound: Inbound) -> Reply | Form:
-        """The form, or what came of it. Raises BadForm."""
-        raise NotImplementedError
+        """The form, or what came of it. Raises NotAllowed or BadForm."""
+        office = self._office
+        await office.check(inbound, "save")
+        base = await self._base(command.name)
+        if not (command.members or command.arbiter or command.strategy or command.limits):
+            return form_for(office.catalog, command, base)
+        name, setup = setup_from(office.catalog, command, base)
+        had = await office.consortia.save(name, setup)
+        detail = f"consortium {name}: {', '.join(setup.members)}; arbiter {setup.arbiter}; strategy {setup.strategy}"
+        await office.governance.note(inbound.where, inbound.asker, "save", detail)
+        notes = []
+        if had:
+            notes.append("It takes the place of the one of that name; runs that go on are not touched.")
+        elif any(name.lower() == of_file.lower() for of_file in office.catalog.consortia):
+            notes.append("It goes before the one of that name in the models file, until it is removed.")
+        notes.append(f"Everybody can ask it: {written(inbound.prefix, f'ask --consortium {name}')} and a question.")
+        text = consortium_text(name, setup, office.catalog, saved_at=office.clock(), notes=notes)
+        return Reply(text=f"Saved.\n\n{text}", buttons=await self._doing(name, inbound, saved=True))
 
     async def remove(self, command: RemoveConsortium, inbound: Inbound) -> Reply:
-        """Forget a saved consortium."""
-        raise NotImplementedError
+        """Forget a saved consortium; a button has the form that saves it again. Raises NotAllowed or NotFound."""
+        office = self._office
+        await office.check(inbound, "save")
+        saved = [consortium.name for consortium in await office.consortia.all()]
+        of_file = {name.lower(): name for name in office.catalog.consortia}
+        wanted = command.name.strip("`").lower()
+        if wanted in of_file and wanted not in {name.lower() for name in saved}:
+            raise NotFound(f"`{of_file[wanted]}` stands in the models file: only the operator can take it out.")
+        if not saved:
+            raise NotFound("Nobody has saved a consortium, so there is none to remove.")
+        name = required("saved consortium", command.name, saved)
+        setup = (await office.setup(name))[1]
+        if not await office.consortia.remove(name):
+            raise NotFound(f"`{name}` was removed by somebody else just now.")
+        await office.governance.note(inbound.where, inbound.asker, "remove", f"consortium {name}")
+        form = form_for(office.catalog, SaveConsortium(name=name), setup)
+        draft = await office.drafts.keep(Draft(person=inbound.asker.id, body=form.model_dump_json()))
+        again = Button(label="Save it again", action=encode(Reopen(draft=draft)))
+        left = "; the one of that name in the models file is asked again" if wanted in of_file else ""
+        return Reply(
+            text=f"**{name}** is removed{left}. What was asked of it stays on record.", buttons=((again, LIST),)
+        )
 
     async def channel_default(self, command: ChannelDefault, inbound: Inbound) -> Reply:
-        """What this channel asks by default."""
-        raise NotImplementedError
+        """What this channel asks by default. Raises NotAllowed or NotFound."""
+        office = self._office
+        await office.check(inbound, "moderate")
+        name = None if command.name is None else (await office.setup(command.name))[0]
+        await office.governance.set_channel_default(inbound.where, name, inbound.asker)
+        if name is None:
+            fallback, _ = await office.setup()
+            return Reply(text=f"This channel has no default of its own any more; **{fallback}** is asked.")
+        undo = written(inbound.prefix, "channel-default none")
+        show = Button(label=f"What is {name}?"[:40], action=encode(ShowCommand(what=name)))
+        text = f"In this channel **{name}** is asked by all who have chosen nothing themselves. Undo: {undo}"
+        return Reply(text=text, buttons=((show,),))
+
+    # --- who has done how well ----------------------------------------------------------------------
 
     async def leaderboard(self, command: LeaderboardCommand, inbound: Inbound) -> Reply:
         """How the models have done."""
-        raise NotImplementedError
+        office = self._office
+        ranks = ranked(await office.lessons.standings())
+        opinions = await office.lessons.opinions_of()
+        recorded = list(dict.fromkeys([*(rank.standing.consortium for rank in ranks), *opinions]))
+        name = command.consortium
+        if name is not None:  # one that is gone may still have a record
+            saved = [consortium.name for consortium in await office.consortia.all()]
+            name = required("consortium", name, dict.fromkeys([*recorded, *saved, *office.catalog.consortia]))
+        text = leaderboard_text(ranks, opinions, office.catalog, name)
+        singles = recorded if name is None and len(recorded) > 1 else []
+        buttons = [
+            Button(label=single[:40], action=encode(LeaderboardCommand(consortium=single))) for single in singles[:15]
+        ]
+        return Reply(text=text, buttons=(*_rows(buttons), (MODELS, LIST)))
+
+    # --- what fits ----------------------------------------------------------------------------------
 
     async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:
         """What fits what is being typed, best first, at most 25. ``kind`` is consortium, saved, model, arbiter, role,
-        domain, strategy, run or command."""
-        raise NotImplementedError
+        domain, strategy, run or command; of another kind there is nothing."""
+        catalog = self._office.catalog
+        match kind:
+            case "consortium" | "saved":
+                saved = {c.name: c.setup for c in await self._office.consortia.all()}
+                return _fitting(
+                    typed, self._as_options(_merged(catalog.consortia if kind == "consortium" else {}, saved))
+                )
+            case "model" | "arbiter":
+                simulated = simulated_models(catalog)
+                return _fitting(
+                    typed,
+                    (
+                        _option(key, key, model.name if key not in simulated else "", simulated=key in simulated)
+                        for key, model in catalog.models.items()
+                    ),
+                )
+            case "role":
+                return _fitting(typed, (_option(name, name, text) for name, text in catalog.all_roles.items()))
+            case "domain":
+                return _fitting(typed, (_option(name, name, text) for name, text in catalog.all_domains.items()))
+            case "strategy":
+                return _fitting(typed, (_option(d.name, d.name, d.summary) for d in strategies.describe()))
+            case "command":
+                about = {usage.name: usage.does for usage in reversed(USAGES)}
+                return _fitting(typed, (_option(name, name, about[name]) for name in COMMANDS))
+            case "run":
+                rows = await self._office.history.page(inbound.asker, inbound.where, MOST, 0, typed.strip())
+                return [_run_option(row) for row in rows]
+        return []
+
+    def _as_options(self, consortia: Mapping[str, ConsortiumSpec]) -> Iterable[Option]:
+        simulated = simulated_models(self._office.catalog)
+        for name, setup in consortia.items():
+            all_simulated = all(key in simulated for key, _ in setup.seats)
+            about = setup.description or seats_text(setup, simulated)
+            yield _option(name, name, about, simulated=all_simulated)
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    async def _may(self, inbound: Inbound, right: Right) -> bool:
+        return may(await self._office.governance.policy(inbound.where), inbound.who, right)
+
+    async def _mine(self, inbound: Inbound) -> str | None:
+        """What the person asks here when they name nothing; None where that is gone."""
+        try:
+            name, _ = await self._office.chosen(inbound, await self._office.session(inbound))
+        except NotFound:
+            return None
+        return name
+
+    async def _base(self, name: str | None) -> ConsortiumSpec | None:
+        """The consortium that is saved anew, if there is one of that name."""
+        if name is None:
+            return None
+        if saved := await self._office.consortia.get(name.strip("`")):
+            return saved.setup
+        of_file = self._office.catalog.consortia
+        return next((setup for known, setup in of_file.items() if known.lower() == name.strip("`").lower()), None)
+
+    async def _doing(self, name: str, inbound: Inbound, *, saved: bool) -> Rows:
+        """What can be done with a consortium."""
+        row = []
+        if name != await self._mine(inbound):
+            row.append(Button(label="Use it here", action=encode(UseConsortium(name=name)), style="primary"))
+        if await self._may(inbound, "save"):
+            row.append(Button(label="Edit", action=encode(SaveConsortium(name=name))))
+            if saved:
+                row.append(Button(label="Remove", action=encode(RemoveConsortium(name=name)), style="danger"))
+        return ((*row, Button(label="Leaderboard", action=encode(LeaderboardCommand(consortium=name)))),)
+
+
+LIST = Button(label="Consortia", action=encode(ListConsortia()))
+MODELS = Button(label="Models", action=encode(ModelsCommand()))
+LEADERBOARD = Button(label="Leaderboard", action=encode(LeaderboardCommand()))
+NEW = Button(label="Save a new one", action=encode(SaveConsortium()))
+
+
+def _merged(of_file: Mapping[str, ConsortiumSpec], saved: Mapping[str, ConsortiumSpec]) -> dict[str, ConsortiumSpec]:
+    """All consortia: a saved one goes before one of the file, whatever the case of their names."""
+    lower = {name.lower() for name in saved}
+    return {name: setup for name, setup in of_file.items() if name.lower() not in lower} | dict(saved)
+
+
+def _rows(buttons: list[Button]) -> Rows:
+    return tuple(tuple(buttons[start : start + 5]) for start in range(0, len(buttons), 5))
+
+
+def _option(value: str, label: str, about: str, *, simulated: bool = False) -> Option:
+    mark = " (simulated)" if simulated else ""
+    return Option(value=value, label=f"{short(label, 75 - len(mark))}{mark}", about=short(about, 100))
+
+
+def _run_option(row: RunSummary) -> Option:
+    mark = " (simulated)" if row.simulated else ""
+    label = f"{row.created_at:%Y-%m-%d} {row.question}"
+    return Option(value=row.id, label=f"{short(label, 75 - len(mark))}{mark}", about=row.consortium)
+
+
+def _fitting(typed: str, options: Iterable[Option]) -> list[Option]:
+    """Those whose name begins with what is typed, then those that have it elsewhere, then in what they are about."""
+    wanted = typed.strip().lower()
+
+    def place(option: Option) -> int:
+        texts = (option.value.lower(), option.label.lower(), option.about.lower())
+        if texts[0].startswith(wanted):
+            return 0
+        return next((place for place, text in enumerate(texts, 1) if wanted in text), 4)
+
+    found = [(place(option), option) for option in options]
+    return [option for rank, option in sorted(found, key=lambda pair: pair[0]) if rank < 4][:MOST]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from core.cards import Form, Reply
-from core.commands.grammar import split_roles
+from core import convening, strategies
+from core.cards import Button, Form, Input, Option, Reply
+from core.commands.actions import encode
+from core.commands.grammar import TYPES, split_roles
 from core.commands.values import (
     AssignRole,
     ChangeSettings,
@@ -15,13 +18,17 @@ from core.commands.values import (
     SetStrategy,
     SettingsCommand,
     SetType,
+    ShowCommand,
     ShuffleRoles,
     UseConsortium,
 )
-from core.errors import NotFound
-from core.present.lists import roles_text
+from core.errors import BadForm, NotFound, Refused
+from core.present.figures import short
+from core.present.lists import roles_text, settings_text, written
 from core.service.inbound import Inbound
-from core.service.office import Handlers, Office, required
+from core.service.office import Handlers, Office, known, required
+from core.setup import ConsortiumSpec
+from core.stores import Session
 from core.types import Member
 
 
@@ -83,16 +90,165 @@ class PreferenceDesk:
 
     async def use(self, command: UseConsortium, inbound: Inbound) -> Reply:
         """Choose a consortium."""
-        raise NotImplementedError
+        office = self._office
+        session = await office.session(inbound)
+        if command.name is None:
+            session = session.model_copy(update={"consortium": None})
+            name, setup = await office.chosen(inbound, session)
+            text = f"You ask **{name}** here from now on, the default of this channel."
+        else:
+            name, setup = await office.setup(command.name)
+            session = session.model_copy(update={"consortium": name})
+            undo = written(inbound.prefix, "use default")
+            text = f"You ask **{name}** here from now on, for yourself. Undo: {undo}"
+        session, note = self._fitting(session, setup)
+        await office.sessions.save(inbound.asker, inbound.where, session)
+        look = Button(label=f"What is {name}?"[:40], action=encode(ShowCommand(what=name)))
+        undo_button = Button(label="Undo", action=encode(UseConsortium()))
+        return Reply(
+            text="\n\n".join(filter(None, [text, note])),
+            buttons=((look, *([undo_button] if command.name else []), SETTINGS),),
+        )
 
     async def set(self, command: SetStrategy | SetDomain | SetType, inbound: Inbound) -> Reply:
-        """Set one thing."""
-        raise NotImplementedError
+        """Set one thing, or take it back."""
+        office = self._office
+        session = await office.session(inbound)
+        change: dict[str, Any]
+        match command:
+            case SetStrategy(name=None):
+                change, text = {"strategy": None}, "Your questions here are decided as their consortium says."
+            case SetStrategy(name=str(name)):
+                _, setup = await office.chosen(inbound, session)
+                strategy = self._strategy(name, setup)
+                change = {"strategy": strategy}
+                text = f"Your questions here are decided by **{strategy}** from now on: {_summary(strategy)}."
+            case SetDomain(name=None):
+                change, text = {"domain": None}, "Your questions here are about nothing in particular."
+            case SetDomain(name=str(name)):
+                domain = required("domain", name, office.catalog.all_domains)
+                change, text = {"domain": domain}, f"Your questions here are about **{domain}** from now on."
+            case SetType(question_type=None):
+                change, text = {"question_type": None}, "Answers to your questions here have whatever form fits."
+            case SetType(question_type=kind):
+                change = {"question_type": kind}
+                text = f"Answers to your questions here have the form **{kind}** from now on."
+        await office.sessions.save(inbound.asker, inbound.where, session.model_copy(update=change))
+        for field, value in change.items():
+            if value is not None:
+                text += f" Undo: {written(inbound.prefix, f'{UNDONE_BY[field]} none')}"
+        return Reply(text=text, buttons=((SETTINGS,),))
 
     async def form(self, command: SettingsCommand, inbound: Inbound) -> Form:
         """All of it as a form."""
-        raise NotImplementedError
+        return await self._form(await self._office.session(inbound), inbound)
 
     async def change(self, command: ChangeSettings, inbound: Inbound) -> Reply:
-        """Take over what was filled in."""
-        raise NotImplementedError
+        """Take over what was filled in. Raises BadForm."""
+        office = self._office
+        problems: dict[str, str] = {}
+        session = (await office.session(inbound)).model_copy(
+            update={
+                "consortium": command.consortium,
+                "domain": command.domain,
+                "strategy": command.strategy,
+                "question_type": command.question_type,
+                "charts": "charts" in command.show,
+                "long": "long" in command.show,
+            }
+        )
+        name = command.consortium or ""
+        try:
+            name, setup = await office.chosen(inbound, session)
+        except NotFound as error:
+            problems["consortium"] = str(error)
+        else:
+            if command.strategy:
+                try:
+                    self._strategy(command.strategy, setup)
+                except Refused as error:
+                    problems["strategy"] = str(error)
+        try:
+            known("domain", command.domain, office.catalog.all_domains)
+        except NotFound as error:
+            problems["domain"] = str(error)
+        if problems:
+            raise BadForm(problems, await self._form(session, inbound))
+        await office.sessions.save(inbound.asker, inbound.where, session)
+        text = settings_text(session, f"**{name}**", own=command.consortium is not None)
+        return Reply(text=text, buttons=((SETTINGS,),))
+
+    async def _form(self, session: Session, inbound: Inbound) -> Form:
+        """The form with what is set, and what there is to choose."""
+        office = self._office
+        saved = [consortium.name for consortium in await office.consortia.all()]
+        names = list(dict.fromkeys([*office.catalog.consortia, *saved]))
+        default = await self._default(session, inbound)
+        strategies_ = [Option(value=d.name, label=d.name, about=short(d.summary, 100)) for d in strategies.describe()]
+        return Form(
+            action=encode(SettingsCommand()),
+            title="Your settings here",
+            intro="For you alone, in this channel.",
+            inputs=(
+                _choice("consortium", "Asked", session.consortium, f"as in this channel: {default}", _named(names)),
+                _choice("domain", "About", session.domain, "nothing in particular", _named(office.catalog.all_domains)),
+                _choice("strategy", "Decided by", session.strategy, "as the consortium says", strategies_),
+                _choice("question_type", "Form of the answer", session.question_type, "whatever fits", _named(TYPES)),
+                Input(
+                    name="show",
+                    label="Show",
+                    kind="choices",
+                    value=tuple(shown for shown in ("charts", "long") if getattr(session, shown)),
+                    options=(
+                        Option(value="charts", label="charts with every answer"),
+                        Option(value="long", label="the whole answer at once"),
+                    ),
+                ),
+            ),
+        )
+
+    async def _default(self, session: Session, inbound: Inbound) -> str:
+        """What would be asked without a choice of the person's own."""
+        try:
+            name, _ = await self._office.chosen(inbound, session.model_copy(update={"consortium": None}))
+        except NotFound:  # it was removed since the channel's default was set
+            return "none"
+        return name
+
+    def _strategy(self, name: str, setup: ConsortiumSpec) -> str:
+        """A strategy's proper name. Raises NotFound, or BadInput where the consortium cannot be decided by it."""
+        strategy = required("strategy", name, strategies.known())
+        convening.changed(self._office.catalog, setup, {"strategy": strategy})
+        return strategy
+
+    def _fitting(self, session: Session, setup: ConsortiumSpec) -> tuple[Session, str | None]:
+        """The session without a strategy that does not go with the consortium, and a note on it."""
+        if session.strategy is not None:
+            try:
+                self._strategy(session.strategy, setup)
+            except Refused:
+                note = f"Your strategy {session.strategy} does not go with it and is taken back."
+                return session.model_copy(update={"strategy": None}), note
+        return session, None
+
+
+UNDONE_BY = {"strategy": "strategy", "domain": "domain", "question_type": "type"}
+"""The command that sets each field of a session."""
+
+SETTINGS = Button(label="Settings", action=encode(SettingsCommand()))
+
+
+def _summary(strategy: str) -> str:
+    return next(d.summary for d in strategies.describe() if d.name == strategy)
+
+
+def _named(names: Iterable[str]) -> list[Option]:
+    return [Option(value=name, label=name) for name in names]
+
+
+def _choice(name: str, label: str, value: str | None, none: str, options: Iterable[Option]) -> Input:
+    """A choice of which one is that nothing is chosen. What is chosen stands in it even where it is gone by now."""
+    there = [Option(value="", label=short(none, 75)), *options]
+    if value is not None and value not in {option.value for option in there}:
+        there.insert(1, Option(value=value, label=short(f"{value} (not there any more)", 75)))
+    return Input(name=name, label=label, kind="choice", value=(value or "",), options=tuple(there))
