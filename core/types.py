@@ -257,6 +257,19 @@ class Verdict(Value):
         """Whether somebody decided: the arbiter, one that stood in for it, or the members by their votes."""
         return self.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN, VerdictSource.VOTE)
 
+    @property
+    def camp(self) -> Camp | None:
+        """Who voted for the answer that goes out: the camp of the member whose text it is, or the one camp whose
+        members the arbiter agrees with. None where that cannot be told, and where votes were made of likeness."""
+        if self.ballot is None or self.ballot.basis == "meaning":
+            return None
+        if self.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
+            holders = {position.member.id for position in self.positions if position.stance is Stance.AGREES}
+        else:
+            holders = {self.judge.id}
+        backed = [camp for camp in self.ballot.camps if not holders.isdisjoint(m.id for m in camp.members)]
+        return backed[0] if len(backed) == 1 else None
+
 
 RoundKind = Literal["answers", "reviews"]
 """What members gave in a round: answers to the question, or rankings of each other's answers."""
@@ -418,8 +431,9 @@ class Run(Value):
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulated member is on the panel, so that its texts must be labelled."""
-        return any(member.simulated for member in self.panel)
+        """Whether anybody simulated had a part in it, on the panel or as its judge, so that its texts must be
+        labelled."""
+        return any(m.simulated for m in self.panel) or bool(self.verdict and self.verdict.judge.simulated)
 
     @property
     def seconds(self) -> float | None:

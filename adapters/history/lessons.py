@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
 from adapters.history.access import Access, setting
 from adapters.history.database import fetch
+from adapters.history.grades import Grader, decision, given
+from adapters.history.kept import Kept
 from adapters.history.rows import to_json
-from adapters.history.schema import labels, rounds, runs, votes
-from adapters.history.writer import Statement
-from core.errors import NotFound
-from core.ports import Sample, Standing
-from core.types import Stance, Verdict, VerdictSource
-from core.votes.answers import final_answer
+from adapters.history.schema import feedback, labels, outcomes, rounds, runs, votes
+from core.asks import Person, ThreadRef
+from core.ports import Latency, Opinion, Sample, Standing
+from core.types import FailureKind, Verdict
 from core.votes.confidence import PRIOR, Calibration
 from core.votes.normal import same
 from core.votes.trust import Experience, Record
@@ -26,6 +27,9 @@ from core.votes.trust import Experience, Record
 _CALIBRATION = "calibration"
 _FRESH = 10.0
 """Seconds for which an experience is not read again: votes come in all the time, and one more changes little."""
+
+_NOT_CALLED = (FailureKind.CANCELLED.value, FailureKind.BREAKER_OPEN.value)
+"""Failures that say nothing of how long a model takes, nor whether it would have answered."""
 
 
 class SqlLessons:
@@ -37,18 +41,14 @@ class SqlLessons:
 
     def __init__(self, access: Access, *, monotonic: Callable[[], float]) -> None:
         self._access = access
-        self._monotonic = monotonic
-        self._kept: dict[str, tuple[float, Experience]] = {}
-        self._reading = asyncio.Lock()
+        self._experiences: Kept[str, Experience] = Kept(self._read, fresh=_FRESH, monotonic=monotonic)
 
     async def experience(self, consortium: str) -> Experience:
         """The records of a consortium's models and the calibration in force, at most ten seconds old."""
-        async with self._reading:  # of many that start at once, one reads
-            kept = self._kept.get(consortium)
-            if kept is None or self._monotonic() >= kept[0]:
-                due = self._monotonic() + _FRESH
-                kept = self._kept[consortium] = due, await self._access.database.read(partial(_experience, consortium))
-            return kept[1]
+        return await self._experiences.get(consortium)
+
+    async def _read(self, consortium: str) -> Experience:
+        return await self._access.database.read(partial(_experience, consortium))
 
     async def standings(self, consortium: str | None = None) -> list[Standing]:
         """Records by consortium and model, in the order of their names."""
@@ -60,19 +60,48 @@ class SqlLessons:
         Either grades the run's votes. A right answer grades them all. ``good`` says of those for the run's answer
         what they are, and nothing of the others: to an open question there may be several good answers.
         """
-        given, cast = await self._access.database.read(partial(_cast, run_id))
-        do = self._access.do
-        label: Statement = (do.drop_label, {"id_": run_id})
-        if answer is not None or good is not None:
-            row = {"run_id": run_id, "answer": answer, "good": good, "labelled_at": self._access.clock()}
-            label = (do.put_label, row)
-        # A vote may be another by now: a grade goes to the answer that it was given for.
-        grades = (
-            {"id_": run_id, "member_": member, "answer_": vote, "correct": _grade(vote, given, answer, good)}
-            for member, vote in cast.items()
-        )
-        await self._access.writer.write(run_id, label, *((do.grade_vote, row) for row in grades))
-        await self._forget()
+        grader = Grader(self._access.do, self._access.clock())
+        await self._access.writer.change(partial(grader.label, run_id, answer, good))
+        self._experiences.forget()
+
+    async def feedback(self, run_id: str, person: Person, good: bool, reason: str | None = None) -> None:
+        """What a person thinks of an answer, in place of what they thought before.
+
+        The label follows most of those who said something, and goes where they are tied; a right answer that an
+        operator named stays.
+        """
+        grader = Grader(self._access.do, self._access.clock())
+        await self._access.writer.change(partial(grader.feedback, run_id, person, good, reason))
+        self._experiences.forget()
+
+    async def withdraw(self, person: Person, where: ThreadRef) -> None:
+        """Take back all that a person thinks of answers of this workspace; the labels follow."""
+        grader = Grader(self._access.do, self._access.clock())
+        await self._access.writer.change(partial(grader.withdraw, person, where))
+        self._experiences.forget()
+
+    async def opinions(self, run_id: str) -> tuple[Opinion, ...]:
+        """What people think of an answer, the latest last."""
+        rows = await self._access.database.rows(select(feedback).where(feedback.c.run_id == run_id))
+        in_order = sorted(rows, key=lambda row: (row["given_at"], row["person"]))
+        return tuple(Opinion(person=row["person"], good=row["good"], reason=row["reason"]) for row in in_order)
+
+    async def opinions_of(self, consortium: str | None = None) -> dict[str, tuple[int, int]]:
+        """By consortium, in the order of their names, how many opinions were good and how many bad."""
+        good = func.sum(case((feedback.c.good, 1), else_=0)).label("good")
+        query = select(runs.c.consortium, good, func.count().label("all"))
+        query = query.join(feedback, feedback.c.run_id == runs.c.id).group_by(runs.c.consortium)
+        if consortium is not None:
+            query = query.where(runs.c.consortium == consortium)
+        rows = sorted(await self._access.database.rows(query), key=lambda row: str(row["consortium"]))
+        return {row["consortium"]: (row["good"], row["all"] - row["good"]) for row in rows}
+
+    async def latencies(self, since: datetime) -> dict[str, Latency]:
+        """By model, in the order of their names, how its calls since then went.
+
+        Members that were left behind or not asked at all (breaker open) say nothing of their model.
+        """
+        return await self._access.database.read(partial(_latencies, since))
 
     async def samples(self, consortium: str | None = None) -> list[Sample]:
         """All labelled runs that have an agreement, oldest first.
@@ -95,11 +124,7 @@ class SqlLessons:
     async def set_calibration(self, calibration: Calibration | None) -> None:
         """Put a calibration into force for all processes; None: the built-in one."""
         await self._access.put_setting(_CALIBRATION, to_json(calibration) if calibration else None)
-        await self._forget()
-
-    async def _forget(self) -> None:
-        async with self._reading:  # what is being read may be from before the change
-            self._kept.clear()
+        self._experiences.forget()
 
 
 def _experience(consortium: str, connection: Connection) -> Experience:
@@ -146,23 +171,30 @@ def _record(rows: Iterable[RowMapping]) -> Record:
     )
 
 
-def _cast(run_id: str, connection: Connection) -> tuple[str | None, dict[str, str]]:
-    """The answer that a run gave, in its normal form where there is one, and its votes by member."""
-    if not fetch(select(runs.c.id).where(runs.c.id == run_id), connection):
-        raise NotFound("There is no such run on record.")
-    decisions = select(rounds.c.verdict).where(rounds.c.run_id == run_id, rounds.c.verdict.is_not(None))
-    verdicts = [
-        Verdict.model_validate_json(row["verdict"]) for row in fetch(decisions.order_by(rounds.c.number), connection)
-    ]
-    cast = fetch(select(votes.c.member, votes.c.answer).where(votes.c.run_id == run_id), connection)
-    return _given(_decision(verdicts)) if verdicts else None, {row["member"]: row["answer"] for row in cast}
+def _latencies(since: datetime, connection: Connection) -> dict[str, Latency]:
+    called = (outcomes.c.recorded_at >= since, outcomes.c.kind.not_in(_NOT_CALLED))
+    failed = func.sum(case((outcomes.c.kind != "response", 1), else_=0)).label("failures")
+    totals = select(outcomes.c.model, func.count().label("calls"), failed).where(*called).group_by(outcomes.c.model)
+    p50, p95 = (_reached(percent, since, connection) for percent in (50, 95))
+    return {
+        name: Latency(p50=p50.get(name), p95=p95.get(name), calls=row["calls"], failures=row["failures"])
+        for name, row in sorted((str(row["model"]), row) for row in fetch(totals, connection))
+    }
 
 
-def _grade(vote: str, given: str | None, answer: str | None, good: bool | None) -> bool | None:
-    """Whether a vote was right, by the right answer or by what is known of the given one; None: unknown."""
-    if answer is not None:
-        return same(vote, answer)
-    return good if given is not None and same(vote, given) else None
+def _reached(percent: int, since: datetime, connection: Connection) -> dict[str, float]:
+    """By model, how many seconds at most that share of its answers took."""
+    model, seconds = outcomes.c.model, outcomes.c.seconds
+    answers = (
+        select(model, seconds)
+        .add_columns(func.row_number().over(partition_by=model, order_by=seconds).label("place"))
+        .add_columns(func.count().over(partition_by=model).label("number"))
+        .where(outcomes.c.recorded_at >= since, outcomes.c.kind == "response")
+        .subquery()
+    )
+    place = (answers.c.number * percent + 99) // 100  # rounded up
+    found = fetch(select(answers.c.model, answers.c.seconds).where(answers.c.place == place), connection)
+    return {row["model"]: row["seconds"] for row in found}
 
 
 def _samples(rows: Sequence[RowMapping]) -> list[Sample]:
@@ -172,28 +204,10 @@ def _samples(rows: Sequence[RowMapping]) -> list[Sample]:
 
 def _sample(rows: Sequence[RowMapping]) -> Sample | None:
     """A labelled run from its rounds; None where agreement or result are unknown."""
-    verdict = _decision([Verdict.model_validate_json(row["verdict"]) for row in rows])
+    verdict = decision([Verdict.model_validate_json(row["verdict"]) for row in rows])
     right = rows[0]["good"]
-    if right is None and (given := _given(verdict)) is not None:
-        right = same(given, rows[0]["answer"])
+    if right is None and (answer := given(verdict)) is not None:
+        right = same(answer, rows[0]["answer"])
     if verdict.agreement is None or right is None:
         return None
     return Sample(consortium=rows[0]["consortium"], agreement=verdict.agreement, right=right)
-
-
-def _decision(verdicts: Sequence[Verdict]) -> Verdict:
-    """As :attr:`core.types.Run.deciding_round` has it."""
-    return next((verdict for verdict in reversed(verdicts) if verdict.judged), verdicts[-1])
-
-
-def _given(verdict: Verdict) -> str | None:
-    """The final answer that went out in its normal form: the winner's, the one that the text states, or that of the
-    one camp whose members the arbiter agrees with. None: it cannot be told."""
-    camps = verdict.ballot.camps if verdict.ballot and verdict.ballot.basis == "final answers" else ()
-    if camps and verdict.source is VerdictSource.VOTE:
-        return camps[0].normal
-    if said := final_answer(verdict.synthesis):
-        return next((camp.normal for camp in camps if same(camp.normal, said.normal)), said.normal)
-    agree = {position.member.id for position in verdict.positions if position.stance is Stance.AGREES}
-    backed = [camp.normal for camp in camps if not agree.isdisjoint(member.id for member in camp.members)]
-    return backed[0] if len(backed) == 1 else None

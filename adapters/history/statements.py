@@ -39,10 +39,11 @@ from adapters.history.schema import (
     votes,
 )
 
-_CHANGES_WITH_A_RUN = (
+CHANGES_WITH_A_RUN = (
     *("answer", "confidence", "consortium", "status", "simulated", "error", "answered_at", "ended_at"),
-    *("panel", "bill", "notes"),
+    *("panel", "bill", "notes", "thread"),
 )
+"""The columns that :attr:`Statements.update_run` takes, each with a line at the end of its name."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,9 @@ class Statements:
             replacing: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
             return replacing
 
-        opened = insert(runs)
-        changes: dict[str, ColumnElement[Any]] = {name: opened.excluded[name] for name in _CHANGES_WITH_A_RUN}
-        changes["thread"] = func.coalesce(opened.excluded.thread, runs.c.thread)
         return cls(
-            open_run=opened.on_conflict_do_nothing(index_elements=[runs.c.id]),
-            update_run=opened.on_conflict_do_update(index_elements=[runs.c.id], set_=changes),
+            open_run=insert(runs).on_conflict_do_nothing(index_elements=[runs.c.id]),
+            update_run=_update_run(),
             set_thread=update(runs).where(runs.c.id == id_).values(thread=bindparam("thread")),
             mark_delivered=update(runs)
             .where(runs.c.id == id_)
@@ -138,6 +136,15 @@ class Statements:
             .where(spendings.c.run_id == id_)
             .values({name: bindparam(name) for name in ("tokens", "dollars", "unpriced", "uncounted", "settled")}),
         )
+
+
+def _update_run() -> Executable:
+    """No insert: a run that was deleted while it went on stays deleted."""
+    changes: dict[str, ColumnElement[Any]] = {
+        name: bindparam(f"{name}_", type_=runs.c[name].type) for name in CHANGES_WITH_A_RUN
+    }
+    changes["thread"] = func.coalesce(changes["thread"], runs.c.thread)
+    return update(runs).where(runs.c.id == bindparam("id_")).values(changes)
 
 
 def _drop_votes() -> Executable:

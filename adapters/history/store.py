@@ -36,7 +36,7 @@ from adapters.history.rows import (
     voters,
 )
 from adapters.history.schema import analyses, attachments, charts, outcomes, rounds, runs
-from adapters.history.statements import Statements
+from adapters.history.statements import CHANGES_WITH_A_RUN, Statements
 from adapters.history.writer import Writer
 from core.asks import Person, Platform, ThreadRef, Turn
 from core.attachments import Material
@@ -68,9 +68,8 @@ class SqlHistory:
     method, and entering, raises :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is
     a :class:`core.errors.ConfigError`, as is a database that a newer version has written.
 
-    Writing for a run that was never opened raises :class:`core.errors.NotFound`, except that
-    :meth:`update_run` then stores the run whole, and that :meth:`set_thread` and :meth:`mark_delivered` change
-    nothing. All writes can be repeated.
+    Writing for a run that was never opened, or was deleted, raises :class:`core.errors.NotFound`, except that
+    :meth:`update_run`, :meth:`set_thread` and :meth:`mark_delivered` change nothing then. All writes can be repeated.
     """
 
     consortia: SqlConsortia
@@ -146,7 +145,9 @@ class SqlHistory:
 
     async def update_run(self, run: Run) -> None:
         """Status, panel, answer, bill, notes, error and times. A thread that is set stays set."""
-        await self._writer.write(run.id, (self._do.update_run, run_row(run)))
+        row = run_row(run)
+        changes = {f"{name}_": row[name] for name in ("id", *CHANGES_WITH_A_RUN)}
+        await self._writer.write(run.id, (self._do.update_run, changes))
 
     async def mark_delivered(self, run_id: str) -> None:
         """The answer stands in its thread."""

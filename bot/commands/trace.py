@@ -162,7 +162,7 @@ def _end(run: Run) -> list[str]:
         "answered": f"{_time(run.answered_at)}, after {run.seconds:.1f} s" if run.answered_at else "never",
         "ended": _time(run.ended_at) if run.ended_at else "not yet",
     }
-    simulated = ["Simulated members: no language model wrote their text."] if run.simulated else []
+    simulated = ["Simulated members or arbiter: no language model wrote their text."] if run.simulated else []
     return [*_fields(fields), *(f"note: {note}" for note in run.notes), *simulated]
 
 
