@@ -41,6 +41,7 @@ class Core:
 
     settings: Settings
     catalog: Catalog
+    office: Office
     service: Service
     events: Events
     history: History
@@ -112,4 +113,4 @@ async def open_core(
             )
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)
-        yield Core(settings, catalog, service, state.events, history, state, studio, shift.aclose)
+        yield Core(settings, catalog, office, service, state.events, history, state, studio, shift.aclose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,13 @@ from bot.app import Core
 from bot.records import utc_now
 from bot.tables import printable
 from core.asks import Person, Platform, ThreadRef
-from core.commands.values import AskCommand
+from core.attachments import Upload
+from core.cards import Button, Reply, Result
+from core.commands.actions import decode
+from core.commands.values import AskCommand, Confirm, StopCommand
 from core.delivery import RunView, deliver
-from core.errors import ConfigError, ConsortiumError
-from core.present.answers import answer_text
+from core.errors import ConfigError, ConsortiumError, Refused
+from core.present.answers import answer_card
 from core.present.figures import FAILED_BECAUSE
 from core.present.progress import member_state
 from core.service import Inbound
@@ -31,6 +34,9 @@ ASKER = Person(id="local", name="you")
 
 TERMINAL = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
 """Where questions of the command line are asked."""
+
+PARTING = 3.0
+"""Seconds that a run may take to end once its asker has gone."""
 
 
 class ConsolePresenter:
@@ -79,7 +85,7 @@ class ConsolePresenter:
     async def answer(self, run: Run) -> None:
         """Print the answer."""
         self.stop()
-        text = printable(answer_text(run).markdown())
+        text = printable(answer_card(run, long=True).markdown())
         if not sys.stdout.isatty():
             print(text, flush=True)
             return
@@ -154,23 +160,53 @@ def _state(view: RunView, console: Console) -> Text:
 
 # --- asking ---------------------------------------------------------------------------------------------
 
+Confirming = Callable[[str], Awaitable[bool]]
+"""Shows what a run may use, and tells whether it is to be asked all the same. Raises ConsortiumError."""
+
 
 async def ask_in_terminal(
-    core: Core, command: AskCommand, presenter: ConsolePresenter, where: ThreadRef | None = None
+    core: Core,
+    command: AskCommand,
+    presenter: ConsolePresenter,
+    where: ThreadRef | None = None,
+    *,
+    files: Sequence[Upload] = (),
+    confirm: Confirming | None = None,
 ) -> Run:
     """Ask and show it with ``presenter``. Returns the stored run, answered or failed.
 
     ``where`` is the thread of a conversation that goes on; left out, one begins whose thread is called by the run's id.
+    ``confirm`` decides where the run may be dear; left out, the person at the terminal does.
     """
-    asking = asyncio.create_task(_begin(core, command, where))
-    warming: asyncio.Task[None] | None = None
+    inbound = Inbound(asker=ASKER, where=where or TERMINAL, manages=True, moderates=True, files=tuple(files))
+    run = await _held_on_to(core, core.service.handle(command, inbound))
+    if isinstance(run, Reply):
+        go_on = next(button.action for row in run.buttons for button in row if _confirms(button))
+        if not await (confirm or ask_twice)(run.text):
+            raise Refused("It was not asked, and nothing was used.")
+        run = await _held_on_to(core, core.service.press(go_on, inbound))
+    if not isinstance(run, Run):
+        raise TypeError(f"a {type(run).__name__} is not what a question comes to")
+    return await _follow(core, run if where else await core.service.thread_opened(run, run.id), presenter)
+
+
+async def _held_on_to(core: Core, asking: Awaitable[Result]) -> Result:
+    """What asking comes to. Who goes away meanwhile ends the run that has been begun."""
+    task = asyncio.ensure_future(asking)
     try:
-        run = await asyncio.shield(asking)
-        if core.studio and command.charts:
-            warming = asyncio.create_task(core.studio.warm())  # while members think
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if isinstance(run := await task, Run):  # it may be at work before we know of it
+            await _give_up(core, run)
+        raise
+
+
+async def _follow(core: Core, run: Run, presenter: ConsolePresenter) -> Run:
+    warming = asyncio.create_task(core.studio.warm()) if run.ask.charts else None  # while members think
+    try:
         await deliver(run, presenter, core.events, core.history)
     except asyncio.CancelledError:
-        await _give_up(core, await asking)  # it may be at work before we know of it
+        await _give_up(core, run)
         raise
     finally:
         presenter.stop()
@@ -180,13 +216,58 @@ async def ask_in_terminal(
     return await core.history.run(run.id) or run
 
 
-async def _begin(core: Core, command: AskCommand, where: ThreadRef | None) -> Run:
-    run = await core.service.handle(command, Inbound(asker=ASKER, where=where or TERMINAL))
-    return await core.service.thread_opened(run, run.id) if where is None else run
-
-
 async def _give_up(core: Core, run: Run) -> None:
-    """The asker has gone, and nobody else can be told: the run is over."""
+    """The asker has gone, and nobody else can be told: the run ends, with all that it has under way."""
     run = await core.history.run(run.id) or run
+    if run.answered_at is None:
+        stopping = asyncio.create_task(_stop(core, run))
+        await asyncio.wait([stopping], timeout=PARTING)
+        if stopping.done() and stopping.exception() is None:
+            return
+        stopping.cancel()
+        await asyncio.wait([stopping])
     status = RunStatus.DONE if run.answered_at else RunStatus.CANCELLED
     await core.history.update_run(run.model_copy(update={"status": status, "ended_at": utc_now()}))
+
+
+async def _stop(core: Core, run: Run) -> None:
+    inbound = Inbound(asker=run.ask.asker, where=run.ask.where)
+    await core.service.handle(StopCommand(run=run.id), inbound)
+    async for _ in core.events.follow(run.id):
+        pass
+
+
+# --- what may be dear -----------------------------------------------------------------------------------
+
+
+def _confirms(button: Button) -> bool:
+    return isinstance(decode(button.action), Confirm)
+
+
+async def ask_twice(text: str) -> bool:
+    """Show what a run may use and read yes or no. Raises Refused where nobody sits at the terminal."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(f"{_plain(text)}\nTo ask it all the same, add --yes.")
+    print(f"{_plain(text)}\n\nAsk it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return (await _line()).strip().lower() in ("y", "yes")
+
+
+async def agreed(text: str) -> bool:
+    """For ``--yes``: whatever it may use."""
+    return True
+
+
+def _plain(markdown: str) -> str:
+    lines = (line.removeprefix("> ") for line in markdown.replace("**", "").splitlines())
+    return "\n".join(filter(None, map(str.strip, map(printable, lines))))
+
+
+async def _line() -> str:
+    """A line of the keyboard. A thread that waits for one could not be interrupted."""
+    loop, typed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), typed.set)
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline()

@@ -7,7 +7,7 @@ import errno
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from bot.settings import Settings
 from core.catalog import Catalog
 from core.commands.values import AskCommand
 from core.errors import ConfigError
+from core.retention import keep_sweeping
 from core.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -69,9 +70,8 @@ async def serve(settings: Settings, catalog: Catalog, *, work: bool) -> None:
     """Hold the surfaces until SIGTERM or SIGINT; carry out runs too when ``work``."""
     async with stopping() as stop, open_core(settings, catalog, work=work) as core, surfaces(core) as open_surfaces:
         log.info("ready", page=open_surfaces.url, working=work)
-        if work:
-            await core.studio.warm()
-        await open_surfaces.until(stop)
+        async with working(core) if work else nullcontext():
+            await open_surfaces.until(stop)
         log.info("stopping", grace=settings.shutdown_grace)
 
 
@@ -81,8 +81,8 @@ async def worker(settings: Settings, catalog: Catalog) -> None:
         log.warning("no REDIS_URL: this worker can only serve processes of this machine that share its DATA_DIR")
     async with stopping() as stop, open_core(settings, catalog) as core:
         log.info("ready", working=True)
-        await core.studio.warm()
-        await stop.wait()
+        async with working(core):
+            await stop.wait()
         log.info("stopping", grace=settings.shutdown_grace)
 
 
@@ -98,6 +98,19 @@ async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: boo
         async with stopping() as stop, surfaces(core, any_port=True) as open_surfaces:
             print(f"\nThe page: {open_surfaces.url}   (Ctrl-C ends it)", flush=True)
             await open_surfaces.until(stop)
+
+
+@asynccontextmanager
+async def working(core: Core) -> AsyncIterator[None]:
+    """What a process that carries out runs does beside them: it readies its drawing processes, and deletes runs that
+    are not to be kept any longer."""
+    sweeping = asyncio.create_task(keep_sweeping(core.office, asyncio.sleep), name="retention")
+    try:
+        await core.studio.warm()
+        yield
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
 
 
 @asynccontextmanager

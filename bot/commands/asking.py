@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bot.commands.base import as_text, configured, piped, read_params, read_roles, run_long
+from bot.commands.base import configured, piped, read_params, read_roles, run_long
 
 if TYPE_CHECKING:
     from bot.app import Core
     from core.asks import ThreadRef
+    from core.attachments import Upload
     from core.commands.values import AskCommand
     from core.types import Run
 
-_BYTES_A_CHARACTER = 4
 MOST_SYSTEM = 8_000
 """Characters of instructions of one's own, as for those of a consortium."""
 
@@ -50,14 +52,18 @@ def ask(
         Literal["open", "yes-no", "choice", "number"] | None, typer.Option(help="What form the answer has.")
     ] = None,
     system: Annotated[str | None, typer.Option(help="Instructions of your own for the members.")] = None,
-    file: Annotated[list[Path] | None, typer.Option(help="A text file to go with the question. Repeatable.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="A text, PDF or picture to go with the question. Repeatable.")
+    ] = None,
     charts: Annotated[bool, typer.Option(help="Draw the charts.")] = True,
     charts_dir: Annotated[Path | None, typer.Option(help="Where charts go; DATA_DIR/charts when left out.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask it whatever it may cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole run as JSON.")] = False,
 ) -> None:
     """Ask the panel and print its answer.
 
-    Standard input and files are added to the question. The answer goes to standard output, progress to standard error.
+    Standard input is added to the question, files go with it. The answer goes to standard output, progress to standard
+    error. In a conversation "ask qwen: why?" asks one member alone.
 
     Examples:
 
@@ -76,8 +82,11 @@ def ask(
         raise BadInput("--continue and --cid: both name a conversation; write one of them")
     if system and len(system) > MOST_SYSTEM:
         raise BadInput(f"--system: has {len(system):,} characters and may have {MOST_SYSTEM:,}; make it shorter")
+    text = whole_question(" ".join(question or []), piped())
+    if file and not text:
+        raise BadInput(f'--file {file[0]}: there is no question beside it; write e.g. --file {file[0]} "What is this?"')
     command = AskCommand(
-        text=whole_question(" ".join(question or []), file or [], piped()),
+        text=text,
         consortium=consortium,
         domain=domain,
         charts=charts,
@@ -91,12 +100,20 @@ def ask(
         judging=judging,
         both_orders=both_orders,
     )
-    run_long(_ask(command, go_on, cid, charts_dir, as_json))
+    run_long(_ask(command, uploads(file or []), go_on, cid, charts_dir, as_json, yes))
 
 
-async def _ask(command: AskCommand, go_on: bool, cid: str | None, charts_dir: Path | None, as_json: bool) -> None:
+async def _ask(
+    command: AskCommand,
+    files: tuple[Upload, ...],
+    go_on: bool,
+    cid: str | None,
+    charts_dir: Path | None,
+    as_json: bool,
+    yes: bool,
+) -> None:
     from bot.app import open_core
-    from bot.console import ConsolePresenter, JsonPresenter, ask_in_terminal
+    from bot.console import ConsolePresenter, JsonPresenter, agreed, ask_in_terminal, ask_twice
 
     settings, catalog = configured()
     settings = settings.hasty
@@ -106,7 +123,8 @@ async def _ask(command: AskCommand, go_on: bool, cid: str | None, charts_dir: Pa
         presenter = JsonPresenter(folder) if as_json else ConsolePresenter(folder)
         earlier = await _earlier(core, cid) if go_on or cid else None
         where = await _thread(core, earlier) if earlier else None
-        run = await ask_in_terminal(core, await _same_panel(core, command, earlier), presenter, where)
+        confirm = agreed if yes else ask_twice
+        run = await ask_in_terminal(core, command, presenter, where, files=files, confirm=confirm)
     if as_json:
         print(run.model_dump_json(indent=2))
     presenter.check()
@@ -115,44 +133,46 @@ async def _ask(command: AskCommand, go_on: bool, cid: str | None, charts_dir: Pa
 # --- what is asked --------------------------------------------------------------------------------------
 
 
-def whole_question(question: str, files: Sequence[Path], given: str) -> str:
-    """The question with what was piped in and the files, each in a fence. Raises BadInput."""
+def whole_question(question: str, given: str) -> str:
+    """The question with what was piped in, in a fence. Raises BadInput."""
     from core.errors import BadInput
     from core.service.asks import MAX_QUESTION
 
     question, given = question.strip(), given.strip("\r\n")
-    parts = {"the question": question} if question else {}
-    if given.strip():
-        parts["standard input"] = _fenced(given) if question else given
-    for path in files:
-        parts[str(path)] = f"{path.name}:\n{_fenced(_read(path, MAX_QUESTION))}"
-    if files and not question and "standard input" not in parts:
+    if not given.strip():
+        return question
+    if not question:
+        return given
+    text = f"{question}\n\n{_fenced(given)}"
+    if len(text) > MAX_QUESTION:
         raise BadInput(
-            f'--file {files[0]}: there is no question beside it; write e.g. --file {files[0]} "What is this?"'
-        )
-    text = "\n\n".join(parts.values())
-    if len(text) > MAX_QUESTION and len(parts) > 1:
-        shares = ", ".join(f"{name} {len(part):,}" for name, part in parts.items())
-        raise BadInput(
-            f"The question has {len(text):,} characters and may have {MAX_QUESTION:,} ({shares}); "
-            "leave something out, or cut it"
+            f"The question has {len(text):,} characters and may have {MAX_QUESTION:,} (standard input {len(given):,}); "
+            "cut it, or send it along as a file with --file"
         )
     return text
 
 
-def _read(path: Path, most: int) -> str:
+def uploads(paths: Sequence[Path]) -> tuple[Upload, ...]:
+    """The files that go with a question. Raises BadInput for what cannot be read."""
+    from core.attachments import MOST_BYTES, Upload
     from core.errors import BadInput
 
-    try:
-        with path.open("rb") as file:
-            data = file.read(most * _BYTES_A_CHARACTER + 1)
-    except OSError as error:
-        raise BadInput(
-            f"--file {path}: cannot be read ({error.strerror}); write the path of a text file that you may read"
-        ) from None
-    if len(data) > most * _BYTES_A_CHARACTER and b"\0" not in data:
-        raise BadInput(f"--file {path}: is too large; a question with its files has at most {most:,} characters")
-    return as_text(data, f"--file {path}").strip("\r\n")
+    found = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise BadInput(
+                f"--file {path}: cannot be read ({error.strerror}); write the path of a file that you may read"
+            ) from None
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        found.append(Upload(path.name, kind, len(data), partial(_given, data)))
+    return tuple(found)
+
+
+async def _given(data: bytes) -> bytes:
+    return data
 
 
 def _fenced(text: str) -> str:
@@ -190,23 +210,3 @@ async def _thread(core: Core, run: Run) -> ThreadRef:
     if run.ask.where.thread is None:
         run = await core.service.thread_opened(run, run.id)
     return run.ask.where
-
-
-async def _same_panel(core: Core, command: AskCommand, earlier: Run | None) -> AskCommand:
-    """The command, asked of the panel that the conversation was with, unless another is named."""
-    from core.errors import NotFound
-    from core.service.office import CUSTOM
-
-    if earlier is None or command.consortium or command.models:
-        return command
-    setup = earlier.ask.setup
-    if earlier.consortium == CUSTOM and setup:
-        same: dict[str, Any] = {"models": setup.members, "arbiter": command.arbiter or setup.arbiter}
-        if command.strategy is None:
-            same |= {"strategy": setup.strategy, "params": {**setup.params, **command.params}}
-        return command.model_copy(update=same)
-    try:
-        await core.service.setup(earlier.consortium)
-    except NotFound:  # it is gone: the default one goes on
-        return command
-    return command.model_copy(update={"consortium": earlier.consortium})

@@ -98,7 +98,7 @@ def checked_name(name: str) -> str:
     from pydantic import TypeAdapter, ValidationError
 
     from core.errors import BadInput
-    from core.service import CUSTOM
+    from core.service.office import CUSTOM
     from core.setup import Key
 
     try:
