@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
-from core import convening, examples, governance
+from core import attachments, convening, examples, governance
 from core.asks import Ask, Platform, Value
-from core.attachments import Material
+from core.attachments import MOST_FILES, Material, Upload
 from core.cards import Button, Form, Input, Option, Reply
 from core.commands import actions
 from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
@@ -18,7 +19,6 @@ from core.present.figures import listed, short
 from core.service.convener import Convener
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known
-from core.service.uploads import fetched
 from core.stores import Draft
 from core.strategies import describe
 from core.types import Bill, Run, RunStatus
@@ -236,7 +236,7 @@ class AskDesk:
         office = self._office
         policy = await self._checked_budgets(ask, inbound)
         await office.limits.spend(inbound.asker, inbound.where)
-        materials = (*materials, *await fetched(inbound.files))
+        materials = (*materials, *await _fetched(inbound.files))
         ask = ask.model_copy(update={"attachments": tuple(m.attachment for m in materials)})
         estimated = await self._estimate(ask, materials)
         if not governance.asks_twice(policy, estimated):
@@ -348,3 +348,10 @@ def _question(text: str) -> str:
     if len(text) > MAX_QUESTION:
         raise BadInput(f"A question has at most {MAX_QUESTION:,} characters; this one has {len(text):,}.")
     return text
+
+
+async def _fetched(files: Sequence[Upload]) -> list[Material]:
+    """What came along, read. Raises Refused, naming the file, or Unavailable."""
+    if len(files) > MOST_FILES:
+        raise BadInput(f"A question may have {MOST_FILES} files; this one has {len(files)}. Leave some out.")
+    return [await attachments.read(file) for file in files]

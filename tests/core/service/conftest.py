@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +14,10 @@ from core.asks import Ask, Person, Platform, ThreadRef
 from core.cards import Form, Reply, Result
 from core.catalog import Catalog, LimitSpec
 from core.commands.values import AskCommand, Command
+from core.governance import Spent
 from core.service import Inbound, Office, Service
 from core.types import Run
 from tests.core.fakes import START, FakeAnalyst, catalog
-from tests.core.service.memory import MemoryGovernance
 
 CHANNEL = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
 DIRECT = CHANNEL.model_copy(update={"channel": "D1", "private": True})
@@ -46,7 +47,7 @@ class Desk:
     ) -> None:
         self.history, self.sessions, self.now = history, state.sessions, START
         self.queue, self.ids = Queue(), iter(range(1000))
-        self.governance, self.drafts, self.stops = MemoryGovernance(), state.drafts, state.stops
+        self.governance, self.drafts, self.stops = history.governance, state.drafts, state.stops
         models = models or catalog(members=["a:2", "b", "c"]).model_copy(update={"domains": {"law": "Think of it."}})
         self.office = Office(
             models,
@@ -93,6 +94,21 @@ class Desk:
         run = await self.do(AskCommand(**{"text": "Is it so?", **fields}), by, where)
         assert isinstance(run, Run)
         return run
+
+    async def follow(self, text: str, where: ThreadRef, by: Person = ANN) -> Run:
+        """Write into a thread of ours."""
+        run = await self.service.follow_up(text, inbound(by, where))
+        assert isinstance(run, Run)
+        return run
+
+    async def thread(self, thread: str = "1.2", **fields: Any) -> Run:
+        """Ask, in a thread of its own; each a minute after the one before."""
+        self.now += timedelta(minutes=1)
+        return await self.service.thread_opened(await self.ask(**fields), thread)
+
+    async def spent(self, by: Person = ANN) -> Spent:
+        """What a person has used today, with what runs that go on may use."""
+        return (await self.governance.spending(CHANNEL, by, self.now)).at("user", "day")
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from core.asks import Ask, Platform
 from core.catalog import LimitSpec
 from core.commands.values import (
     AskCommand,
-    ModelsCommand,
-    RolesCommand,
 )
 from core.errors import BadInput, Duplicate, NotFound, RateLimited, Unavailable
 from core.service.asks import MAX_QUESTION
@@ -60,7 +58,6 @@ async def test_a_saved_consortium_is_asked_by_its_name_whatever_its_case(desk: D
     for name in ("Mine", "mIne", "`mine`"):
         run = await desk.ask(consortium=name)
         assert (run.consortium, run.ask.setup, [m.id for m in run.panel]) == ("Mine", MINE, ["b", "k"])
-    assert "- Mine: b, k; arbiter j; strategy voting" in (await desk.say(ModelsCommand())).splitlines()
     with pytest.raises(NotFound, match=r"There is no consortium `min`. Did you mean `Mine`\?"):
         await desk.ask(consortium="min")
 
@@ -75,8 +72,6 @@ async def test_the_default_is_asked_when_none_is_named(desk: Desk) -> None:
     await desk.history.consortia.set_default("mine")
     assert (await desk.ask()).consortium == "mine"
     assert (await desk.ask(consortium="default")).consortium == "default"
-    assert "- mine (in use here): b, k; arbiter j; strategy voting" in await desk.say(ModelsCommand())
-    assert "- k: no role" in await desk.say(RolesCommand())
     await desk.history.consortia.remove("mine")
     assert (await desk.ask()).consortium == "default"
 
