@@ -27,6 +27,9 @@ _BEGIN: dict[Occasion, str] = {
     "home": "Write me a question in a direct message, mention me in a channel, or write `{ask}` anywhere.",
 }
 
+_HERE = "Write your question below; its answer comes here, and you can go on from it."
+"""Where commands need nothing in front, whatever is written comes to us."""
+
 _SIMULATED = (
     "**Every member here is simulated**: no language model is asked, so the texts only show how this works. "
     "Whoever runs this bot can set up real models."
@@ -42,16 +45,16 @@ def welcome(catalog: Catalog, occasion: Occasion, prefix: str) -> Reply:
         name: f"{prefix} {name}".strip() for name in ("ask", "settings", "help", "export", "forget-me", "delete")
     }
     picked = _picked(catalog)
-    panel = catalog.panel(catalog.consortia["default"])
+    simulated = all(member.simulated for member in catalog.panel(catalog.consortia["default"]))
     parts = [
         "**I ask a panel of language models your question and bring their answers to one.**\n"
         "You see who agrees, who disagrees, how sure the answer is, who failed, and what it cost.\n"
-        + _BEGIN[occasion].format(ask=f"{written['ask']} …"),
-        _SIMULATED if all(member.simulated for member in panel) else "",
+        + (_BEGIN[occasion].format(ask=f"{written['ask']} …") if prefix else _HERE),
+        _SIMULATED if simulated else "",
         "**To begin with**\n" + "\n".join(f"- {question}" for _, _, question in picked) if picked else "",
         f"**What is kept**: your questions, the answers, and what you set. `{written['export']}` sends you all of it, "
-        f"`{written['delete']}` and a run's id deletes one, `{written['forget-me']}` deletes everything of yours. "
-        "Questions go to the providers of the models that are asked.",
+        f"`{written['delete']}` and a run's id deletes one, `{written['forget-me']}` deletes everything of yours."
+        + ("" if simulated else " Questions go to the providers of the models that are asked."),
         f"`{written['settings']}` chooses panel, domain and more for you; `{written['help']}` lists all there is.",
     ]
     more = (
