@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.setup import ConsortiumSpec, Key, Section
-from core.types import Member
+from core.types import Member, Usage
 
 TWIN_TEMPERATURE, TWIN_STEP = 0.7, 0.1
 """The least temperature of a model's second and further seats, and by how much it is above the first one's."""
@@ -82,6 +82,14 @@ class ModelSpec(Section):
     input_price: float | None = Field(default=None, ge=0)
     output_price: float | None = Field(default=None, ge=0)
     structured: Literal["schema", "json", "text"] = "schema"
+
+    def priced(self, usage: Usage) -> Usage:
+        """The usage with its cost by this model's prices, where nobody told it and all that it goes by is known."""
+        known = (usage.prompt_tokens, usage.completion_tokens, self.input_price, self.output_price)
+        if usage.cost is not None or None in known:
+            return usage
+        asked, said, input_price, output_price = (value or 0 for value in known)
+        return usage.model_copy(update={"cost": (asked * input_price + said * output_price) / 1_000_000})
 
 
 class EmbeddingSpec(Section):

@@ -6,11 +6,13 @@ at once cannot meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from core import convening, strategies
 from core.asks import Turn
+from core.attachments import Material
+from core.catalog import Catalog
 from core.errors import BadInput
 from core.prompts import within_budget
 from core.setup import ConsortiumSpec
@@ -20,6 +22,9 @@ from core.votes.trust import Experience
 
 _NOTHING_LEARNT = Experience()
 
+_ALONE = {"strategy": "default", "params": {}, "min_iterations": 1, "max_iterations": 1}
+"""How the panel's set-up is changed where one member alone is asked."""
+
 
 class Engine:
     """Runs asks. ``now`` gives the wall clock in UTC."""
@@ -27,21 +32,33 @@ class Engine:
     def __init__(self, tools: Tools, now: Callable[[], datetime]) -> None:
         self._tools, self._now = tools, now
 
-    async def run(self, run: Run, turns: Sequence[Turn], emit: Emit, experience: Experience = _NOTHING_LEARNT) -> Run:
+    async def run(
+        self,
+        run: Run,
+        turns: Sequence[Turn],
+        emit: Emit,
+        experience: Experience = _NOTHING_LEARNT,
+        materials: Sequence[Material] = (),
+    ) -> Run:
         """Carry a run to its answer and return it, answered or failed; analysis and charts are not done here.
 
-        ``turns`` is the thread so far, oldest first; ``experience`` what earlier runs of this consortium have taught.
+        ``turns`` is the thread so far, oldest first; ``experience`` what earlier runs of this consortium have taught;
+        ``materials`` what came with the question. Where the ask is addressed to one member, that one alone is asked,
+        once, whatever the strategy.
         Answers and verdicts that ``run`` holds already (from a process that died) are used, not asked and paid for
         again. Raises BadInput when its set-up names what is not there any more.
         """
         setup = self._setup(run)
         strategy = strategies.create(setup.strategy, setup.params)
         kept = within_budget(turns, setup.context_tokens)
-        table = Table(run, kept, self._tools, emit, experience, setup)
-        table.seat(strategy.seat(run.panel, table.rng("seats")))
+        table = Table(run, kept, self._tools, emit, experience, setup, tuple(materials))
+        table.seat(strategy.seat(_asked(run), table.rng("seats")))
         if dropped := len(turns) - len(kept):
             table.note(f"Left out of the conversation, to keep it short: the thread's oldest {_questions(dropped)}.")
-        for text in _remarks(run, self._tools.catalog.judges(setup)[0]):
+        if not run.ask.addressed:
+            for text in _remarks(run, self._tools.catalog.judges(setup)[0]):
+                table.note(text)
+        for text in _on_materials(run, table.panel, self._tools.catalog, materials):
             table.note(text)
         try:
             await strategy.deliberate(table)
@@ -57,7 +74,7 @@ class Engine:
             raise BadInput(f"There is no consortium {run.consortium!r} any more.")
         if problems := convening.problems(catalog, setup):
             raise BadInput(f"The consortium {run.consortium!r} cannot be asked: " + "; ".join(problems))
-        return setup
+        return setup.model_copy(update=_ALONE) if run.ask.addressed else setup
 
     def _told(self, run: Run, table: Table) -> Run:
         answered = any(r.verdict for r in table.rounds)
@@ -66,9 +83,9 @@ class Engine:
                 "status": RunStatus.RUNNING if answered else RunStatus.FAILED,
                 "panel": table.panel,
                 "rounds": tuple(table.rounds),
-                "bill": Bill.of(_usages(table.rounds)),
+                "bill": Bill.of(usages(table.rounds)),
                 "notes": (*run.notes, *table.notes, *_verdict_notes(table.rounds)),
-                "error": None if answered else _nobody_answered(table.rounds),
+                "error": None if answered else _nobody_answered(run, table.rounds),
                 "answered_at": self._now() if answered else None,
             }
         )
@@ -79,6 +96,32 @@ async def _salvage(table: Table) -> None:
     if table.last_answers and not any(r.verdict for r in table.rounds):
         table.fall_back(await table.judge(table.last_answers))
     table.abandon()
+
+
+def _asked(run: Run) -> tuple[Member, ...]:
+    """Who is asked: the panel, or the one member that the ask is addressed to."""
+    if run.ask.addressed is None:
+        return run.panel
+    alone = tuple(m for m in run.panel if m.id == run.ask.addressed)
+    if not alone:
+        raise BadInput(f"There is no member {run.ask.addressed!r} on this panel any more.")
+    return alone
+
+
+def _on_materials(run: Run, panel: Sequence[Member], catalog: Catalog, materials: Sequence[Material]) -> Iterator[str]:
+    """What the asker should know of who was shown what came with the question."""
+    held = {m.attachment.name for m in materials}
+    if gone := [a.name for a in run.ask.attachments if a.name not in held]:
+        yield f"Not stored any more, and shown to nobody: {', '.join(gone)}."
+    if cut := [m.attachment.name for m in materials if m.attachment.shortened]:
+        yield f"Only the beginning was shown to the members: {', '.join(cut)}."
+    pictures = ", ".join(m.attachment.name for m in materials if m.image is not None)
+    seeing = [m for m in panel if catalog.models[m.model].vision and not m.simulated]
+    if pictures and not seeing:
+        many = "were" if ", " in pictures else "was"
+        yield f"No member of this panel can see pictures: {pictures} {many} not looked at."
+    elif pictures and len(seeing) < len(panel):
+        yield f"Only {', '.join(m.label for m in seeing)} can see {pictures}."
 
 
 def _remarks(run: Run, judge: Member) -> list[str]:
@@ -96,7 +139,7 @@ def _verdict_notes(rounds: Sequence[Round]) -> list[str]:
     return list(dict.fromkeys(r.verdict.note for r in rounds if r.verdict and r.verdict.note))
 
 
-def _usages(rounds: Sequence[Round]) -> list[Usage]:
+def usages(rounds: Sequence[Round]) -> list[Usage]:
     """What every call of the run used, retries and arbiters included."""
     found: list[Usage] = []
     for round_ in rounds:
@@ -110,8 +153,10 @@ def _usages(rounds: Sequence[Round]) -> list[Usage]:
     return found
 
 
-def _nobody_answered(rounds: Sequence[Round]) -> str:
+def _nobody_answered(run: Run, rounds: Sequence[Round]) -> str:
     failures = rounds[-1].failures if rounds else ()
+    if run.ask.addressed and failures:
+        return f"{failures[0].member.label}, who alone was asked, gave no answer: {failures[0].detail}"
     reasons = "\n".join(f"- {f.member.label}: {f.detail}" for f in failures)
     return f"None of the {len(failures)} members answered, so there is no answer.\n{reasons}"
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from core.asks import Ask, QuestionType, Turn
+from core.attachments import Material
 from core.catalog import Catalog
 from core.fences import disarmed
-from core.ports import Message, Prompt
+from core.ports import Message, Picture, Prompt
 from core.setup import ConsortiumSpec
 from core.types import Member, Response, Verdict
 
@@ -33,6 +34,9 @@ MUST_STATE = (
 )
 """For strategies that vote."""
 
+ALONE = "This question goes to you alone; the other members are not asked."
+"""For a member that somebody addressed."""
+
 
 @dataclass(frozen=True)
 class Brief:
@@ -48,10 +52,17 @@ def estimate_tokens(text: str) -> int:
 
 
 def within_budget(turns: Sequence[Turn], budget: int) -> tuple[Turn, ...]:
-    """The latest turns that fit the budget of tokens, the oldest dropped first."""
+    """The latest turns that fit the budget of tokens, the oldest dropped first.
+
+    A turn counts with its question, the panel's answer, and the longest of what members said themselves: that is what
+    one member is shown at the most.
+    """
     kept: list[Turn] = []
     for turn in reversed(turns):
-        budget -= estimate_tokens(turn.question) + estimate_tokens(turn.answer)
+        own = (text for text in turn.answers.values() if text != turn.answer)
+        budget -= (
+            estimate_tokens(turn.question) + estimate_tokens(turn.answer) + max(map(estimate_tokens, own), default=0)
+        )
         if budget < 0:
             break
         kept.append(turn)
@@ -59,10 +70,41 @@ def within_budget(turns: Sequence[Turn], budget: int) -> tuple[Turn, ...]:
 
 
 def member_prompt(
-    ask: Ask, setup: ConsortiumSpec, member: Member, catalog: Catalog, turns: Sequence[Turn], brief: Brief
+    ask: Ask,
+    setup: ConsortiumSpec,
+    member: Member,
+    catalog: Catalog,
+    turns: Sequence[Turn],
+    brief: Brief,
+    *,
+    nonce: str,
+    materials: Sequence[Material] = (),
 ) -> Prompt:
-    """What a member is asked."""
+    """What a member is asked: instructions, the conversation as this member knows it, and the question.
+
+    What it said itself in an earlier turn stands as its own; the panel's answer then, where it is another, is shown
+    to it as data with the next question. Where it said nothing, the panel's answer stands in that place. ``nonce`` is
+    a mark that nobody can guess, new for each prompt.
+    """
+    messages = [Message(role="system", content=_instructions(ask, setup, member, catalog, brief))]
+    shown: list[str] = []
+    for turn in turns:
+        own = turn.answers.get(member.id)
+        messages.append(Message(role="user", content="\n\n".join([*shown, turn.question])))
+        messages.append(Message(role="assistant", content=own or turn.answer))
+        shown = [_panels_answer(turn, nonce)] if own and own != turn.answer else []
+    sees = catalog.models[member.model].vision and not member.simulated
+    shown += _shown(materials, sees, nonce)
+    pictures = _pictures(materials) if sees else ()
+    messages.append(Message(role="user", content="\n\n".join([*shown, ask.text]), pictures=pictures))
+    messages += brief.after
+    return Prompt(messages=tuple(messages), seed=member.seed, temperature=member.temperature)
+
+
+def _instructions(ask: Ask, setup: ConsortiumSpec, member: Member, catalog: Catalog, brief: Brief) -> str:
     system = [f"{MEMBER} {FINAL[ask.question_type]}", brief.system]
+    if ask.addressed:
+        system.append(ALONE)
     if own := ask.system or setup.system:
         system.append(own)
     if ask.domain:
@@ -70,14 +112,39 @@ def member_prompt(
     if member.role:
         role = catalog.all_roles.get(member.role)
         system.append(f"Your role: {member.role}. {role}" if role else f"Your role: {member.role}")
-    messages = [Message(role="system", content="\n\n".join(filter(None, system)))]
-    for turn in turns:
-        messages += [
-            Message(role="user", content=turn.question),
-            Message(role="assistant", content=turn.answer),
-        ]
-    messages += [Message(role="user", content=ask.text), *brief.after]
-    return Prompt(messages=tuple(messages), seed=member.seed, temperature=member.temperature)
+    return "\n\n".join(filter(None, system))
+
+
+def _panels_answer(turn: Turn, nonce: str) -> str:
+    """The answer that went out in an earlier turn, for a member that had said something else."""
+    return (
+        f"This is the answer that the whole panel then gave. {_is_data(nonce)}\n\n"
+        f"{fenced('EARLIER', 'answer', turn.answer, nonce)}"
+    )
+
+
+def _shown(materials: Sequence[Material], sees: bool, nonce: str) -> list[str]:
+    """What came with a question, as a member is shown it. Names are foreign text as well, so they stand inside."""
+    if not materials:
+        return []
+    parts = [f"{_files(len(materials))} with the question. {_is_data(nonce)}"]
+    for number, material in enumerate(materials, 1):
+        file = material.attachment
+        name = " ".join(file.name.split())
+        if material.text is not None:
+            said = f"{name}{' (only its beginning)' if file.shortened else ''}:\n{material.text}"
+        else:
+            said = f"[picture {name}{'' if sees else ', which you cannot see'}]"
+        parts.append(fenced("QUESTION", f"file {number}", said, nonce))
+    return parts
+
+
+def _files(count: int) -> str:
+    return "This file came" if count == 1 else f"These {count} files came"
+
+
+def _pictures(materials: Sequence[Material]) -> tuple[Picture, ...]:
+    return tuple(Picture(media_type=m.attachment.media_type, data=m.image) for m in materials if m.image is not None)
 
 
 def refinement(own: Response | None, verdict: Verdict, nonce: str, round_: int) -> Brief:

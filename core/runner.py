@@ -1,4 +1,4 @@
-"""What a worker does with an ask: run it, record and announce what happens, then analysis and charts.
+"""What a worker does with an ask: run it until it is answered or stopped, record and announce it, then charts.
 
 The :class:`Journal` takes a run's events in order, stores what must last before it announces it, and keeps
 all of that off the run's critical path.
@@ -7,18 +7,33 @@ all of that off the run's critical path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from core.asks import Ask, Turn
-from core.engine import Engine
+from core.attachments import Material
+from core.engine import Engine, usages
 from core.errors import ConsortiumError, NotFound, Unavailable, user_text
-from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
-from core.ports import Analyst, Events, History, Lessons
+from core.events import (
+    Answered,
+    ArbiterStarted,
+    ChartsDrawn,
+    MemberEnded,
+    MembersAsked,
+    RoundEnded,
+    RunEnded,
+    RunEvent,
+    RunStarted,
+    TextDelta,
+)
+from core.ports import Events, History
 from core.telemetry import bind_run, get_logger
-from core.types import Outcome, Round, Run, RunStatus
+from core.types import Bill, Member, Outcome, Response, Round, Run, RunStatus, Usage
 from core.votes.trust import Experience
+
+if TYPE_CHECKING:
+    from core.service.office import Office
 
 log = get_logger(__name__)
 
@@ -40,12 +55,34 @@ class Journal:
         self._run_id, self._panel, self._history, self._events = run.id, run.panel, history, events
         self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
         self._outcomes: dict[tuple[int, str], Outcome] = {}
+        self._asked: dict[tuple[int, str], Member] = {}
+        self._judging = 0
 
     def emit(self, event: RunEvent) -> None:
         """Take an event; returns at once."""
-        if isinstance(event, MemberEnded):
-            self._outcomes[event.round, event.outcome.member.id] = event.outcome
+        match event:
+            case RunStarted():
+                self._asked |= {(event.round, member.id): member for member in event.panel}
+            case MembersAsked():
+                self._asked |= {(event.round, member.id): member for member in event.members}
+            case MemberEnded():
+                self._outcomes[event.round, event.outcome.member.id] = event.outcome
+            case ArbiterStarted():
+                self._judging += 1
+            case RoundEnded():
+                self._judging = 0
         self._queue.put_nowait(event)
+
+    @property
+    def seated(self) -> tuple[Member, ...]:
+        """The panel, with the roles that members were asked in."""
+        asked = {member.id: member for member in self._asked.values()}
+        return tuple(asked.get(member.id, member) for member in self._panel)
+
+    @property
+    def under_way(self) -> int:
+        """Calls of which nothing has come yet: members that were asked and have not ended, arbiters at work."""
+        return len(self._asked.keys() - self._outcomes.keys()) + self._judging
 
     async def __aenter__(self) -> Journal:
         """Begin."""
@@ -105,20 +142,11 @@ def _joined(events: Sequence[RunEvent]) -> list[RunEvent]:
 
 
 class Runner:
-    """Carries asks from the queue to their end. Holds no state of any run."""
+    """Carries asks from the queue to their end. Holds no state of any run. ``pending`` is the run an ask begins as."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        analyst: Analyst,
-        history: History,
-        lessons: Lessons,
-        events: Events,
-        pending: Callable[[Ask], Run],
-        now: Callable[[], datetime],
-    ) -> None:
-        self._engine, self._analyst, self._history, self._events = engine, analyst, history, events
-        self._lessons, self._pending, self._now = lessons, pending, now
+    def __init__(self, engine: Engine, office: Office, events: Events, pending: Callable[[Ask], Run]) -> None:
+        self._engine, self._office, self._events, self._pending = engine, office, events, pending
+        self._history = office.history
 
     async def begin(self, ask: Ask) -> None:
         """Run an ask that nobody has begun."""
@@ -143,33 +171,86 @@ class Runner:
             await self._break(ask.id, run, user_text(error, ask.id))
 
     async def _carry(self, run: Run) -> None:
+        stopped: str | None = None
         async with Journal(run, self._history, self._events) as journal:
             if run.answered_at is None:
-                turns, experience = await asyncio.gather(self._conversation(run), self._experience(run))
-                run = await self._engine.run(run, turns, journal.emit, experience)
+                found = await self._until_stopped(run.id, self._decide(run, journal))
+                run, stopped = (found, None) if isinstance(found, Run) else (run, found)
             if run.status is RunStatus.FAILED:
                 log.warning("nobody answered")
-            else:
+            elif stopped is None:
                 journal.emit(Answered(run=run, charts_follow=run.ask.charts))
-        if run.answered_at is not None:
+        if stopped is not None:
+            run = await self._cancelled(run, journal, stopped)
+        elif run.answered_at is not None:
             if run.ask.charts:
                 await self._analyse(run)
             run = run.model_copy(update={"status": RunStatus.DONE})
         await self._end(run)
 
+    async def _decide(self, run: Run, journal: Journal) -> Run:
+        """The run with its answer, or failed."""
+        turns, experience, materials = await asyncio.gather(
+            self._conversation(run), self._experience(run), self._materials(run)
+        )
+        return await self._engine.run(run, turns, journal.emit, experience, materials)
+
+    async def _until_stopped(self, run_id: str, work: Coroutine[Any, Any, Run]) -> Run | str:
+        """What the work comes to; or, if the run is to stop before, the reason, once all of the work has ended."""
+        working = asyncio.create_task(work, name=f"run {run_id}")
+        stopping = asyncio.create_task(self._office.stops.requested(run_id), name=f"stop {run_id}")
+        try:
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not working.done():
+                if error := stopping.exception():
+                    log.warning("the run cannot be stopped", error=str(error))
+                    return await working
+                working.cancel()
+                await asyncio.wait((working,))
+                if working.cancelled() or working.exception():
+                    return stopping.result()
+            return await working
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
+
+    async def _cancelled(self, run: Run, journal: Journal, reason: str) -> Run:
+        """The run as it was when it was stopped, with what had come by then."""
+        stored = await self._history.run(run.id)
+        rounds = stored.rounds if stored else ()
+        answered = {o.member.id for r in rounds if r.kind == "answers" for o in r.outcomes if isinstance(o, Response)}
+        update = {
+            "status": RunStatus.CANCELLED,
+            "panel": journal.seated,
+            "rounds": rounds,
+            "bill": Bill.of([*usages(rounds), *[Usage()] * journal.under_way]),
+            "error": f"{reason} {len(answered)} of {len(run.panel)} had answered.",
+        }
+        return run.model_copy(update=update)
+
     async def _experience(self, run: Run) -> Experience:
         """What earlier runs have taught; a run can do without."""
         try:
-            return await self._lessons.experience(run.consortium)
+            return await self._office.lessons.experience(run.consortium)
         except Unavailable as error:
             log.warning("asked without experience", error=str(error))
             return Experience()
+
+    async def _conversation(self, run: Run) -> list[Turn]:
+        """The thread before this run, oldest first."""
+        where = run.ask.where
+        return [] if where.thread is None else await self._history.conversation(where, run.created_at, LONGEST_THREAD)
+
+    async def _materials(self, run: Run) -> tuple[Material, ...]:
+        """What came with the question."""
+        return await self._history.materials(run.id) if run.ask.attachments else ()
 
     async def _analyse(self, run: Run) -> None:
         """Analysis and charts. They are an extra: without them the answer stands all the same."""
         answers = run.answers
         try:
-            study = await self._analyst.study(answers, run.panel, charts=True)
+            study = await self._office.analyst.study(answers, run.panel, charts=True)
             await self._history.record_study(run.id, study)
         except ConsortiumError as error:
             log.warning("no analysis", error=str(error))
@@ -179,13 +260,18 @@ class Runner:
             drawn = ChartsDrawn(analysis=None, kinds=(), note=f"No charts: {user_text(error, run.id)}")
         else:
             alone = answers[0].member.label if len(answers) == 1 else None
-            note = f"Only {alone} answered: there is nothing to compare." if alone else None
+            only = f"{alone} alone was asked" if run.ask.addressed else f"Only {alone} answered"
+            note = f"{only}: there is nothing to compare." if alone else None
             kinds = tuple(chart.kind for chart in study.charts)
             drawn = ChartsDrawn(analysis=study.analysis, kinds=kinds, note=note)
         await self._events.publish(run.id, drawn)
 
     async def _end(self, run: Run) -> None:
-        ended = run.model_copy(update={"ended_at": self._now()})
+        ended = run.model_copy(update={"ended_at": self._office.clock()})
+        try:
+            await self._office.governance.settle(ended.id, ended.bill)
+        except Unavailable as error:
+            log.warning("the run's estimate stays on the budget", error=str(error))
         await self._history.update_run(ended)
         await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
         log.info("run ended", status=ended.status, seconds=ended.seconds)
@@ -197,7 +283,8 @@ class Runner:
             if run is None:
                 raise NotFound(f"There is no run {run_id!r} on record.")
             if run.answered_at is None:
-                await self._end(run.model_copy(update={"status": RunStatus.FAILED, "error": text}))
+                broken = {"status": RunStatus.FAILED, "error": text, "bill": Bill.of(usages(run.rounds))}
+                await self._end(run.model_copy(update=broken))
                 return
             await self._events.publish(run.id, Answered(run=run, charts_follow=False))  # it may have been held up
             await self._end(run.model_copy(update={"status": RunStatus.DONE}))
@@ -205,14 +292,3 @@ class Runner:
             log.error("the end of the run was not recorded", error=str(error))
             with suppress(ConsortiumError):
                 await self._events.publish(run_id, RunEnded(status=RunStatus.FAILED, error=text))
-
-    async def _conversation(self, run: Run) -> list[Turn]:
-        """The thread before this run, oldest first."""
-        if run.ask.where.thread is None:
-            return []
-        earlier = await self._history.thread_runs(run.ask.where, limit=LONGEST_THREAD)
-        return [
-            Turn(question=r.question, answer=r.answer)
-            for r in earlier
-            if r.id != run.id and r.answer is not None and r.created_at <= run.created_at
-        ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from core.arbiter import Arbiter, Case, Watcher
 from core.asking import ask_all
 from core.asks import Ask, Turn
+from core.attachments import Material
 from core.catalog import Catalog
 from core.events import ArbiterStarted, MemberEnded, MembersAsked, RoundEnded, RunEvent, RunStarted, TextDelta
 from core.ports import Analyst, Models
@@ -75,7 +76,14 @@ class Table:
     """One run as its strategy sees it. Lives as long as the run is decided."""
 
     def __init__(
-        self, run: Run, turns: tuple[Turn, ...], tools: Tools, emit: Emit, experience: Experience, setup: ConsortiumSpec
+        self,
+        run: Run,
+        turns: tuple[Turn, ...],
+        tools: Tools,
+        emit: Emit,
+        experience: Experience,
+        setup: ConsortiumSpec,
+        materials: tuple[Material, ...] = (),
     ) -> None:
         self.ask: Ask = run.ask
         self.panel: tuple[Member, ...] = run.panel
@@ -83,7 +91,7 @@ class Table:
         self.rounds: list[Round] = []
         self.notes: list[str] = []
         self.weights: Mapping[str, float] = experience.weights(run.panel)
-        self._turns, self._tools, self._emit = turns, tools, emit
+        self._turns, self._tools, self._emit, self._materials = turns, tools, emit, materials
         self._calibration = experience.calibration
         self._judges = tools.catalog.judges(setup)
         self._deadline = Deadline.after(setup.deadline, tools.clock)
@@ -194,9 +202,9 @@ class Table:
     def vote(self, responses: Sequence[Response], *, prose: bool = False) -> Ballot | None:
         """Count the final answers that the responses state; with ``prose`` also those that only can be read from them.
 
-        None when none states any, and of an open question, which has none.
+        None when none states any, of an open question, which has none, and where one member alone was asked.
         """
-        if self.ask.question_type == "open":
+        if self.ask.question_type == "open" or self.ask.addressed:
             return None
         return cast(responses, self.weights, self.ask.question_type, prose=prose)
 
@@ -305,7 +313,11 @@ class Table:
 
     async def _ask(self, member: Member, brief: Brief, deadline: Deadline) -> Outcome:
         tools = self._tools
-        prompt = member_prompt(self.ask, self.setup, member, tools.catalog, self._turns, brief)
+        prompt = member_prompt(
+            *(self.ask, self.setup, member, tools.catalog, self._turns, brief),
+            nonce=tools.nonce(),
+            materials=self._materials,
+        )
         timeout = tools.catalog.models[member.model].timeout
         outcome = await tools.caller.ask(member, tools.models[member.model], prompt, timeout, deadline)
         return self._billed(outcome)
@@ -325,16 +337,17 @@ class Table:
 
     def _sure(self, verdict: Verdict, ballot: Ballot | None, total: int) -> Verdict:
         """The verdict with the ballot, and the confidence that the agreement of the panel gives it."""
-        agreement = verdict.agreement or _agreement(verdict, ballot, total)
+        verdict = verdict.model_copy(update={"ballot": ballot})
+        agreement = verdict.agreement or _agreement(verdict, total)
         confidence = self._calibration.confidence(agreement) if agreement else None
-        return verdict.model_copy(update={"ballot": ballot, "agreement": agreement, "confidence": confidence})
+        return verdict.model_copy(update={"agreement": agreement, "confidence": confidence})
 
     def _closed(self, opened: _Open, verdict: Verdict | None) -> Round:
         outcomes = tuple(opened.outcomes[m.id] for m in self.panel if m.id in opened.outcomes)
         return Round(number=opened.number, outcomes=outcomes, verdict=verdict, kind=opened.kind)
 
 
-def _agreement(verdict: Verdict, ballot: Ballot | None, total: int) -> Agreement | None:
+def _agreement(verdict: Verdict, total: int) -> Agreement | None:
     """How many hold the answer: by the arbiter's word on each, else by the votes for it.
 
     Likeness of texts is no agreement, so a vote by meaning gives none.
@@ -343,7 +356,5 @@ def _agreement(verdict: Verdict, ballot: Ballot | None, total: int) -> Agreement
         return None
     if verdict.source in (VerdictSource.ARBITER, VerdictSource.STAND_IN):
         return agreement_of(verdict.positions, total)
-    if ballot is None or ballot.basis == "meaning" or ballot.votes < 2:
-        return None
-    camp = next((c for c in ballot.camps if verdict.judge in c.members), None)
-    return Agreement(agree=len(camp.members), total=ballot.votes) if camp else None
+    camp, votes = verdict.camp, verdict.ballot.votes if verdict.ballot else 0
+    return Agreement(agree=len(camp.members), total=votes) if camp and votes > 1 else None

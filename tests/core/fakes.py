@@ -19,13 +19,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec
 
 from core.arbiter import Arbiter
-from core.asks import Ask, Person, Platform, ThreadRef, Turn
+from core.asks import Ask, Attachment, Person, Platform, ThreadRef, Turn
+from core.attachments import Material
 from core.catalog import Catalog
 from core.engine import Engine
 from core.errors import ModelError
 from core.events import RunEvent
 from core.ports import Breakers, BreakerState, Completion, Message, Models, Prompt
 from core.resilience import Caller, RetryPolicy, SystemClock
+from core.service.office import Office
 from core.table import Tools
 from core.types import (
     TITLES,
@@ -168,6 +170,9 @@ class FakeBreakers:
             return BreakerState(state="open", failure_rate=1.0, calls=3, retry_in=12.4)
         return BreakerState(state="closed", failure_rate=0.0, calls=0)
 
+    async def reset(self, key: str) -> None:
+        self.open.discard(key)
+
 
 @dataclass
 class FakeAnalyst:
@@ -209,6 +214,28 @@ class FakeAnalyst:
         return tuple(Chart(kind=kind, png=b"png", alt="", width=1, height=1) for kind in TITLES)
 
 
+def office(catalog: Catalog, state: Any, history: Any, **parts: Any) -> Office:
+    """What all desks share, on real stores and without a queue; ``parts`` replace what they name."""
+    given: dict[str, Any] = {
+        "lessons": history.lessons,
+        "consortia": history.consortia,
+        "governance": history.governance,
+        "sessions": state.sessions,
+        "limits": state.limits(catalog.limits),
+        "duplicates": state.duplicates,
+        "drafts": state.drafts,
+        "stops": state.stops,
+        "breakers": FakeBreakers(),
+        "jobs": None,
+        "analyst": FakeAnalyst(),
+        "clock": now,
+        "new_id": iter(f"run{n}" for n in range(10**6)).__next__,
+        "rng": random.Random(1),
+        **parts,
+    }
+    return Office(catalog, **{"history": history, **given})
+
+
 def catalog(models: Sequence[str] = ("a", "b", "c", "j", "k"), **consortium: Any) -> Catalog:
     """Models of one provider; the default consortium has members a, b and c, arbiter j and stand-in k."""
     spec = {"members": ["a", "b", "c"], "arbiter": "j", "arbiter_fallbacks": ["k"], "max_iterations": 1, **consortium}
@@ -231,7 +258,7 @@ def make_run(catalog: Catalog, ask: Ask | None = None) -> Run:
     ask = ask or make_ask()
     name = ask.consortium or "default"
     setup = ask.setup or catalog.consortia[name]
-    return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(setup, ask.roles), created_at=START)
+    return Run(id=ask.id, ask=ask, consortium=name, panel=catalog.panel(setup, ask.roles), created_at=ask.asked_at)
 
 
 def candidates(prompt: Prompt) -> dict[str, str]:
@@ -332,14 +359,27 @@ async def run_engine(
     run: Run | None = None,
     turns: Sequence[Turn] = (),
     experience: Experience | None = None,
+    materials: Sequence[Material] = (),
     **parts: Any,
 ) -> Ran:
     """Carry a run to its answer."""
     cat, models = cat or catalog(), models or panel_models()
     events: list[RunEvent] = []
     engine = make_engine(cat, models, **parts)
-    ended = await engine.run(run or make_run(cat), turns, events.append, experience or Experience())
+    ended = await engine.run(run or make_run(cat), turns, events.append, experience or Experience(), materials)
     return Ran(ended, events, models)
+
+
+def text_file(text: str = "Bern is the capital.", name: str = "notes.txt", **fields: Any) -> Material:
+    """A text that came with a question."""
+    about = Attachment(name=name, media_type="text/plain", size=len(text), kind="text", **fields)
+    return Material(attachment=about, text=text)
+
+
+def picture(name: str = "photo.png") -> Material:
+    """A picture that came with a question."""
+    about = Attachment(name=name, media_type="image/png", size=8, kind="image")
+    return Material(attachment=about, image=b"\x89PNG\r\n\x1a\n")
 
 
 def begun(run: Run, *rounds: Round) -> Run:

@@ -13,7 +13,7 @@ from core.catalog import Catalog
 from core.events import RunEvent
 from core.runner import Runner
 from core.types import RunStatus
-from tests.core.fakes import START, FakeAnalyst, make_engine, make_run, now
+from tests.core.fakes import START, make_engine, make_run, now, office
 from tests.emulators.provider import ProviderEmulator, status
 
 ASKS = 50
@@ -61,9 +61,8 @@ async def test_fifty_asks_at_once_do_not_meet(state: State, history: SqlHistory)
         catalog = shared_catalog(provider.base_url)
         async with ModelPool(catalog, {"KEY": provider.key}) as models:
             engine = make_engine(catalog, models, breakers=state.breakers())
-            runner = Runner(
-                engine, FakeAnalyst(), history, history.lessons, state.events, lambda a: make_run(catalog, a), now
-            )
+            shared = office(catalog, state, history)
+            runner = Runner(engine, shared, state.events, lambda a: make_run(catalog, a))
 
             async def one(n: int) -> list[RunEvent]:
                 before = ask(n).model_copy(update={"id": f"before{n}", "text": f"And mark-before{n}x?"})

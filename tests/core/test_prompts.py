@@ -30,7 +30,7 @@ MEMBER = CATALOG.panel(SETUP)[0]
 
 def told(ask: Ask, member: Member = MEMBER, setup: ConsortiumSpec = SETUP) -> str:
     """A member's instructions."""
-    return member_prompt(ask, setup, member, CATALOG, (), Brief()).messages[0].content
+    return member_prompt(ask, setup, member, CATALOG, (), Brief(), nonce="f00d").messages[0].content
 
 
 TURNS = st.lists(st.builds(Turn, question=st.text(max_size=40), answer=st.text(max_size=40)), max_size=6)
@@ -52,7 +52,7 @@ def test_tokens_are_counted_by_bytes() -> None:
 
 def test_a_conversation_alternates_and_ends_with_the_question() -> None:
     turns = [Turn(question="First?", answer="One."), Turn(question="Second?", answer="Two.")]
-    prompt = member_prompt(make_ask("Third?"), SETUP, MEMBER, CATALOG, turns, Brief())
+    prompt = member_prompt(make_ask("Third?"), SETUP, MEMBER, CATALOG, turns, Brief(), nonce="f00d")
     assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert prompt.messages[-1].content == "Third?"
     assert prompt.json_schema is None
@@ -61,14 +61,14 @@ def test_a_conversation_alternates_and_ends_with_the_question() -> None:
 def test_a_further_round_shows_a_member_its_own_answer_and_the_panels() -> None:
     verdict = Verdict(source=VerdictSource.ARBITER, judge=MEMBER, synthesis="So far.", refine=("the cost",))
     own = Response(member=MEMBER, text="Mine.", seconds=1)
-    prompt = member_prompt(make_ask(), SETUP, MEMBER, CATALOG, (), refinement(own, verdict, "f00d", 2))
+    prompt = member_prompt(make_ask(), SETUP, MEMBER, CATALOG, (), refinement(own, verdict, "f00d", 2), nonce="f00d")
     assert [m.role for m in prompt.messages] == ["system", "user", "assistant", "user"]
     assert prompt.messages[2].content == "Mine."
     last = prompt.messages[-1].content
     assert last.startswith("Round 2. This is the panel's answer so far, and what is still to be cleared up. What ")
     assert "<<EARLIER answer f00d>>\nSo far.\n<<END answer f00d>>" in last
     assert "Still to be cleared up:\n<<EARLIER points f00d>>\n- the cost\n<<END points f00d>>" in last
-    silent = member_prompt(make_ask(), SETUP, MEMBER, CATALOG, (), refinement(None, verdict, "f00d", 2))
+    silent = member_prompt(make_ask(), SETUP, MEMBER, CATALOG, (), refinement(None, verdict, "f00d", 2), nonce="f00d")
     assert [m.role for m in silent.messages] == ["system", "user", "user"]
 
 
@@ -113,7 +113,7 @@ def test_how_a_final_answer_is_stated_goes_by_the_type_of_the_question(question_
 
 def test_a_seat_is_asked_with_its_seed_and_temperature() -> None:
     twin = MEMBER.model_copy(update={"seed": 2, "temperature": 0.7})
-    prompt = member_prompt(make_ask(), SETUP, twin, CATALOG, (), Brief())
+    prompt = member_prompt(make_ask(), SETUP, twin, CATALOG, (), Brief(), nonce="f00d")
     assert (prompt.seed, prompt.temperature) == (2, 0.7)
 
 

@@ -26,8 +26,10 @@ from tests.core.fakes import (
     make_ask,
     make_engine,
     make_run,
-    now,
+    office,
     panel_models,
+    picture,
+    text_file,
     verdict,
 )
 
@@ -47,15 +49,13 @@ class Works:
         self.analyst = FakeAnalyst()
 
     def runner(self, **parts: Any) -> Runner:
-        engine = make_engine(self.catalog, self.models, analyst=self.analyst)
-        given: dict[str, Any] = {
-            "analyst": self.analyst,
-            "history": self.history,
-            "lessons": self.history.lessons,
-            "events": self.state.events,
-            **parts,
-        }
-        return Runner(engine, pending=lambda ask: make_run(self.catalog, ask), now=now, **given)
+        engine = make_engine(self.catalog, parts.pop("models", self.models), analyst=self.analyst)
+        events, pending = parts.pop("events", self.state.events), parts.pop("pending", self.pending)
+        shared = office(self.catalog, self.state, self.history, **{"analyst": self.analyst, **parts})
+        return Runner(engine, shared, events, pending)
+
+    def pending(self, ask: Ask) -> Run:
+        return make_run(self.catalog, ask)
 
     async def run(self, ask: Ask | None = None, **parts: Any) -> Run:
         """Run an ask to its end and return it as stored."""
@@ -232,8 +232,39 @@ async def test_a_follow_up_knows_its_thread_and_nothing_else(works: Works) -> No
         run = make_run(works.catalog, ask).model_copy(update={"created_at": START + timedelta(seconds=n)})
         await works.history.open_run(run)
         await works.runner().resume(ask)
-    prompt = works.models["a"].prompts[-1].messages
-    assert [(m.role, m.content) for m in prompt[1:]] == [("user", "word0"), ("assistant", "Yes."), ("user", "word2")]
+    _, asked, said, then = works.models["a"].prompts[-1].messages
+    assert [(m.role, m.content) for m in (asked, said)] == [("user", "word0"), ("assistant", "a says yes.")]
+    assert then.content.startswith("This is the answer that the whole panel then gave. What stands between marks")
+    assert then.content.endswith("<<EARLIER answer f00d>>\nYes.\n<<END answer f00d>>\n\nword2")
+    assert "Asked: word0\nAnswered: Yes." in works.models["j"].prompts[-1].messages[-1].content
+
+
+async def test_what_came_with_the_question_reaches_who_can_read_it(works: Works) -> None:
+    seeing = works.catalog.models["b"].model_copy(update={"vision": True})
+    works.catalog = works.catalog.model_copy(update={"models": {**works.catalog.models, "b": seeing}})
+    materials = (text_file(), picture())
+    ask = make_ask(attachments=tuple(m.attachment for m in materials))
+    await works.history.open_run(make_run(works.catalog, ask))
+    await works.history.keep_materials(ask.id, materials)
+    await works.runner().resume(ask)
+    shown = {key: works.models[key].prompts[0].messages[-1] for key in "abcj"}
+    assert all("Bern is the capital." in shown[key].content for key in "abc")
+    assert "Bern" not in shown["j"].content
+    assert [bool(shown[key].pictures) for key in "abcj"] == [False, True, False, False]
+    assert (await works.stored()).notes == ("Only b can see photo.png.",)
+
+
+async def test_one_member_alone_is_asked_without_an_arbiter_or_a_vote(works: Works) -> None:
+    works.catalog = catalog(strategy="voting", min_iterations=2, max_iterations=3)
+    works.models["b"].steps = [Step("Because. Final answer: 4")]
+    run = await works.run(make_ask(addressed="b"))
+    assert works.calls("a", "b", "c", "j") == [0, 1, 0, 0]
+    assert run.verdict
+    assert (run.verdict.source, run.synthesis) == (VerdictSource.ONLY, "Because. Final answer: 4")
+    assert (run.verdict.agreement, run.verdict.ballot, run.verdict.confidence) == (None, None, None)
+    assert not await works.history.lessons.standings()
+    drawn = next(e for e in await works.events() if isinstance(e, ChartsDrawn))
+    assert (drawn.kinds, drawn.note) == ((), "b alone was asked: there is nothing to compare.")
 
 
 # --- taking over ----------------------------------------------------------------------------------------
@@ -338,16 +369,7 @@ async def test_a_run_whose_panel_has_gone_is_told_as_failed(works: Works) -> Non
         raise KeyError("a model that the file no longer has")
 
     for take in ("begin", "resume"):
-        runner = Runner(
-            make_engine(works.catalog, works.models),
-            works.analyst,
-            works.history,
-            works.history.lessons,
-            works.state.events,
-            gone,
-            now,
-        )
-        await getattr(runner, take)(ask)
+        await getattr(works.runner(pending=gone), take)(ask)
     stored = await works.stored()
     assert stored.status is RunStatus.FAILED
     assert "r1" in (stored.error or "")

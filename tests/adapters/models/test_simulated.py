@@ -72,7 +72,8 @@ def member_case(
         verdict = Verdict(source=VerdictSource.ARBITER, judge=member, synthesis="Perhaps.", refine=refine)
         brief = refinement(Response(member=member, text="My first answer.", seconds=1), verdict, "f00d", round_)
     setup = CATALOG.consortia["default"]
-    return member_prompt(ask_of(question, domain, question_type), setup, member, CATALOG, turns, brief or Brief())
+    asked = ask_of(question, domain, question_type)
+    return member_prompt(asked, setup, member, CATALOG, turns, brief or Brief(), nonce="f00d")
 
 
 async def say(name: str, question: str = DEMO, **case: Any) -> str:
