@@ -1,0 +1,63 @@
+"""Runs that are kept no longer than a workspace wants."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from core.asks import ThreadRef
+from core.errors import Unavailable
+from core.retention import HOUR, keep_sweeping, sweep
+from core.types import Run, RunStatus
+from tests.core.service.conftest import ANN, CHANNEL, Desk
+
+OTHER = CHANNEL.model_copy(update={"workspace": "T2"})
+
+
+async def ended(desk: Desk, days_ago: int, where: ThreadRef = CHANNEL) -> Run:
+    desk.now -= timedelta(days=days_ago)
+    run = await desk.ask(where=where)
+    await desk.history.update_run(run.model_copy(update={"status": RunStatus.DONE, "ended_at": desk.now}))
+    desk.now += timedelta(days=days_ago)
+    return run
+
+
+async def test_runs_are_deleted_when_their_workspace_keeps_them_no_longer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.retention.PORTION", 2)
+    await desk.governance.set_retention(CHANNEL, ANN, 30)
+    old = [await ended(desk, 31) for _ in range(5)]
+    kept = [await ended(desk, 29), await desk.ask(), await ended(desk, 31, OTHER)]
+    assert await sweep(desk.office) == 5
+    assert [await desk.history.run(run.id) for run in old] == [None] * 5
+    assert all([await desk.history.run(run.id) for run in kept])
+    entry = (await desk.governance.audit(CHANNEL, 1, 0))[0]
+    assert (entry.name, entry.action, entry.detail) == ("Consortium", "retention", "5 runs older than 30 days deleted")
+    assert await sweep(desk.office) == 0
+    assert len(await desk.governance.audit(CHANNEL, 10, 0)) == 2, "that it was set, and what was deleted"
+    assert await desk.governance.audit(OTHER, 10, 0) == []
+
+
+async def test_sweeping_goes_on_every_hour_whatever_fails(desk: Desk) -> None:
+    await desk.governance.set_retention(CHANNEL, ANN, 1)
+    waits: list[float] = []
+    failing = desk.governance.retentions
+
+    async def away() -> list[tuple[str, str, int]]:
+        raise Unavailable("The database does not answer.")
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        desk.governance.retentions = failing  # type: ignore[method-assign]
+        if len(waits) == 3:
+            raise asyncio.CancelledError
+
+    old = await ended(desk, 2)
+    desk.governance.retentions = away  # type: ignore[method-assign,assignment]
+    with pytest.raises(asyncio.CancelledError):
+        await keep_sweeping(desk.office, sleep)
+    assert waits == [HOUR] * 3
+    assert await desk.history.run(old.id) is None
