@@ -188,7 +188,10 @@ class History(Protocol):
         ...
 
     async def update_run(self, run: Run) -> None:
-        """Status, answer, bill, notes, error and times as in ``run``; its outcomes are recorded already."""
+        """Status, answer, bill, notes, error and times as in ``run``; its outcomes are recorded already.
+
+        Nothing happens where the run is not on record: one that was deleted while it went on stays deleted.
+        """
         ...
 
     async def mark_delivered(self, run_id: str) -> None:

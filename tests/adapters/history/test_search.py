@@ -22,7 +22,7 @@ async def test_text_is_sought_in_question_answer_and_id(history: SqlHistory) -> 
     named = new_run(text="Fish?", asker=BEN, where=CHANNEL.model_copy(update={"private": True}))
     named = named.model_copy(update={"id": "01ABC"})
     for run in (asked, answered, named):
-        await history.update_run(run)
+        await history.open_run(run)
     assert await _found(history, "cATS") == ["Should Cats vote?"]
     assert await _found(history, "yes.") == ["And dogs?"]
     assert await _found(history, "1ab") == ["Fish?"]
@@ -60,7 +60,7 @@ async def test_an_export_has_every_run_once_and_whole(history: SqlHistory) -> No
     """More runs than one portion has, of which portions end among runs of the same moment."""
     runs = [new_run(at=START + timedelta(minutes=i // 40)) for i in range(230)]
     runs[100:103] = [finished(run) for run in runs[100:103]]
-    await asyncio.gather(*(history.update_run(run) for run in reversed(runs)))
+    await asyncio.gather(*(history.open_run(run) for run in reversed(runs)))
     for run in runs[100:103]:
         assert run.analysis
         await history.record_study(run.id, Study(analysis=run.analysis))
