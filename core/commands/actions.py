@@ -57,7 +57,7 @@ _BY_TYPE = {made: (verb, fields) for verb, (made, fields) in _VERBS.items()}
 
 
 def encode(command: Command) -> str:
-    """The coded form. Raises ValueError for a command that has none, or that is too long."""
+    """The coded form. Raises ValueError for a command that has none, says more than is coded, or is too long."""
     found = _BY_TYPE.get(type(command))
     if found is None:
         raise ValueError(f"{type(command).__name__} has no coded form")
@@ -68,20 +68,29 @@ def encode(command: Command) -> str:
     coded = ":".join(words)
     if len(coded) > MOST:
         raise ValueError(f"an action has at most {MOST} characters: {coded}")
+    if _read(coded) != command:
+        raise ValueError(f"{coded} does not say all of {command!r}")
     return coded
 
 
 def decode(action: str) -> Command:
     """The command of a button. Raises UnknownCommand for what is none of ours, or of a later version."""
-    verb, *words = action.split(":")
-    if len(action) > MOST or verb not in _VERBS:
+    if len(action) > MOST or action.partition(":")[0] not in _VERBS:
         raise UnknownCommand("This button is of another version of me. Write `help` to see what there is now.")
-    made, fields = _VERBS[verb]
-    given: dict[str, Any] = {field: unquote(word) for field, word in zip(fields, words, strict=False) if word}
     try:
-        command: Command = made.model_validate(given)
-    except ValidationError:
+        return _read(action)
+    except ValueError:
         raise UnknownCommand("This button does not work any more. Write `help` to see what there is.") from None
+
+
+def _read(action: str) -> Command:
+    """Raises ValueError (pydantic's is one) for what is not as it should be."""
+    verb, *words = action.split(":")
+    made, fields = _VERBS[verb]
+    if len(words) > len(fields):
+        raise ValueError(f"{verb} has {len(fields)} arguments")
+    given: dict[str, Any] = {field: unquote(word) for field, word in zip(fields, words, strict=False) if word}
+    command: Command = made.model_validate(given)
     return command
 
 

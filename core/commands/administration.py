@@ -27,7 +27,12 @@ USAGES = (
     ("access", "access block ask|save|moderate|admin who", "take a right away"),
     ("access", "access lift number", "take a rule back"),
     ("budget", "budget", "what may be used here, and from which cost on you are asked twice"),
-    ("budget", "budget user|channel|workspace day|month amount [who]", "set one: `20000 tokens`, `$5` or `off`"),
+    (
+        "budget",
+        "budget user|channel day|month amount [who]",
+        "set one for each, or for one: `20000 tokens`, `$5`, `off`",
+    ),
+    ("budget", "budget workspace day|month amount", "set what all together may use"),
     ("budget", "budget confirm amount", "ask twice before a run that may use more; or `off`"),
     ("retention", "retention [days|off]", "delete runs of this workspace after so many days"),
     ("audit", "audit [page]", "what administrators have changed"),
@@ -108,12 +113,28 @@ def amount(text: str) -> tuple[int | None, float | None, str]:
     if found["off"]:
         return None, None, rest
     if found["dollars"]:
-        return None, float(found["dollars"].replace(",", ".")), rest
-    unit = (found["unit"] or "tokens").lower()
-    if unit.startswith("token"):
-        digits = re.sub(r"[_.,']", "", found["number"])
-        return int(digits) * {"": 1, "k": 1_000, "m": 1_000_000}[(found["kilo"] or "").lower()], None, rest
-    return None, float(found["number"].replace(",", ".").replace("_", "").replace("'", "")), rest
+        return None, _dollars(found["dollars"]), rest
+    kilo = {"": 1, "k": 1_000, "m": 1_000_000}[(found["kilo"] or "").lower()]
+    if not (found["unit"] or "tokens").lower().startswith("token"):
+        return None, kilo * _dollars(found["number"]), rest
+    digits = re.sub(r"[_.,']", "", found["number"])
+    if len(digits) > _DIGITS:
+        raise BadInput(_TOO_MUCH)
+    return int(digits) * kilo, None, rest
+
+
+_DIGITS = 12
+_TOO_MUCH = f"An amount has at most {_DIGITS} digits."
+
+
+def _dollars(text: str) -> float:
+    """ "5", "0.50", "0,50", "1_000". Raises BadInput."""
+    number = re.sub(r"[_']", "", text).replace(",", ".").rstrip(".")
+    if number.count(".") > 1:
+        raise BadInput(f"`{short(text)}` is no amount; write e.g. `$1200.50`, without marks between the thousands.")
+    if len(number) > _DIGITS:
+        raise BadInput(_TOO_MUCH)
+    return float(number)
 
 
 def _retention(rest: str) -> Command:
@@ -122,7 +143,7 @@ def _retention(rest: str) -> Command:
         return SetRetention(show=True)
     if word in ("off", "none"):
         return SetRetention()
-    if not word.isdecimal() or not 1 <= int(word) <= 36_500:
+    if not word.isdecimal() or len(word) > 5 or not 1 <= int(word) <= 36_500:
         raise BadInput("Write a number of days, e.g. `retention 90`, or `retention off`.")
     return SetRetention(days=int(word))
 

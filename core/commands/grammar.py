@@ -55,7 +55,7 @@ USAGES = (
     Usage("roles", "roles clear [model]", "take the role away, from one model or all", _MINE),
     Usage("roles", "roles shuffle role, role, …", "deal roles to the models by chance", _MINE),
     Usage("list", "list", "the consortia there are", _PANELS),
-    Usage("save", "save [name] [members] [options]", "save a consortium; a form asks for what is missing", _PANELS),
+    Usage("save", "save [name [members [options]]]", "save a consortium; a form asks for what is missing", _PANELS),
     Usage("remove", "remove consortium", "forget a saved consortium", _PANELS),
     Usage("channel-default", "channel-default [consortium]", "what this channel asks by default (moderators)", _PANELS),
     Usage("models", "models", "the models and how they are doing", _PANELS),
@@ -118,7 +118,8 @@ def help_with(usages: Iterable[Usage]) -> str:
 def parse(text: str) -> Command:
     """Read what was typed behind ``/consortium``.
 
-    A text that begins with no command and is no near miss of one is a question, if it has at least three words.
+    A text that begins with no command, and would be none with a slip of the pen mended, is a question if it has at
+    least three words.
     Raises :class:`core.errors.UnknownCommand` or :class:`core.errors.BadInput`.
     """
     text = text.strip()
@@ -128,7 +129,8 @@ def parse(text: str) -> Command:
     first = first.lower()
     if first in COMMANDS:
         return _PARSERS[first](rest)
-    if difflib.get_close_matches(first, COMMANDS, n=1, cutoff=0.7):
+    near = difflib.get_close_matches(first, COMMANDS, n=1, cutoff=0.7)
+    if near and _reads_as_command(near[0], rest):
         raise _unknown(first)
     if len(text.split()) >= 3:
         return _ask(text)
@@ -143,25 +145,42 @@ def parse_message(text: str) -> Command:
     """
     first, rest = first_word(text)
     name = first.lower()
-    if not first or (name in COMMANDS and _reads_as_command(name, rest)):
+    if name == "ask" and not _question_behind(rest):
+        return HelpCommand(topic="ask")
+    if not first or name == "ask" or (name in COMMANDS and _reads_as_command(name, rest)):
         with suppress(BadInput):
             return parse(text)
     return AskCommand(text=text.strip())
 
 
-def _reads_as_command(name: str, rest: str) -> bool:
-    """Whether a message that begins with a command's name is one: a question often begins with such a word too."""
-    words = rest.split()
-    if name in ("ask", "roles"):
+def _question_behind(rest: str) -> bool:
+    """Whether something is asked, or at least meant to be: options that are off are told in the question's stead."""
+    with suppress(BadInput):
+        _ask(rest)
         return True
+    return bool(rest) and not rest.startswith("-")
+
+
+def _reads_as_command(name: str, rest: str) -> bool:
+    """Whether a text that begins with a command's name, or nearly so, is one: questions begin with such words too."""
+    words = rest.split()
     if rest.endswith("?"):
         return False
+    match name:
+        case "ask":
+            return True
+        case "roles":
+            return not words or words[0].lower() in ("list", "assign", "clear", "shuffle")
+        case "history":
+            return len(words) <= 1 or (len(words) == 2 and words[1].isdecimal())
+        case "save":
+            return len(words) <= 1 or "," in rest or ":" in rest or " -" in rest
     return len(words) <= _MOST_WORDS.get(name, 0)
 
 
 _MOST_WORDS = {
-    "history": 4, "show": 1, "delete": 1, "use": 1, "channel-default": 1, "strategy": 1, "domain": 1, "type": 1,
-    "save": 12, "remove": 1, "models": 2, "leaderboard": 1, "stop": 1, "examples": 1, "help": 1,
+    "show": 1, "delete": 1, "use": 1, "channel-default": 1, "strategy": 1, "domain": 1, "type": 1, "remove": 1,
+    "models": 2, "leaderboard": 1, "stop": 1, "examples": 1, "help": 1,
     **administration.MOST_WORDS,
 }  # fmt: skip
 """How many words a command has behind it at the most, where it takes any."""
@@ -201,6 +220,21 @@ def _type_of(word: str) -> QuestionType:
     if word.lower() not in spelt:
         raise BadInput(f"`{short(word)}` is no type of question; there are `open`, `yes-no`, `choice` and `number`.")
     return spelt[word.lower()]
+
+
+_FILLERS = frozenset({"it", "this", "that", "now", "please", "me", "all"})
+
+
+def _meant(word: str) -> str:
+    """A word behind a command, unless it is one that people only say: "stop it", "help me"."""
+    word = word.strip("`")
+    return "" if word.lower().strip(".!") in _FILLERS else word
+
+
+def _stop(rest: str) -> Command:
+    if len(rest.split()) > 1:
+        raise BadInput("Write `stop`, or `stop` and a run's id, e.g. `stop 3f2a91c07b4d`.")
+    return values.StopCommand(run=_meant(rest) or None)
 
 
 def _history(rest: str) -> Command:
@@ -291,9 +325,9 @@ def _maybe(name: str, make: Callable[[str | None], Command]) -> Callable[[str], 
 
 _PARSERS: dict[str, Callable[[str], Command]] = {
     "ask": _ask,
-    "stop": lambda rest: values.StopCommand(run=rest.strip("`") or None),
-    "examples": _maybe("examples", lambda name: values.ExamplesCommand(domain=name)),
-    "help": lambda rest: HelpCommand(topic=first_word(rest)[0] or None),
+    "stop": _stop,
+    "examples": _maybe("examples", lambda name: values.ExamplesCommand(domain=_meant(name or "") or None)),
+    "help": lambda rest: HelpCommand(topic=_meant(first_word(rest)[0]) or None),
     "history": _history,
     "show": _name("show", lambda name: values.ShowCommand(what=name), "ethics"),
     "delete": _name("delete", lambda name: values.DeleteRun(run=name), "3f2a91c07b4d"),
@@ -326,6 +360,10 @@ def split_roles(text: str, known: Mapping[str, str]) -> tuple[str, ...]:
 
 
 ADDRESSED = re.compile(
-    r"(?:ask\s+)?@?(?P<member>[\w.-]+(?: [2-9])?)\s*[:,]\s*(?P<text>\S.*)", re.IGNORECASE | re.DOTALL
+    r"\s*(?:(?:hey|ask)\s+)?[@*`]{0,3}(?P<member>[A-Za-z0-9][A-Za-z0-9._-]{0,39}(?:\ (?:[1-9]|1[0-2]))?)"
+    r"(?:\ \(simulated\))?"
+    r"[*`]{0,3}\ ?[:,\uff1a\uff0c](?!//)[*`]{0,3}\s*(?P<text>\S.*)",
+    re.IGNORECASE | re.DOTALL,
 )
-"""A follow-up to one member: "ask mistral: why?", "mistral, why?"."""
+"""A follow-up to one member: "ask mistral: why?", "mistral, why?", "@qwen 2: why?". Whether there is a member of that
+name is for the reader to see: "Well, why?" has the same form."""

@@ -38,7 +38,7 @@ class AskExample(Value):
     """Ask one of the example questions, ``number`` counting from 1 within its domain."""
 
     domain: str
-    number: int
+    number: int = Field(ge=1)
 
 
 class AskAgain(Value):
@@ -76,7 +76,7 @@ class ShowAnswers(Value):
     """Every member's own answer, ``page`` (a member a page where they are long) counting from 1."""
 
     run: str
-    page: int = 1
+    page: int = Field(default=1, ge=1, le=10_000)
 
 
 class ShowDissent(Value):
@@ -118,7 +118,7 @@ class FeedbackReason(Value):
 class HistoryCommand(Value):
     """List my earlier questions, those with ``search`` in question or answer, ``page`` counting from 1."""
 
-    page: int = 1
+    page: int = Field(default=1, ge=1, le=10_000)
     search: str = ""
 
 
@@ -313,7 +313,7 @@ class SetRetention(Value):
 class AuditCommand(Value):
     """What administrators have changed, ``page`` counting from 1."""
 
-    page: int = 1
+    page: int = Field(default=1, ge=1, le=10_000)
 
 
 # --- the rest -------------------------------------------------------------------------------------------

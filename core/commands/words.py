@@ -63,7 +63,7 @@ def unquoted(text: str) -> str:
 
 def page_of(text: str, command: str) -> int:
     """A page's number. Raises BadInput."""
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10_000:
         raise BadInput(f"`{short(text)}` is not a page; write `{command}` or `{command} 2`.")
     return int(text)
 
