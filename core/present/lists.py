@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from core.cards import Option
 from core.catalog import Catalog
 from core.ports import BreakerState, Latency, RunSummary
 from core.present.figures import listed, short
@@ -150,6 +151,34 @@ def seats_text(setup: ConsortiumSpec, simulated: Collection[str]) -> str:
         f"{key}{f':{count}' if count > 1 else ''}{' (simulated)' if key in simulated else ''}"
         for key, count in setup.seats
     )
+
+
+def option(value: str, about: str = "", *, label: str = "", simulated: bool = False) -> Option:
+    """Something to choose; ``label`` is its value where none is given."""
+    mark = " (simulated)" if simulated else ""
+    return Option(value=value, label=f"{short(label or value, 75 - len(mark))}{mark}", about=short(about, 100))
+
+
+def consortium_options(consortia: Mapping[str, ConsortiumSpec], catalog: Catalog) -> list[Option]:
+    """Consortia to choose from; those whose members are all simulated are marked so."""
+    simulated = simulated_models(catalog)
+    return [
+        option(
+            name,
+            setup.description or seats_text(setup, simulated),
+            simulated=all(key in simulated for key, _ in setup.seats),
+        )
+        for name, setup in consortia.items()
+    ]
+
+
+def model_options(catalog: Catalog) -> list[Option]:
+    """Models to choose from."""
+    return [
+        option(key, "" if simulated else model.name, simulated=simulated)
+        for key, model in catalog.models.items()
+        for simulated in [model.provider == "simulated"]
+    ]
 
 
 def consortia_text(consortia: Mapping[str, ConsortiumSpec], saved: Collection[str], mine: str, catalog: Catalog) -> str:

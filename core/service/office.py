@@ -69,6 +69,12 @@ class Office:
         found = required("consortium", wanted, names)
         return found, self.catalog.consortia[found]
 
+    async def all_consortia(self) -> dict[str, ConsortiumSpec]:
+        """All that can be asked: a saved one goes before one of the file, whatever the case of their names."""
+        saved = {consortium.name: consortium.setup for consortium in await self.consortia.all()}
+        lower = {name.lower() for name in saved}
+        return {name: setup for name, setup in self.catalog.consortia.items() if name.lower() not in lower} | saved
+
     async def chosen(self, inbound: Inbound, session: Session) -> tuple[str, ConsortiumSpec]:
         """What a person asks in a channel when they name nothing: their own choice, else the channel's default."""
         return await self.setup(session.consortium or await self.governance.channel_default(inbound.where))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 
 from core import convening, strategies
@@ -24,15 +24,15 @@ from core.commands.values import (
 from core.errors import NotFound
 from core.governance import Right, may
 from core.ports import RunSummary
-from core.present.figures import short
 from core.present.lists import (
     breaker_text,
     consortia_text,
+    consortium_options,
     consortium_text,
     leaderboard_text,
+    model_options,
     models_text,
-    seats_text,
-    simulated_models,
+    option,
     written,
 )
 from core.service.inbound import Inbound
@@ -98,8 +98,8 @@ class PanelDesk:
     async def consortia(self, command: ListConsortia, inbound: Inbound) -> Reply:
         """The consortia there are, with buttons that show each."""
         office = self._office
-        saved = {consortium.name: consortium.setup for consortium in await office.consortia.all()}
-        all_ = _merged(office.catalog.consortia, saved)
+        saved = {consortium.name for consortium in await office.consortia.all()}
+        all_ = await office.all_consortia()
         mine = await self._mine(inbound)
         shows = [
             Button(label=name[:40], action=encode(ShowCommand(what=name)), style="primary" if name == mine else "plain")
@@ -194,8 +194,7 @@ class PanelDesk:
         recorded = list(dict.fromkeys([*(rank.standing.consortium for rank in ranks), *opinions]))
         name = command.consortium
         if name is not None:  # one that is gone may still have a record
-            saved = [consortium.name for consortium in await office.consortia.all()]
-            name = required("consortium", name, dict.fromkeys([*recorded, *saved, *office.catalog.consortia]))
+            name = required("consortium", name, dict.fromkeys([*recorded, *await office.all_consortia()]))
         text = leaderboard_text(ranks, opinions, office.catalog, name)
         singles = recorded if name is None and len(recorded) > 1 else []
         buttons = [
@@ -208,42 +207,30 @@ class PanelDesk:
     async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:
         """What fits what is being typed, best first, at most 25. ``kind`` is consortium, saved, model, arbiter, role,
         domain, strategy, run or command; of another kind there is nothing."""
-        catalog = self._office.catalog
+        office, catalog = self._office, self._office.catalog
         match kind:
-            case "consortium" | "saved":
-                saved = {c.name: c.setup for c in await self._office.consortia.all()}
-                return _fitting(
-                    typed, self._as_options(_merged(catalog.consortia if kind == "consortium" else {}, saved))
-                )
+            case "consortium":
+                there = consortium_options(await office.all_consortia(), catalog)
+            case "saved":
+                saved = {consortium.name: consortium.setup for consortium in await office.consortia.all()}
+                there = consortium_options(saved, catalog)
             case "model" | "arbiter":
-                simulated = simulated_models(catalog)
-                return _fitting(
-                    typed,
-                    (
-                        _option(key, key, model.name if key not in simulated else "", simulated=key in simulated)
-                        for key, model in catalog.models.items()
-                    ),
-                )
+                there = model_options(catalog)
             case "role":
-                return _fitting(typed, (_option(name, name, text) for name, text in catalog.all_roles.items()))
+                there = [option(name, text) for name, text in catalog.all_roles.items()]
             case "domain":
-                return _fitting(typed, (_option(name, name, text) for name, text in catalog.all_domains.items()))
+                there = [option(name, text) for name, text in catalog.all_domains.items()]
             case "strategy":
-                return _fitting(typed, (_option(d.name, d.name, d.summary) for d in strategies.describe()))
+                there = [option(strategy.name, strategy.summary) for strategy in strategies.describe()]
             case "command":
                 about = {usage.name: usage.does for usage in reversed(USAGES)}
-                return _fitting(typed, (_option(name, name, about[name]) for name in COMMANDS))
+                there = [option(name, about[name]) for name in COMMANDS]
             case "run":
-                rows = await self._office.history.page(inbound.asker, inbound.where, MOST, 0, typed.strip())
+                rows = await office.history.page(inbound.asker, inbound.where, MOST, 0, typed.strip())
                 return [_run_option(row) for row in rows]
-        return []
-
-    def _as_options(self, consortia: Mapping[str, ConsortiumSpec]) -> Iterable[Option]:
-        simulated = simulated_models(self._office.catalog)
-        for name, setup in consortia.items():
-            all_simulated = all(key in simulated for key, _ in setup.seats)
-            about = setup.description or seats_text(setup, simulated)
-            yield _option(name, name, about, simulated=all_simulated)
+            case _:
+                return []
+        return _fitting(typed, there)
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -285,25 +272,13 @@ LEADERBOARD = Button(label="Leaderboard", action=encode(LeaderboardCommand()))
 NEW = Button(label="Save a new one", action=encode(SaveConsortium()))
 
 
-def _merged(of_file: Mapping[str, ConsortiumSpec], saved: Mapping[str, ConsortiumSpec]) -> dict[str, ConsortiumSpec]:
-    """All consortia: a saved one goes before one of the file, whatever the case of their names."""
-    lower = {name.lower() for name in saved}
-    return {name: setup for name, setup in of_file.items() if name.lower() not in lower} | dict(saved)
-
-
 def _rows(buttons: list[Button]) -> Rows:
     return tuple(tuple(buttons[start : start + 5]) for start in range(0, len(buttons), 5))
 
 
-def _option(value: str, label: str, about: str, *, simulated: bool = False) -> Option:
-    mark = " (simulated)" if simulated else ""
-    return Option(value=value, label=f"{short(label, 75 - len(mark))}{mark}", about=short(about, 100))
-
-
 def _run_option(row: RunSummary) -> Option:
-    mark = " (simulated)" if row.simulated else ""
     label = f"{row.created_at:%Y-%m-%d} {row.question}"
-    return Option(value=row.id, label=f"{short(label, 75 - len(mark))}{mark}", about=row.consortium)
+    return option(row.id, row.consortium, label=label, simulated=row.simulated)
 
 
 def _fitting(typed: str, options: Iterable[Option]) -> list[Option]:

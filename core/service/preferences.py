@@ -23,8 +23,7 @@ from core.commands.values import (
     UseConsortium,
 )
 from core.errors import BadForm, NotFound, Refused
-from core.present.figures import short
-from core.present.lists import roles_text, settings_text, written
+from core.present.lists import consortium_options, option, roles_text, settings_text, written
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known, required
 from core.setup import ConsortiumSpec
@@ -181,19 +180,20 @@ class PreferenceDesk:
     async def _form(self, session: Session, inbound: Inbound) -> Form:
         """The form with what is set, and what there is to choose."""
         office = self._office
-        saved = [consortium.name for consortium in await office.consortia.all()]
-        names = list(dict.fromkeys([*office.catalog.consortia, *saved]))
+        asked = consortium_options(await office.all_consortia(), office.catalog)
         default = await self._default(session, inbound)
-        strategies_ = [Option(value=d.name, label=d.name, about=short(d.summary, 100)) for d in strategies.describe()]
+        domains = [option(name, text) for name, text in office.catalog.all_domains.items()]
+        decided = [option(strategy.name, strategy.summary) for strategy in strategies.describe()]
+        kinds = [option(kind) for kind in TYPES]
         return Form(
             action=encode(SettingsCommand()),
             title="Your settings here",
             intro="For you alone, in this channel.",
             inputs=(
-                _choice("consortium", "Asked", session.consortium, f"as in this channel: {default}", _named(names)),
-                _choice("domain", "About", session.domain, "nothing in particular", _named(office.catalog.all_domains)),
-                _choice("strategy", "Decided by", session.strategy, "as the consortium says", strategies_),
-                _choice("question_type", "Form of the answer", session.question_type, "whatever fits", _named(TYPES)),
+                _choice("consortium", "Asked", session.consortium, f"as in this channel: {default}", asked),
+                _choice("domain", "About", session.domain, "nothing in particular", domains),
+                _choice("strategy", "Decided by", session.strategy, "as the consortium says", decided),
+                _choice("question_type", "Form of the answer", session.question_type, "whatever fits", kinds),
                 Input(
                     name="show",
                     label="Show",
@@ -242,13 +242,9 @@ def _summary(strategy: str) -> str:
     return next(d.summary for d in strategies.describe() if d.name == strategy)
 
 
-def _named(names: Iterable[str]) -> list[Option]:
-    return [Option(value=name, label=name) for name in names]
-
-
 def _choice(name: str, label: str, value: str | None, none: str, options: Iterable[Option]) -> Input:
     """A choice of which one is that nothing is chosen. What is chosen stands in it even where it is gone by now."""
-    there = [Option(value="", label=short(none, 75)), *options]
-    if value is not None and value not in {option.value for option in there}:
-        there.insert(1, Option(value=value, label=short(f"{value} (not there any more)", 75)))
+    there = [option("", label=none), *options]
+    if value is not None and value not in {choice.value for choice in there}:
+        there.insert(1, option(value, label=f"{value} (not there any more)"))
     return Input(name=name, label=label, kind="choice", value=(value or "",), options=tuple(there))

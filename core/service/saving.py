@@ -15,7 +15,7 @@ from core.commands.actions import encode
 from core.commands.values import SaveConsortium
 from core.commands.words import short
 from core.errors import BadForm, BadInput, NotFound
-from core.present.lists import labelled, simulated_models
+from core.present.lists import model_options, option
 from core.service.office import CUSTOM, required
 from core.setup import ConsortiumSpec, Key, parse_seat
 
@@ -36,7 +36,7 @@ def form_for(catalog: Catalog, command: SaveConsortium, base: ConsortiumSpec | N
     members = command.members or (base.members if base else ())
     arbiter = command.arbiter or (base.arbiter if base else "")
     choosable = len(catalog.models) <= MOST_OPTIONS
-    models = _models(catalog)
+    models = tuple(model_options(catalog))
     if choosable and set(members) <= set(catalog.models):
         seats = Input(name="members", label="Members", kind="choices", value=members, options=models, required=True)
     else:
@@ -48,8 +48,8 @@ def form_for(catalog: Catalog, command: SaveConsortium, base: ConsortiumSpec | N
         judge = Input(name="arbiter", label="Arbiter", kind="choice", value=(arbiter,), options=(*nobody, *models))
     else:
         judge = Input(name="arbiter", label="Arbiter", kind="line", value=(arbiter,), hint="the model that judges")
-    known = tuple(Option(value=d.name, label=d.name, about=d.summary[:100]) for d in strategies.describe())
-    strategy = command.strategy or (base.strategy if base else "default")
+    known = tuple(option(strategy.name, strategy.summary) for strategy in strategies.describe())
+    chosen = command.strategy or (base.strategy if base else "default")
     return Form(
         action=encode(SaveConsortium(name=command.name if command.name and len(command.name) <= 40 else None)),
         title="Save a consortium",
@@ -57,7 +57,7 @@ def form_for(catalog: Catalog, command: SaveConsortium, base: ConsortiumSpec | N
             Input(name="name", label="Name", kind="line", value=(command.name or "",), required=True, max_length=40),
             seats,
             judge,
-            Input(name="strategy", label="Strategy", kind="choice", value=(strategy,), options=known),
+            Input(name="strategy", label="Strategy", kind="choice", value=(chosen,), options=known),
             Input(
                 name="limits",
                 label="Limits",
@@ -175,11 +175,6 @@ def _arbiter(command: SaveConsortium, catalog: Catalog) -> str | None:
 
 def _strategy(command: SaveConsortium, _: Catalog) -> str | None:
     return required("strategy", command.strategy, strategies.known()) if command.strategy else None
-
-
-def _models(catalog: Catalog) -> tuple[Option, ...]:
-    simulated = simulated_models(catalog)
-    return tuple(Option(value=key, label=labelled(key, simulated)) for key in catalog.models)
 
 
 def _by_input(complaints: str) -> dict[str, str]:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from adapters.history import SqlHistory
+from adapters.state.state import State
+from core.cards import Form, Reply
+from core.commands import actions
+from core.commands.grammar import parse
 from core.commands.values import (
     AssignRole,
+    ChangeSettings,
+    ChannelDefault,
     ClearRoles,
     RolesCommand,
+    SettingsCommand,
+    ShowCommand,
     ShuffleRoles,
+    UseConsortium,
 )
-from core.errors import NotFound
-from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk
+from core.errors import BadForm, NotFound, user_text
+from core.stores import Session
+from tests.core.fakes import catalog
+from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk, inbound
+
+MINE = catalog(members=["b", "k"], strategy="voting").consortia["default"]
+
+
+async def session(desk: Desk) -> Session:
+    """What Ann has set in the channel."""
+    return await desk.sessions.load(ANN, CHANNEL)
+
+
+def filled(form: Form, **changes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """What a platform sends when a form is submitted with what stands in it, but for some inputs."""
+    return {field.name: tuple(filter(None, field.value)) for field in form.inputs} | changes
+
+
+# --- roles ----------------------------------------------------------------------------------------------
 
 
 async def test_roles_belong_to_a_person_in_a_channel_and_go_with_the_run(desk: Desk) -> None:
@@ -61,3 +90,166 @@ async def test_roles_are_dealt_by_chance_each_to_one_model(desk: Desk) -> None:
         dealt.add(tuple(sorted(roles.items())))
     assert len(dealt) > 2
     assert "not dealt: four." in await desk.say(ShuffleRoles(roles="one, two, three, four"))
+
+
+# --- one thing at a time --------------------------------------------------------------------------------
+
+
+async def test_a_consortium_is_chosen_and_taken_back(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    reply = await desk.reply(UseConsortium(name="mine"))
+    assert reply.text == "You ask **Mine** here from now on, for yourself. Undo: `/consortium use default`"
+    assert [actions.decode(button.action) for button in reply.buttons[0]] == [
+        ShowCommand(what="Mine"),
+        UseConsortium(),
+        SettingsCommand(),
+    ]
+    assert (await desk.ask()).consortium == "Mine"
+    assert (await desk.ask(BOB)).consortium == "default"
+    undone = await desk.say(parse("use default"))
+    assert undone == "You ask **default** here from now on, the default of this channel."
+    assert (await desk.ask()).consortium == "default"
+    with pytest.raises(NotFound, match="Did you mean `Mine`"):
+        await desk.do(UseConsortium(name="min"))
+
+
+async def test_without_a_choice_of_ones_own_the_channels_default_is_asked(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    await desk.do(ChannelDefault(name="mine"), moderates=True)
+    assert "**Mine**" in await desk.say(UseConsortium())
+    assert (await desk.ask()).consortium == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "value", "undo"),
+    [
+        ("strategy VOTING", "strategy", "voting", "strategy none"),
+        ("domain LAW", "domain", "law", "domain none"),
+        ("type yes/no", "question_type", "yes-no", "type none"),
+    ],
+)
+async def test_one_thing_is_set_and_taken_back_as_the_reply_says(
+    desk: Desk, typed: str, field: str, value: str, undo: str
+) -> None:
+    said = await desk.say(parse(typed))
+    assert f"**{value}** from now on" in said
+    assert said.endswith(f"Undo: `/consortium {undo}`")
+    assert getattr(await session(desk), field) == value
+    ask = (await desk.ask()).ask
+    assert value in (ask.domain, ask.question_type, ask.setup and ask.setup.strategy)
+    said = await desk.say(parse(undo))
+    assert "Undo" not in said
+    assert await session(desk) == Session()
+
+
+async def test_what_is_not_there_is_not_set(desk: Desk) -> None:
+    for typed, problem in [
+        ("strategy votin", "There is no strategy `votin`. Did you mean `voting`?"),
+        ("domain laww", "There is no domain `laww`. Did you mean `law`?"),
+    ]:
+        with pytest.raises(NotFound) as raised:
+            await desk.do(parse(typed))
+        assert user_text(raised.value) == problem
+    assert await session(desk) == Session()
+
+
+async def test_what_is_set_leaves_the_rest_alone(desk: Desk) -> None:
+    for typed in ("roles assign a Rawlsian", "domain law", "type number", "use default", "strategy voting"):
+        await desk.do(parse(typed))
+    assert await session(desk) == Session(
+        roles={"a": "Rawlsian"}, domain="law", question_type="number", strategy="voting"
+    )
+
+
+# --- all of it ------------------------------------------------------------------------------------------
+
+
+async def test_the_form_shows_what_is_set_and_what_there_is(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    await desk.sessions.save(ANN, CHANNEL, Session(consortium="Mine", domain="law", long=True, charts=False))
+    form = await desk.form(SettingsCommand())
+    assert {field.name: field.value for field in form.inputs} == {
+        "consortium": ("Mine",),
+        "domain": ("law",),
+        "strategy": ("",),
+        "question_type": ("",),
+        "show": ("long",),
+    }
+    by_name = {field.name: {option.value: option.label for option in field.options} for field in form.inputs}
+    assert by_name["consortium"] == {
+        "": "as in this channel: default",
+        "default": "default",
+        "Mine": "Mine",
+    }
+    assert {"", "default", "voting", "debate"} <= set(by_name["strategy"])
+    assert set(by_name["question_type"]) == {"", "open", "yes-no", "choice", "number"}
+    assert len(form.title) <= 24
+    assert all(len(option.label) <= 75 for field in form.inputs for option in field.options)
+
+
+async def test_a_form_as_it_came_changes_nothing(desk: Desk) -> None:
+    before = Session(roles={"a": "Rawlsian"}, domain="law", strategy="voting", question_type="number", long=True)
+    await desk.sessions.save(ANN, CHANNEL, before)
+    form = await desk.form(SettingsCommand())
+    await desk.service.submit(form.action, filled(form), inbound())
+    assert await session(desk) == before
+
+
+async def test_what_was_filled_in_holds_and_is_summed_up(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    await desk.do(AssignRole(model="b", role="Rawlsian"))
+    form = await desk.form(SettingsCommand())
+    values = filled(form, consortium=("Mine",), domain=("law",), question_type=("yes-no",), show=("long",))
+    reply = await desk.service.submit(form.action, values, inbound())
+    assert isinstance(reply, Reply)
+    assert reply.text.splitlines() == [
+        "**Set for you in this channel**",
+        "- Asked: **Mine**",
+        "- Decided by: whatever strategy the consortium has",
+        "- About: law",
+        "- Form of the answer: yes-no",
+        "- Answers: whole at once, without charts",
+        "- Roles: b as Rawlsian",
+    ]
+    run = await desk.ask()
+    assert (run.consortium, run.ask.domain, run.ask.charts) == ("Mine", "law", False)
+    assert await desk.service.long(run)
+    back = await desk.service.submit(form.action, filled(form), inbound())
+    assert isinstance(back, Reply)
+    assert "- Asked: **default** (the default here)" in back.text.splitlines()
+    assert await session(desk) == Session(roles={"b": "Rawlsian"})
+
+
+async def test_what_cannot_be_is_told_by_input_and_nothing_is_stored(desk: Desk) -> None:
+    with pytest.raises(BadForm) as raised:
+        await desk.do(ChangeSettings(consortium="gone", domain="laww", strategy="voting", show=("long",)))
+    assert raised.value.problems == {
+        "consortium": "There is no consortium `gone`. There are: default.",
+        "domain": "There is no domain `laww`. Did you mean `law`?",
+    }
+    again = {field.name: field for field in raised.value.form.inputs}
+    assert (again["consortium"].value, again["show"].value) == (("gone",), ("long",))
+    assert "gone (not there any more)" in {option.label for option in again["consortium"].options}
+    assert await session(desk) == Session()
+    with pytest.raises(BadForm) as raised:
+        await desk.do(ChangeSettings(strategy="votin"))
+    assert list(raised.value.problems) == ["strategy"]
+
+
+async def test_a_consortium_that_is_gone_can_be_replaced_in_the_form(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE)
+    await desk.do(UseConsortium(name="Mine"))
+    await desk.do(ChannelDefault(name="Mine"), moderates=True)
+    await desk.history.consortia.remove("Mine")
+    form = await desk.form(SettingsCommand())
+    assert form.inputs[0].options[0].label == "as in this channel: none"
+    await desk.service.submit(form.action, filled(form, consortium=("default",)), inbound())
+    assert (await desk.ask()).consortium == "default"
+
+
+async def test_the_form_tells_of_simulated_consortia(state: State, history: SqlHistory) -> None:
+    simulated: dict[str, Any] = {"provider": "simulated", "name": "optimist"}
+    models = {"x": simulated, "y": {**simulated, "name": "skeptic"}}
+    of_file = catalog().model_validate({"models": models, "consortia": {"default": {"members": ["x"], "arbiter": "y"}}})
+    form = await Desk(state, history, models=of_file).form(SettingsCommand())
+    assert [option.label for option in form.inputs[0].options[1:]] == ["default (simulated)"]
