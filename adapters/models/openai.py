@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, Final
 
 import aiohttp
@@ -18,7 +20,7 @@ from adapters.models.refusals import Refusals
 from adapters.models.sse import EventDecoder
 from core.catalog import ModelSpec, Provider
 from core.errors import ConfigError, ModelError
-from core.ports import Completion, Prompt
+from core.ports import Completion, Message, Prompt
 from core.types import FailureKind, Usage
 
 MAX_REPLY: Final = 2_000_000
@@ -109,7 +111,7 @@ class OpenAIModel:
         """See :meth:`core.ports.ChatModel.stream`."""
         response = await self._open(prompt, timeout, streaming=True)
         streamed = response.content_type == "text/event-stream"
-        reply = _Reply(self._refusals)
+        reply = _Reply(self._refusals, self._spec)
         try:
             if not streamed:  # a server that cannot
                 yield reply.take(await _read(response, MAX_REPLY))
@@ -130,7 +132,7 @@ class OpenAIModel:
         yield reply.end(streamed)
 
     def _whole(self, body: bytes) -> Completion:
-        reply = _Reply(self._refusals)
+        reply = _Reply(self._refusals, self._spec)
         reply.take(body)
         return reply.end(streamed=False)
 
@@ -156,13 +158,19 @@ class OpenAIModel:
     async def _send(
         self, prompt: Prompt, response_format: dict[str, Any] | None, deadline: float, timeout: float, streaming: bool
     ) -> aiohttp.ClientResponse:
+        body = (prompt, response_format, streaming)
+        data: bytes | BytesIO
+        if any(message.pictures for message in prompt.messages):  # megabytes: neither made nor sent in one go
+            data = BytesIO(await asyncio.to_thread(self._body, *body))
+        else:
+            data = self._body(*body)
         left = deadline - asyncio.get_running_loop().time()
         try:
             if left <= 0:
                 raise TimeoutError
             return await self._connections.session().post(
                 self._url,
-                data=self._body(prompt, response_format, streaming),
+                data=data,
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=left, sock_connect=_CONNECT_SECONDS),
                 allow_redirects=False,
@@ -183,7 +191,7 @@ class OpenAIModel:
         spec = self._spec
         body: dict[str, Any] = {
             "model": spec.name,
-            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
+            "messages": [{"role": message.role, "content": _content(message)} for message in prompt.messages],
         }
         temperature = spec.temperature if prompt.temperature is None else prompt.temperature
         if temperature is not None:
@@ -204,10 +212,10 @@ class OpenAIModel:
 class _Reply:
     """A reply as it comes together, from one document or from the events of a stream."""
 
-    __slots__ = ("_held", "_raw", "_refusals", "_size", "_texts", "_usage", "done", "finish")
+    __slots__ = ("_held", "_raw", "_refusals", "_size", "_spec", "_texts", "_usage", "done", "finish")
 
-    def __init__(self, refusals: Refusals) -> None:
-        self._refusals = refusals
+    def __init__(self, refusals: Refusals, spec: ModelSpec) -> None:
+        self._refusals, self._spec = refusals, spec
         self._texts: list[str] = []
         self._raw = self._size = 0
         self._held = ""
@@ -233,7 +241,7 @@ class _Reply:
             if error := document.get("error"):
                 raise self._refusals.of_body(error, self._usage)
             if usage := document.get("usage"):
-                self._usage = _usage(usage)
+                self._usage = self._spec.priced(_usage(usage))
             return "".join(self._choice(choice) for choice in document.get("choices") or () if not choice.get("index"))
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise self._bad("its reply was not the JSON of a chat completion") from error
@@ -324,6 +332,17 @@ def _response_format(prompt: Prompt, structured: str) -> dict[str, Any] | None:
     if structured == "json":
         return {"type": "json_object"}
     return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": prompt.json_schema}}
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A message's text; with pictures a list of parts, which not every server knows, so only then."""
+    if not message.pictures:
+        return message.content
+    urls = (f"data:{p.media_type};base64,{base64.b64encode(p.data).decode()}" for p in message.pictures)
+    return [
+        {"type": "text", "text": message.content},
+        *({"type": "image_url", "image_url": {"url": url}} for url in urls),
+    ]
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

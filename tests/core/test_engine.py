@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
+from core import strategies
 from core.asks import Turn
+from core.attachments import Material
 from core.errors import BadInput, ModelError
 from core.events import ArbiterStarted, MemberEnded, RoundEnded, RunEvent, RunStarted, TextDelta
 from core.types import Agreement, Bill, Failure, FailureKind, Response, Round, Run, RunStatus, Usage, VerdictSource
@@ -22,7 +25,9 @@ from tests.core.fakes import (
     make_engine,
     make_run,
     panel_models,
+    picture,
     run_engine,
+    text_file,
     verdict,
     virtual_time,
 )
@@ -305,6 +310,49 @@ async def test_what_the_asker_should_know_of_the_panel_is_noted() -> None:
     assert labelled.has_note("The arbiter a (simulated) also sits on the panel")
     asked = [(p.seed, p.temperature) for p in ran.models["a"].prompts[:3]]
     assert asked == [(1, None), (2, 0.7), (3, 0.7)]
+
+
+# --- one member alone, and files ------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_one_member_is_asked_alone_whatever_the_strategy() -> None:
+    for name in strategies.known():
+        cat = catalog(strategy=name, min_iterations=2, max_iterations=3, members=["a:2", "b", "c"], arbiter="a")
+        ran = await run_engine(cat, run=make_run(cat, make_ask(addressed="a 2")))
+        assert ran.calls("a", "b", "c", "j") == [1, 0, 0, 0], name
+        assert [m.id for m in ran.run.panel] == ["a 2"]
+        assert (ran.verdict.source, ran.verdict.agreement, ran.verdict.ballot) == (VerdictSource.ONLY, None, None)
+        assert ran.run.notes == (), "the make-up of the panel is beside the point"
+        assert [type(e) for e in ran.events] == [RunStarted, MemberEnded, RoundEnded]
+
+
+@virtual_time
+async def test_who_was_asked_alone_and_fails_or_has_gone_is_named() -> None:
+    models = panel_models(b=Step(ModelError(K.REFUSED, "no such model")))
+    ran = await run_engine(models=models, run=make_run(catalog(), make_ask(addressed="b")))
+    assert ran.run.error == "b, who alone was asked, gave no answer: no such model"
+    with pytest.raises(BadInput, match="no member 'z' on this panel any more"):
+        await run_engine(run=make_run(catalog(), make_ask(addressed="z")))
+
+
+@virtual_time
+async def test_who_could_read_what_is_noted() -> None:
+    async def notes(*materials: Material, vision: str = "", **fields: Any) -> tuple[str, ...]:
+        cat = catalog()
+        seeing = {k: m.model_copy(update={"vision": k in vision}) for k, m in cat.models.items()}
+        cat = cat.model_copy(update={"models": seeing})
+        return (await run_engine(cat, run=make_run(cat, make_ask(**fields)), materials=materials)).run.notes
+
+    assert await notes(text_file()) == ()
+    assert await notes(text_file(shortened=True)) == ("Only the beginning was shown to the members: notes.txt.",)
+    assert await notes(picture(), vision="ac") == ("Only a, c can see photo.png.",)
+    assert await notes(picture(), vision="abc") == ()
+    assert await notes(picture()) == ("No member of this panel can see pictures: photo.png was not looked at.",)
+    two = (picture("1.png"), picture("2.png"))
+    assert await notes(*two) == ("No member of this panel can see pictures: 1.png, 2.png were not looked at.",)
+    gone = (text_file().attachment,)
+    assert await notes(attachments=gone) == ("Not stored any more, and shown to nobody: notes.txt.",)
 
 
 # --- prompts --------------------------------------------------------------------------------------------

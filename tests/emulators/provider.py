@@ -31,7 +31,15 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from tests.emulators.provider_rules import JSON, Refusal, check_body, check_embedding, check_headers
+from tests.emulators.provider_rules import (
+    JSON,
+    Refusal,
+    check_body,
+    check_embedding,
+    check_headers,
+    pictures_in,
+    text_of,
+)
 from tests.emulators.provider_vectors import vectors_reply
 
 FaultKind = Literal[
@@ -80,6 +88,7 @@ class Behaviour:
     ``fail`` is used up from its front, one a request; ``always`` comes after that, None for fine. ``confidence``
     is what verdicts state, one a call, the last one for good. ``pause`` lies between the pieces of a stream.
     ``dimensions`` makes it a model for embeddings, whose vectors come last first; other models refuse with 501.
+    Without ``vision`` pictures are refused with 404.
     """
 
     latency: float = 0.0
@@ -97,6 +106,7 @@ class Behaviour:
     usage: bool = True
     cost: float | None = None
     dimensions: int | None = None
+    vision: bool = False
     verdicts: int = 0
 
     def next_fault(self) -> Fault | None:
@@ -155,7 +165,7 @@ class ProviderEmulator:
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = web.Server(self._handle, request_factory=_request, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=4096).start()
@@ -266,6 +276,8 @@ class ProviderEmulator:
             await asyncio.sleep(behaviour.latency)
         if "response_format" in body and not behaviour.structured:
             return _error(400, "response_format is not supported by this model")
+        if pictures_in(body) and not behaviour.vision:
+            return _error(404, "No endpoints found that support image input")
         fault = behaviour.next_fault()
         if fault and (early := await self._early(request, fault)):
             return early
@@ -309,9 +321,9 @@ class ProviderEmulator:
             return behaviour.text
         if behaviour.reply == "rubbish":
             return "I would rather talk about the weather, which is fine today."
-        shown = "\n".join(message["content"] for message in body["messages"])
+        shown = "\n".join(map(text_of, body["messages"]))
         marks = " ".join(sorted(set(_MARK.findall(shown))))
-        letters = _CANDIDATE.findall(body["messages"][-1]["content"])
+        letters = _CANDIDATE.findall(text_of(body["messages"][-1]))
         if letters and not shown.startswith(_JUDGE):
             return f"They are much alike.\nRanking: {' > '.join(letters)}"
         if not letters:
@@ -405,7 +417,7 @@ class ProviderEmulator:
                 "pricing": price,
                 "supported_parameters": ["temperature", "max_tokens", "seed"]
                 + (["response_format", "structured_outputs"] if behaviour.structured else []),
-                "architecture": {"input_modalities": ["text"]},
+                "architecture": {"input_modalities": ["text", "image"] if behaviour.vision else ["text"]},
             }
             for name, behaviour in self._models.items()
         ]
@@ -435,6 +447,15 @@ class ProviderEmulator:
         )
 
 
+_MOST_BYTES = 20 * 2**20
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    """A request that may hold some pictures."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=_MOST_BYTES)
+
+
 _MARK = re.compile(r"\bmark-[0-9A-Za-z]+")
 _JUDGE = "You are the arbiter"
 _CANDIDATE = re.compile(r"^<<CANDIDATE ([A-Z]) \w+>>$", re.MULTILINE)
@@ -459,7 +480,7 @@ def _error(code: int, message: str, retry_after: str | None = None, metadata: JS
 
 def _usage(body: JSON, text: str, behaviour: Behaviour) -> JSON:
     usage: JSON = {
-        "prompt_tokens": sum(len(message["content"].split()) for message in body["messages"]),
+        "prompt_tokens": sum(len(text_of(message).split()) for message in body["messages"]),
         "completion_tokens": len(text.split()),
     }
     usage["total_tokens"] = sum(usage.values())

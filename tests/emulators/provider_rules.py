@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,9 +35,53 @@ def _is_message(value: Any) -> bool:
         isinstance(value, dict)
         and set(value) == {"role", "content"}
         and value["role"] in {"system", "user", "assistant"}
-        and isinstance(value["content"], str)
-        and bool(value["content"].strip())
+        and (_is_text(value["content"]) or (value["role"] == "user" and _is_parts(value["content"])))
     )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_parts(value: Any) -> bool:
+    """Texts and pictures, at least one of each: a text alone is sent as such, which every server takes."""
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        return False
+    kinds = [part.get("type") for part in value]
+    return {"text", "image_url"} == set(kinds) and all(map(_is_part, value))
+
+
+def _is_part(part: JSON) -> bool:
+    if part["type"] == "text":
+        return set(part) == {"type", "text"} and _is_text(part["text"])
+    return set(part) == {"type", "image_url"} and _is_picture(part["image_url"])
+
+
+_MAGIC = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
+
+
+def _is_picture(value: Any) -> bool:
+    """A data URI whose bytes are what it says they are."""
+    if not isinstance(value, dict) or set(value) != {"url"} or not isinstance(value["url"], str):
+        return False
+    head, _, data = value["url"].partition(";base64,")
+    magic = _MAGIC.get(head.removeprefix("data:")) if head.startswith("data:") else None
+    try:
+        return magic is not None and base64.b64decode(data, validate=True).startswith(magic)
+    except ValueError:
+        return False
+
+
+def text_of(message: JSON) -> str:
+    """What a message says, without its pictures."""
+    content = message["content"]
+    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
+def pictures_in(body: JSON) -> int:
+    """How many pictures a request shows."""
+    contents = (message["content"] for message in body["messages"])
+    return sum(part["type"] == "image_url" for content in contents if isinstance(content, list) for part in content)
 
 
 def _is_format(value: Any) -> bool:

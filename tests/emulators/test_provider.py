@@ -19,6 +19,14 @@ from tests.emulators.provider import Fault, ProviderEmulator, status
 GOOD: dict[str, Any] = {"model": "m1", "messages": [{"role": "user", "content": "Is it so? mark-z9"}]}
 
 
+TEXT = {"type": "text", "text": "What is it?"}
+GIF = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
+
+
+def shown(*parts: dict[str, Any], role: str = "user") -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": list(parts)}, {"role": "user", "content": "So?"}]}
+
+
 @pytest_asyncio.fixture
 async def provider() -> AsyncIterator[ProviderEmulator]:
     async with ProviderEmulator() as emulator:
@@ -43,6 +51,17 @@ async def client(provider: ProviderEmulator) -> AsyncIterator[httpx.AsyncClient]
         ({"messages": [{"role": "user", "content": " "}]}, 400, "bad_messages"),
         ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, 400, "bad_messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "bad_messages"),
+        (shown(TEXT), 400, "bad_messages"),
+        (shown(GIF), 400, "bad_messages"),
+        (shown(TEXT, GIF, role="system"), 400, "bad_messages"),
+        (shown(TEXT, {**GIF, "detail": "low"}), 400, "bad_messages"),
+        (shown(TEXT, {"type": "image_url", "image_url": {"url": "https://x.example/a.gif"}}), 400, "bad_messages"),
+        (
+            shown(TEXT, {"type": "image_url", "image_url": {"url": "data:image/png;base64,R0lGODlh"}}),
+            400,
+            "bad_messages",
+        ),
+        (shown(TEXT, {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0l"}}), 400, "bad_messages"),
         ({"temperature": 2.1}, 400, "bad_temperature"),
         ({"temperature": True}, 400, "bad_temperature"),
         ({"max_tokens": 0}, 400, "bad_max_tokens"),
@@ -60,6 +79,15 @@ async def test_bad_fields(
     assert reply.status_code == code
     assert reply.json()["error"]["code"] == code
     assert [violation.kind for violation in provider.violations] == [kind]
+
+
+async def test_pictures_are_for_models_that_see(provider: ProviderEmulator, client: httpx.AsyncClient) -> None:
+    provider.model("m2", vision=True)
+    replies = [await client.post("/chat/completions", json={"model": m, **shown(TEXT, GIF)}) for m in ("m1", "m2")]
+    assert [reply.status_code for reply in replies] == [404, 200]
+    entries = (await client.get("/models")).json()["data"]
+    assert [entry["architecture"]["input_modalities"] for entry in entries] == [["text"], ["text", "image"]]
+    assert not provider.violations
 
 
 @pytest.mark.parametrize("missing", ["model", "messages"])

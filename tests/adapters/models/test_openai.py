@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from adapters.models import ModelPool
 from adapters.models.openai import Connections, OpenAIModel
-from core.ports import Message, Prompt
+from core.ports import Message, Picture, Prompt
 from core.types import FailureKind, Usage
 from tests.adapters.models.support import SCHEMA, answer, ask, catalog, collect, failure, pool
 from tests.emulators.provider import Fault, ProviderEmulator, status
@@ -107,6 +108,34 @@ async def test_another_400_is_not_taken_for_a_missing_response_format(provider: 
     assert ["response_format" in request.body for request in provider.requests] == [True, False, True]
 
 
+PICTURE = Picture(media_type="image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(1_400_000))
+
+
+@both_ways
+async def test_pictures_go_as_parts_and_all_else_as_plain_text(provider: ProviderEmulator, streaming: bool) -> None:
+    provider.model("m1", vision=True)
+    messages = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="What is it?", pictures=(PICTURE, PICTURE)),
+    )
+    async with pool(provider) as models:
+        completion = await answer(models["m1"], Prompt(messages=messages), streaming=streaming)
+    system, user = provider.requests[0].body["messages"]
+    assert system["content"] == "Be brief."
+    assert user["content"][0] == {"type": "text", "text": "What is it?"}
+    urls = [part["image_url"]["url"] for part in user["content"][1:]]
+    assert urls == ["data:image/png;base64," + base64.b64encode(PICTURE.data).decode()] * 2
+    assert completion.usage.prompt_tokens == 5
+
+
+async def test_a_model_that_cannot_see_refuses_pictures(provider: ProviderEmulator) -> None:
+    provider.model("m1")
+    async with pool(provider) as models:
+        prompt = Prompt(messages=(Message(role="user", content="What is it?", pictures=(PICTURE,)),))
+        error = await failure(models["m1"], prompt, streaming=False)
+    assert (error.kind, error.retryable) == (FailureKind.REFUSED, False)
+
+
 def test_attribution_goes_to_openrouter_alone() -> None:
     for base_url, named in {
         "https://openrouter.ai/api/v1": True,
@@ -165,6 +194,33 @@ async def test_unknown_usage_stays_unknown(provider: ProviderEmulator, streaming
     async with pool(provider) as models:
         completion = await answer(models["m1"], ask(), streaming=streaming)
     assert completion.usage == Usage()
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("reported", "prices", "cost"),
+    [
+        (None, {"input_price": 2.0, "output_price": 10.0}, (3 * 2 + 1 * 10) / 1_000_000),
+        (0.5, {"input_price": 2.0, "output_price": 10.0}, 0.5),
+        (0.0, {"input_price": 2.0, "output_price": 10.0}, 0.0),
+        (None, {"input_price": 0.0, "output_price": 0.0}, 0.0),
+        (None, {"input_price": 2.0}, None),
+        (None, {}, None),
+    ],
+)
+async def test_a_call_costs_what_the_provider_says_else_by_the_prices_if_both_are_known(
+    provider: ProviderEmulator, streaming: bool, reported: float | None, prices: dict[str, Any], cost: float | None
+) -> None:
+    provider.model("m1", text="Yes.", cost=reported)
+    async with pool(provider, m1=prices) as models:
+        completion = await answer(models["m1"], ask("Is it so?"), streaming=streaming)
+    assert completion.usage.cost == cost
+
+
+async def test_tokens_that_are_unknown_have_no_price(provider: ProviderEmulator) -> None:
+    provider.model("m1", usage=False)
+    async with pool(provider, m1={"input_price": 2.0, "output_price": 10.0}) as models:
+        assert (await models["m1"].complete(ask(), timeout=5)).usage == Usage()
 
 
 async def test_a_server_that_cannot_stream(provider: ProviderEmulator) -> None:
