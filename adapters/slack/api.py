@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -16,10 +17,11 @@ from slack_sdk.http_retry.request import HttpRequest
 from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from adapters.slack import limits
-from adapters.slack.render import Content, in_block, in_text, messages, texts
+from adapters.slack.blocks import Block, Page, pages
+from adapters.slack.render import Content
+from core.cards import Card
 from core.telemetry import get_logger
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ BLOCKS_REFUSED = frozenset(
 
 TOKEN_REFUSED = frozenset({"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"})
 """Errors that only the operator can put right, with another token."""
+
+SLACK = "slack.com"
 
 _UNSURE = frozenset({"internal_error", "fatal_error", "request_timeout", "service_unavailable"})
 
@@ -107,20 +111,49 @@ async def sure(call: Callable[[], Awaitable[T]], waits: Sequence[float]) -> T:
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a run is shown. ``since`` (seconds of the epoch) is before all of its messages."""
+    """Where a run is shown. ``since`` (seconds of the epoch) is before all of its messages; ``begun`` is when it was
+    asked by our clock."""
 
     run_id: str
     channel: str
     thread: str | None
     since: float
+    begun: float = float("inf")
+
+    def mark(self, part: str) -> dict[str, Any]:
+        """The metadata by which a part of the run is found again."""
+        return {"event_type": EVENT_TYPE, "event_payload": {"run_id": self.run_id, "part": part}}
 
 
 @dataclass
 class Seen:
-    """Our messages of one run that stand already: ts by part, and the names of files."""
+    """Our messages of one run that stand already: ts by part, and the names of files.
+
+    ``unmarked`` are messages of ours that do not say whose they are: what is streamed says so only at its end.
+    """
 
     parts: dict[str, str] = field(default_factory=dict)
     files: set[str] = field(default_factory=set)
+    unmarked: list[str] = field(default_factory=list)
+
+
+class Allowance:
+    """How many calls of a kind are made in a minute, so that what matters finds some left."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._spent: deque[float] = deque()
+
+    def spend(self) -> None:
+        """One was made."""
+        self._spent.append(asyncio.get_running_loop().time())
+
+    def left(self) -> bool:
+        """Whether one more can be spared."""
+        minute_ago = asyncio.get_running_loop().time() - 60
+        while self._spent and self._spent[0] < minute_ago:
+            self._spent.popleft()
+        return len(self._spent) < self._most
 
 
 @dataclass(frozen=True)
@@ -133,6 +166,13 @@ class Upload:
     data: bytes
 
 
+STREAM_OVER = frozenset({"message_not_in_streaming_state", "stopped_by_user"})
+"""Errors that say that a stream takes no more."""
+
+NOTE_TYPE = "consortium_note"
+"""The metadata's event type of messages that belong to no run."""
+
+
 class Api:
     """Slack's methods as this adapter uses them. ``bot`` is the bot's id; all raise SlackApiError."""
 
@@ -140,7 +180,29 @@ class Api:
         self, client: AsyncWebClient, session: aiohttp.ClientSession, bot: str, repeats: tuple[float, ...]
     ) -> None:
         self.client, self._session, self._bot, self._repeats = client, session, bot, repeats
-        self._updates: deque[float] = deque()
+        self.updates, self.streams = Allowance(limits.UPDATES), Allowance(limits.STREAMS)
+        self.appends = Allowance(limits.APPENDS)
+
+    async def user(self, user: str) -> dict[str, Any]:
+        """What Slack tells of a person."""
+        reply = await self._sure(lambda: self.client.users_info(user=user))
+        return dict(reply["user"])
+
+    async def file(self, file: str) -> dict[str, Any]:
+        """What Slack tells of a file."""
+        reply = await self._sure(lambda: self.client.files_info(file=file))
+        return dict(reply["file"])
+
+    def owns(self, url: str) -> bool:
+        """Whether an address is one of Slack's own, which may be shown the token."""
+        try:
+            asked, ours = urlsplit(url), urlsplit(self.client.base_url)
+        except ValueError:
+            return False
+        if asked.netloc == ours.netloc:
+            return asked.scheme == ours.scheme
+        host, home = asked.hostname or "", ours.hostname or ""
+        return asked.scheme == "https" and home.endswith(SLACK) and f".{host}".endswith(f".{SLACK}")
 
     async def channel(self, channel: str) -> dict[str, Any]:
         """What Slack tells of a channel."""
@@ -157,7 +219,7 @@ class Api:
                 reply = await self.client.chat_postMessage(
                     channel=spot.channel,
                     thread_ts=spot.thread,
-                    metadata={"event_type": EVENT_TYPE, "event_payload": {"run_id": spot.run_id, "part": part}},
+                    metadata=spot.mark(part),
                     unfurl_links=False,
                     unfurl_media=False,
                     **content,
@@ -172,37 +234,91 @@ class Api:
                 return ts
         raise AssertionError("the last attempt returns or raises")
 
-    async def update(self, channel: str, ts: str, content: Content) -> None:
+    async def update(self, spot: Spot, part: str, ts: str, content: Content) -> None:
         """Replace what one of our messages shows."""
-        self._updates.append(asyncio.get_running_loop().time())
-        await self._sure(lambda: self.client.chat_update(channel=channel, ts=ts, **content))
+        self.updates.spend()
+        mark = spot.mark(part)
+        await self._sure(lambda: self.client.chat_update(channel=spot.channel, ts=ts, metadata=mark, **content))
 
-    def may_update(self) -> bool:
-        """Whether an edit can be spared for progress: answers go first."""
-        minute_ago = asyncio.get_running_loop().time() - 60
-        while self._updates and self._updates[0] < minute_ago:
-            self._updates.popleft()
-        return len(self._updates) < limits.UPDATES
+    async def delete(self, channel: str, ts: str) -> None:
+        """Take one of our messages away."""
+        await self._sure(lambda: self.client.chat_delete(channel=channel, ts=ts))
 
-    async def say(self, channel: str, thread: str | None, markdown: str) -> None:
-        """Post a text that belongs to no run, in a direct message."""
-        for piece in messages(markdown):
+    async def say(self, channel: str, thread: str | None, card: Card) -> None:
+        """Post what belongs to no run."""
+        mark = {"event_type": NOTE_TYPE, "event_payload": {}}
 
-            async def post(content: Content) -> object:
-                return await self.client.chat_postMessage(
-                    channel=channel, thread_ts=thread, unfurl_links=False, unfurl_media=False, **content
+        async def post(content: Content) -> object:
+            return await self.client.chat_postMessage(
+                channel=channel, thread_ts=thread, unfurl_links=False, unfurl_media=False, metadata=mark, **content
+            )
+
+        for page in pages(card):
+            await in_blocks_or_text(page, post)
+
+    async def whisper(self, channel: str, user: str, thread: str | None, card: Card) -> None:
+        """Show something to one person alone. Slack shows it in a thread only when somebody has replied there."""
+
+        async def post(content: Content) -> object:
+            return await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread, **content)
+
+        for page in pages(card):
+            await in_blocks_or_text(page, post)
+
+    # --- streams ------------------------------------------------------------------------------------
+
+    async def start_stream(self, spot: Spot, person: tuple[str, str] | None, chunks: list[Block]) -> str:
+        """Begin a message that grows; returns its ts. Outside of direct messages ``person`` is needed, as (workspace,
+        user). Not repeated, since it cannot be looked up whether it was done."""
+        self.streams.spend()
+        whose = {"recipient_team_id": person[0], "recipient_user_id": person[1]} if person else {}
+        reply = await self.client.chat_startStream(
+            channel=spot.channel, thread_ts=str(spot.thread), chunks=chunks, task_display_mode="plan", **whose
+        )
+        return str(reply["ts"])
+
+    async def append_stream(self, spot: Spot, ts: str, chunks: list[Block]) -> None:
+        """Let it grow. Not repeated: what comes twice would stand there twice."""
+        self.appends.spend()
+        await self.client.chat_appendStream(channel=spot.channel, ts=ts, chunks=chunks)
+
+    async def stop_stream(self, spot: Spot, part: str, ts: str, chunks: list[Block]) -> None:
+        """End it, and mark it as a part of the run. One that has ended already is left as it is."""
+        try:
+            await self._sure(
+                lambda: self.client.chat_stopStream(
+                    channel=spot.channel, ts=ts, chunks=chunks or None, metadata=spot.mark(part)
                 )
+            )
+        except SlackApiError as error:
+            if error_code(error) not in STREAM_OVER:
+                raise
 
-            await in_blocks_or_text(piece, post)
+    # --- modals, the home, the agent view -----------------------------------------------------------
 
-    async def whisper(self, channel: str, user: str, thread: str | None, markdown: str) -> None:
-        """Show a text to one person alone. Slack shows it in a thread only when somebody has replied there."""
-        for piece in messages(markdown):
+    async def open_view(self, trigger: str, view: Block) -> None:
+        """Show a modal, within three seconds of what the person did."""
+        await self.client.views_open(trigger_id=trigger, view=view)
 
-            async def post(content: Content) -> object:
-                return await self.client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread, **content)
+    async def publish_home(self, user: str, view: Block) -> None:
+        """Show a person the app's home."""
+        await self._sure(lambda: self.client.views_publish(user_id=user, view=view))
 
-            await in_blocks_or_text(piece, post)
+    async def direct(self, user: str) -> str:
+        """The direct message with somebody."""
+        reply = await self._sure(lambda: self.client.conversations_open(users=user))
+        return str(reply["channel"]["id"])
+
+    async def session(self, channel: str, thread: str, status: str, title: str | None) -> None:
+        """Show in the agent view whether something is under way in a thread."""
+        named = {"title": title} if title else {}
+        await self.client.agents_sessions_setStatus(channel_id=channel, thread_ts=thread, status=status, **named)
+
+    async def suggest(self, channel: str, prompts: list[dict[str, str]]) -> None:
+        """Offer questions in an empty conversation."""
+        await self.client.assistant_threads_setSuggestedPrompts(channel_id=channel, prompts=prompts)
+
+    # --- what stands there --------------------------------------------------------------------------
 
     async def seen(self, spot: Spot) -> Seen:
         """What of a run stands in its thread; without a thread, in its channel."""
@@ -218,9 +334,16 @@ class Api:
                 payload = mark.get("event_payload") or {}
                 if mark.get("event_type") == EVENT_TYPE and payload.get("run_id") == spot.run_id:
                     seen.parts[str(payload.get("part"))] = str(message["ts"])
+                elif not mark and not message.get("files"):
+                    seen.unmarked.append(str(message["ts"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return seen
+
+    async def spoke(self, channel: str) -> bool:
+        """Whether something of ours is among the latest messages of a channel."""
+        reply = await self._sure(lambda: self.client.conversations_history(channel=channel, limit=limits.PAGE))
+        return any(message.get("bot_id") == self._bot for message in reply.get("messages") or ())
 
     async def _page(self, spot: Spot, cursor: str) -> dict[str, Any]:
         window: dict[str, Any] = {"oldest": f"{spot.since:.6f}", "limit": limits.PAGE, "include_all_metadata": True}
@@ -283,42 +406,13 @@ class Api:
         return any(shares.values())
 
 
-class Responder:
-    """A slash command's response_url: messages for the asker alone, a few of them, for half an hour."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._client = AsyncWebhookClient(url, session=session, logger=sdk_log, retry_handlers=retry_handlers())
-        self.left = limits.RESPONSES
-
-    async def send(self, markdown: str) -> bool:
-        """Show a text, as far as the uses suffice. Returns whether all of it was taken."""
-        pieces = messages(markdown)
-        for piece in pieces:
-            if not (await self._post(in_block(piece)) or await self._post({"text": texts(piece)[0]})):
-                return False
-        return True
-
-    async def _post(self, content: Content) -> bool:
-        if self.left <= 0:
-            return False
-        self.left -= 1
-        try:
-            reply = await self._client.send_dict({"response_type": "ephemeral", **content})
-        except (aiohttp.ClientError, TimeoutError) as error:
-            log.warning("response_url failed", error=type(error).__name__)
-            return True  # it may have been shown: not again
-        if reply.status_code != 200:
-            log.warning("response_url refused", status=reply.status_code, body=reply.body[:200])
-        return reply.status_code == 200
-
-
-async def in_blocks_or_text(piece: str, post: Callable[[Content], Awaitable[object]]) -> None:
-    """Post a piece of safe Markdown; where its block is refused, as texts."""
+async def in_blocks_or_text(page: Page, post: Callable[[Content], Awaitable[object]]) -> None:
+    """Post a page; where its blocks are refused, as texts."""
     try:
-        await post(in_block(piece))
+        await post(page.content())
     except SlackApiError as error:
         if error_code(error) not in BLOCKS_REFUSED:
             raise
         log.warning("blocks refused", error=error_code(error))
-        for text in texts(piece):
-            await post(in_text(text))
+        for text in page.texts():
+            await post(text)

@@ -1,219 +1,188 @@
-"""What happens between a person's words and the last chart: to the service, then into the thread.
+"""What follows from what people write, tap and fill in: to the service, then into the thread or to the person alone.
 
 An ask by slash command runs in this order: is the bot in the channel (else the asker is told to invite it, and
 nothing is spent), then ``service.handle`` (limits refuse here, before anything is posted), then the message that
-opens the thread. Should Slack refuse that message all the same, the answer goes to the asker alone.
+opens the thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any
 
-import aiohttp
-from slack_sdk.errors import SlackApiError
-from structlog.contextvars import get_contextvars
-
-from adapters.slack.api import BLOCKS_REFUSED, TOKEN_REFUSED, Api, Responder, Spot, error_code, unsure
-from adapters.slack.inbound import Identity, Said, is_direct
-from adapters.slack.limits import Timing
+from adapters.slack.api import Api
+from adapters.slack.blocks import carried_by, form_view, input_names
+from adapters.slack.inbound import Identity, Said, carried
+from adapters.slack.people import People
 from adapters.slack.places import Places
-from adapters.slack.presenter import ResponsePresenter, Spawn, ThreadPresenter
-from adapters.slack.render import cannot_post, in_text, question
-from core.asks import Platform
-from core.cards import Reply
+from adapters.slack.render import cannot_post
+from adapters.slack.showing import Showing
+from adapters.slack.telling import Ear, Telling
+from core.cards import Card, Form, Input, Redraw, Reply, Result
+from core.commands import actions, values
 from core.commands.grammar import parse, parse_message
-from core.commands.values import AskCommand
-from core.delivery import deliver
-from core.errors import ConsortiumError, Duplicate, Unavailable, user_text
-from core.ports import Events, History
+from core.commands.values import AskCommand, asks, opens_form
+from core.errors import BadForm, BadInput
+from core.ports import History
 from core.service import Service
-from core.telemetry import bind_run, get_logger
 from core.types import Run
 
-T = TypeVar("T")
+ASK_ABOUT = "ask_about_message"
+"""The callback_id of the shortcut on messages, and the action of its form."""
 
-log = get_logger(__name__)
+WHAT_ABOUT = "What do you make of this?"
+"""What is asked about a message, or about files that came without words, where the person asks nothing else."""
 
-Tell = Callable[[str, bool], Awaitable[None]]
-"""Shows a text to the asker alone; the flag says whether the thread has replies, without which it hides them."""
+_QUOTED = 1_500
+"""Characters of a message that a question about it quotes; a modal carries 3,000."""
 
-ROOT = "root"
-"""The part of a run that opens its thread."""
-
-_SKEW = 300.0  # seconds by which Slack's clock may be behind ours
-_CLOSED = frozenset({"not_in_channel", "channel_not_found", "is_archived", "cannot_reply_to_message"})
+Answer = asyncio.Future[dict[str, Any] | None]
+"""What a modal is told when it is submitted; None: to close."""
 
 
 class Conversation:
-    """Carries out what people say and shows the runs that come of it."""
+    """Carries out what people do."""
 
     def __init__(
-        self,
-        me: Identity,
-        api: Api,
-        session: aiohttp.ClientSession,
-        core: tuple[Service, Events, History],
-        spawn: Spawn,
-        timing: Timing,
-        refused: Callable[[str], None],
-    ) -> None:
-        """``refused`` is told Slack's word when it takes the bot's token no more."""
-        self._me, self._api, self._session, self._spawn, self._timing = me, api, session, spawn, timing
-        self._service, self._events, self._history = core
-        self._refused = refused
-        self._places = Places(api)
-        self._shown: set[str] = set()
+        self, me: Identity, api: Api, service: Service, history: History, people: People, places: Places,
+        telling: Telling, showing: Showing,
+    ) -> None:  # fmt: skip
+        self._me, self._api, self._service, self._history = me, api, service, history
+        self._people, self._places, self._telling, self._showing = people, places, telling, showing
 
-    async def on_command(self, said: Said, response_url: str) -> None:
+    # --- words --------------------------------------------------------------------------------------
+
+    async def on_command(self, said: Said) -> None:
         """Carry out a slash command that has been acknowledged."""
-        responder = Responder(response_url, self._session)
-        tell = self._teller(said.channel, said.user, None, responder)
-        async with self._told(tell, active=False):
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear):
             command = parse(said.text)
-            place = await self._places.look(said.channel)
-            if isinstance(command, AskCommand) and place.joined is False:
-                await responder.send(cannot_post("not_in_channel", self._me.name))
+            if asks(command) and not await self._may_post(said, ear):
                 return
-            result = await self._service.handle(command, said.inbound(place.private))
-            if isinstance(result, Reply):
-                await responder.send(result.text)
-                return
-            self._shown.add(result.id)
-            await self._open_thread(result, responder)
+            await self._give(await self._service.handle(command, await self._people.inbound(said)), said, ear)
 
     async def on_message(self, said: Said) -> None:
         """Answer a mention, a direct message, or what is written in a thread of ours."""
-        tell = self._teller(said.channel, said.user, said.thread, None)
-        async with self._told(tell, active=said.thread is not None):
-            private = said.private
-            if private is None:
-                private = (await self._places.look(said.channel)).private
-            inbound = said.inbound(private)
-            if said.addressed:
-                result = await self._service.handle(parse_message(said.text), inbound)
-            elif (follow_up := await self._service.follow_up(said.text, inbound)) is None:
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear):
+            if not said.addressed:
+                if not await self._history.thread_runs(said.where, limit=1):
+                    return
+                text = said.text or (WHAT_ABOUT if said.files else "")
+                result = await self._service.follow_up(text, await self._people.inbound(said))
+                if result is not None:
+                    await self._give(result, said, ear)
                 return
-            else:
-                result = follow_up
-            if isinstance(result, Reply):
-                await tell(result.text, said.thread is not None)
+            command = parse_message(said.text) if said.text or not said.files else AskCommand(text=WHAT_ABOUT)
+            if opens_form(command):
+                await self._telling.offer(ear, actions.encode(command))
                 return
-            self._shown.add(result.id)
-            await self._show(await self._service.thread_opened(result, inbound.where.thread or ""), tell)
+            await self._give(await self._service.handle(command, await self._people.inbound(said)), said, ear)
 
-    async def resume(self) -> None:
-        """Show what was asked lately and never got its answer posted."""
-        for run in await self._service.undelivered(Platform.SLACK):
-            if run.id not in self._shown:
-                self._spawn(self._resume(run))
+    async def on_stop(self, said: Said) -> None:
+        """Slack's own Stop was pressed in a thread."""
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear):
+            inbound = await self._people.inbound(said)
+            await self._give(await self._service.handle(values.StopCommand(), inbound), said, ear)
 
-    async def _resume(self, run: Run) -> None:
-        where, user = run.ask.where, run.ask.asker.id
-        bind_run(run.id)
-        async with self._told(self._teller(where.channel, user, where.thread, None), active=where.thread is not None):
-            if where.thread is None:
-                run = await self._service.thread_opened(run, await self._post_root(run, again=True))
-            tell = self._teller(where.channel, user, run.ask.where.thread, None)
-            await self._show(run, tell, resumed=True)
+    # --- taps and forms -----------------------------------------------------------------------------
 
-    async def _open_thread(self, run: Run, responder: Responder) -> None:
-        """Post the question and show its run below; where that is not allowed, to the asker alone."""
-        bind_run(run.id)
-        try:
-            root = await self._patiently(lambda again: self._post_root(run, again=again))
-        except SlackApiError as error:
-            if not _is_closed(error_code(error)):
-                raise
-            log.warning("channel refuses messages", code=error_code(error))
-            await responder.send(cannot_post(error_code(error), self._me.name))
-            await deliver(run, ResponsePresenter(responder), self._events, self._history)
-            return
-        run = await self._service.thread_opened(run, root)
-        await self._show(run, self._teller(run.ask.where.channel, run.ask.asker.id, root, responder))
+    async def on_click(self, said: Said) -> None:
+        """Do what a button says."""
+        if not said.channel:  # in the app's home: what comes of it goes into the direct messages
+            direct = await self._api.direct(said.user)
+            said = replace(said, channel=direct, private=True, prefix="")
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear):
+            if asks(actions.decode(said.text)) and not await self._may_post(said, ear):
+                return
+            result = await self._service.press(said.text, await self._people.inbound(said))
+            await self._give(result, said, ear, quote=True)
 
-    async def _post_root(self, run: Run, *, again: bool) -> str:
-        """Open the run's thread; ``again`` tells that it may be open already."""
-        spot = _spot(run)
-        if again and (stands := (await self._api.seen(spot)).parts.get(ROOT)):
-            return stands
-        content = question(run.ask.asker.id, run.ask.text)
-        try:
-            return await self._api.post_once(spot, ROOT, content)
-        except SlackApiError as error:
-            if error_code(error) not in BLOCKS_REFUSED:
-                raise
-            return await self._api.post_once(spot, ROOT, in_text(content["text"]))
-
-    async def _show(self, run: Run, tell: Tell, *, resumed: bool = False) -> None:
-        """Follow a run in its thread to its end."""
-        bind_run(run.id)
-        presenter = ThreadPresenter(self._api, _spot(run), self._spawn, tell, pace=self._timing.pace, resumed=resumed)
-
-        async def show(again: bool) -> None:
-            if again:
-                presenter.begin_again()
-            await deliver(run, presenter, self._events, self._history)
-
-        await self._patiently(show)
-
-    async def _patiently(self, work: Callable[[bool], Awaitable[T]]) -> T:
-        """Do it, again while Slack is not well; the argument tells that something may stand already."""
-        for attempt, wait in enumerate(self._timing.redeliver):
+    async def on_submission(self, said: Said, filled: actions.Values, view: Mapping[str, Any], answer: Answer) -> None:
+        """Take in a form. ``answer`` is given what the modal is to show, unless that took too long: it is then closed,
+        and what is wrong is told in the thread, with a button that opens the form again."""
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear), _closing(answer):
             try:
-                return await work(attempt > 0)
-            except (SlackApiError, aiohttp.ClientError, TimeoutError, Unavailable) as error:
-                if not _passes(error):
+                result = await self._submitted(said, filled, view)
+            except BadForm as bad:
+                if answer.done() or not bad.problems or not bad.problems.keys() <= input_names(view):
                     raise
-                log.warning("not shown yet", error=type(error).__name__, code=error_code(error))
-            await asyncio.sleep(wait)
-        return await work(True)
-
-    @asynccontextmanager
-    async def _told(self, tell: Tell, *, active: bool) -> AsyncIterator[None]:
-        """What goes wrong inside is logged and told to the asker; an event that was handled already is dropped."""
-        try:
-            yield
-        except Duplicate:
-            pass
-        except Exception as error:
-            ours = isinstance(error, ConsortiumError) and not isinstance(error, Unavailable)
-            run_id = get_contextvars().get("run")
-            if not ours:
-                log.exception("not carried out", code=error_code(error))
-            code = error_code(error)
-            if code in TOKEN_REFUSED:
-                self._refused(code)
+                answer.set_result({"response_action": "errors", "errors": dict(bad.problems)})
                 return
-            try:
-                await tell(cannot_post(code, self._me.name) if _is_closed(code) else user_text(error, run_id), active)
-            except (SlackApiError, aiohttp.ClientError, TimeoutError) as silent:
-                log.warning("asker not told", code=error_code(silent))
-
-    def _teller(self, channel: str, user: str, thread: str | None, responder: Responder | None) -> Tell:
-        async def tell(text: str, active: bool) -> None:
-            if responder is not None and await responder.send(text):
+            said = replace(said, trigger=None)
+            if isinstance(result, Form) and not answer.done():
+                answer.set_result({"response_action": "update", "view": form_view(result, carried(said))})
                 return
-            if is_direct(channel):
-                await self._api.say(channel, thread, text)
-            else:
-                await self._api.whisper(channel, user, thread if active else None, text)
+            _close(answer)
+            await self._give(result, said, ear, quote=True)
 
-        return tell
+    async def _submitted(self, said: Said, filled: actions.Values, view: Mapping[str, Any]) -> Result:
+        inbound = await self._people.inbound(said)
+        if said.text == ASK_ABOUT:
+            asked = "".join(filled.get("question", ())).strip() or WHAT_ABOUT
+            quoted = "\n".join(f"> {line}" for line in str(carried_by(view).get("quote", "")).split("\n"))
+            return await self._service.handle(AskCommand(text=f"{asked}\n\n{quoted}"), inbound)
+        return await self._service.submit(said.text, filled, inbound)
+
+    async def on_shortcut(self, said: Said) -> None:
+        """Ask what is to be asked about a message."""
+        ear = self._telling.ear(said)
+        async with self._telling.told(ear):
+            if not await self._may_post(said, ear):
+                return
+            if not said.text.strip():
+                raise BadInput("There are no words in this message that I could ask about.")
+            quote = said.text[:_QUOTED]
+            while len(json.dumps(quote, ensure_ascii=False)) > _QUOTED + 500:
+                quote = quote[: len(quote) * 3 // 4]
+            only = "" if quote == said.text else f"Only its first {len(quote):,} characters are quoted.\n"
+            lines = "\n".join(f"> {line}" for line in quote.split("\n"))
+            field = Input(
+                name="question", label="Your question", kind="lines", value=(WHAT_ABOUT,), required=True,
+                max_length=2_000, hint="The panel sees your question and the message.",
+            )  # fmt: skip
+            intro = f"{only}The answer comes in the message's thread.\n\n{lines}"
+            form = Form(action=ASK_ABOUT, title="Ask the consortium", inputs=(field,), submit="Ask", intro=intro)
+            await self._telling.open_form(said, form, {"quote": quote})
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    async def _may_post(self, said: Said, ear: Ear) -> bool:
+        """Whether the bot can answer there; else the person is told what to do."""
+        if said.direct or (await self._places.look(said.channel)).joined is not False:
+            return True
+        await self._telling.tell(ear, Card(body=cannot_post("not_in_channel", self._me.name)))
+        return False
+
+    async def _give(self, result: Result, said: Said, ear: Ear, *, quote: bool = False) -> None:
+        """Show what came of it."""
+        match result:
+            case Run():
+                await self._showing.show(result, ear, quote=quote)
+            case Reply():
+                await self._telling.reply(ear, result)
+            case Form():
+                await self._telling.open_form(said, result)
+            case Redraw():
+                await self._showing.redraw(result, ear, fleeting=said.fleeting)
 
 
-def _spot(run: Run) -> Spot:
-    where = run.ask.where
-    return Spot(run.id, where.channel, where.thread, run.created_at.timestamp() - _SKEW)
+def _close(answer: Answer) -> None:
+    if not answer.done():
+        answer.set_result(None)
 
 
-def _is_closed(code: str) -> bool:
-    """Whether Slack's word means that nothing can be posted in that place."""
-    return code in _CLOSED or code.startswith("restricted_action")
-
-
-def _passes(error: BaseException) -> bool:
-    """Whether a failure may be over in a while."""
-    return isinstance(error, Unavailable) or unsure(error) or error_code(error) == "ratelimited"
+@asynccontextmanager
+async def _closing(answer: Answer) -> AsyncIterator[None]:
+    """However it ends, the modal is told."""
+    try:
+        yield
+    finally:
+        _close(answer)

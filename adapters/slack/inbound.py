@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.slack.blocks import carried_by
 from core.asks import Person, Platform, ThreadRef
-from core.service import Inbound
 
 Payload = Mapping[str, Any]
 
@@ -16,6 +16,10 @@ _FROM_PEOPLE = (None, "file_share", "thread_broadcast", "me_message")
 """Subtypes of message events that are a person's own words."""
 
 _MARKED = re.compile(r"<(?P<sign>[@#!]|(?=https?:|mailto:|tel:))(?P<body>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
+
+
+COMMAND = "/consortium"
+"""What people write before a command where they have not shown how they do it."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Said:
-    """What a person said. ``thread`` is the root's ts, None at the top level of a channel.
+    """What a person wrote, tapped or filled in; ``text`` is then the action of the button or the form.
 
-    ``addressed`` tells that it is meant for the bot, by a mention or in a direct message. ``private`` is None
-    when the payload does not tell.
+    ``thread`` is the root's ts, None at the top level of a channel. ``ts`` is that of the message which a thread may
+    be opened under. ``addressed`` tells that it is meant for the bot, by a mention or in a direct message. ``private``
+    is None when the payload does not tell. ``files`` are what came with it, as Slack describes them. ``trigger`` opens
+    one modal, within three seconds; ``response_url`` takes messages for the person alone. ``fleeting`` tells that a
+    button was on a message which only its reader saw.
     """
 
     workspace: str
@@ -47,23 +54,32 @@ class Said:
     addressed: bool = True
     name: str = ""
     prefix: str = ""
+    files: tuple[Payload, ...] = ()
+    trigger: str | None = None
+    response_url: str | None = None
+    fleeting: bool = False
 
     @property
     def direct(self) -> bool:
         """Whether it was said to the bot alone."""
         return is_direct(self.channel)
 
-    def inbound(self, private: bool) -> Inbound:
-        """As the service takes it. A message at the top level opens a thread under itself."""
-        where = ThreadRef(
+    @property
+    def where(self) -> ThreadRef:
+        """The place as the core names it; private where that is not known. A message at the top level opens a thread
+        under itself."""
+        return ThreadRef(
             platform=Platform.SLACK,
             workspace=self.workspace,
             channel=self.channel,
             thread=self.thread or self.ts,
-            private=private,
+            private=self.private is not False,
         )
-        asker = Person(id=self.user, name=self.name)
-        return Inbound(asker=asker, where=where, event_ids=self.event_ids, prefix=self.prefix)
+
+    @property
+    def asker(self) -> Person:
+        """Who it was."""
+        return Person(id=self.user, name=self.name)
 
 
 def is_direct(channel: str) -> bool:
@@ -83,6 +99,8 @@ def read_command(body: Payload, me: Identity) -> Said:
         private=True if is_direct(channel) else None,
         name=str(body.get("user_name", "")),
         prefix=str(body["command"]),
+        trigger=body.get("trigger_id"),
+        response_url=body.get("response_url"),
     )
 
 
@@ -116,6 +134,93 @@ def read_event(body: Payload, me: Identity) -> Said | None:
         thread=thread,
         addressed=direct or mentioned,
         prefix="" if direct else f"@{me.name}",
+        files=tuple(event.get("files") or ()),
+    )
+
+
+def read_click(body: Payload, me: Identity) -> Said:
+    """A button. One in the app's home is in no channel: ``channel`` is then empty."""
+    action, container = body["actions"][0], body["container"]
+    channel = str(container.get("channel_id") or (body.get("channel") or {}).get("id") or "")
+    fleeting = bool(container.get("is_ephemeral"))
+    message = body.get("message") or {}
+    ts = str(container["message_ts"]) if container.get("message_ts") and not fleeting else None
+    thread = container.get("thread_ts") or message.get("thread_ts")
+    return Said(
+        text=str(action.get("value") or ""),
+        channel=channel,
+        private=True if is_direct(channel) else None,
+        ts=ts,
+        thread=str(thread) if thread else None,
+        fleeting=fleeting,
+        response_url=body.get("response_url"),
+        prefix="" if is_direct(channel) or not channel else COMMAND,
+        event_ids=(f"slack:click:{body['user']['id']}:{action.get('action_ts')}:{body.get('trigger_id')}",),
+        **_by(body, me),
+    )
+
+
+def read_submission(body: Payload, me: Identity) -> Said:
+    """A modal that was filled in, said where it was opened from."""
+    carried = carried_by(body["view"])
+    return Said(
+        text=str(carried.get("action", "")),
+        channel=str(carried.get("channel", "")),
+        private=carried.get("private"),
+        ts=carried.get("ts"),
+        thread=carried.get("thread"),
+        prefix=str(carried.get("prefix", COMMAND)),
+        event_ids=(f"slack:view:{body['view']['id']}:{body['view'].get('hash', '')}",),
+        **_by(body, me),
+    )
+
+
+def carried(said: Said) -> dict[str, Any]:
+    """What a modal has to carry so that :func:`read_submission` finds back to the same place."""
+    where = {"channel": said.channel, "private": said.private, "ts": said.ts, "thread": said.thread}
+    return {name: value for name, value in where.items() if value is not None} | {"prefix": said.prefix}
+
+
+def read_shortcut(body: Payload, me: Identity) -> Said:
+    """A shortcut on a message: ``text`` is what the message says."""
+    message, channel = body["message"], str(body["channel"]["id"])
+    thread = message.get("thread_ts")
+    return Said(
+        text=plain(str(message.get("text") or "")),
+        channel=channel,
+        private=True if is_direct(channel) else None,
+        ts=str(body.get("message_ts") or message["ts"]),
+        thread=str(thread) if thread else None,
+        prefix=COMMAND,
+        response_url=body.get("response_url"),
+        event_ids=(f"slack:shortcut:{body.get('trigger_id')}",),
+        **_by(body, me),
+    )
+
+
+def _by(body: Payload, me: Identity) -> dict[str, Any]:
+    user = body["user"]
+    return {
+        "workspace": me.team or str((body.get("team") or {}).get("id") or user.get("team_id") or ""),
+        "user": str(user["id"]),
+        "name": str(user.get("name") or user.get("username") or ""),
+        "trigger": body.get("trigger_id"),
+    }
+
+
+def read_stop(body: Payload, me: Identity) -> Said:
+    """Somebody pressed Slack's own Stop in a thread. The event had another name and may come under both."""
+    event = body["event"]
+    channel, thread = str(event["channel"]), str(event["thread_ts"])
+    what = ",".join(event.get("streaming_message_ts") or ()) or str(event.get("event_ts"))
+    return Said(
+        workspace=_workspace(body, me),
+        channel=channel,
+        user=str(event["user"]),
+        text="",
+        event_ids=(f"slack:event:{body['event_id']}", f"slack:stop:{channel}:{thread}:{what}"),
+        private=True if is_direct(channel) else None,
+        thread=thread,
     )
 
 

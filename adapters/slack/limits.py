@@ -20,6 +20,54 @@ ALT_TEXT: Final = 1_000
 UPDATES: Final = 40
 """Edits a minute, over all threads, beyond which progress is not shown: Slack takes 50, answers need the rest."""
 
+STREAMS: Final = 15
+"""Streams a minute that are begun; Slack takes 20, and as many ends."""
+
+APPENDS: Final = 80
+"""Additions to streams a minute; Slack takes 100."""
+
+STREAM_TEXT: Final = 11_000
+"""Characters of text that are streamed into one message; what follows stands in the answer alone."""
+
+TASK_TITLE: Final = 250
+"""Characters of a task's title or id in a stream; Slack takes 256."""
+
+SESSION_TITLE: Final = 200
+"""Characters of the title that a session has in the agent view."""
+
+PROMPTS: Final = 4
+"""Questions that are suggested in an empty conversation."""
+
+BLOCKS: Final = 45
+"""Blocks of one message; Slack takes 50."""
+
+LINE: Final = 1_000
+"""Characters of a status or of a line of small print."""
+
+SECTION: Final = 2_900
+"""Characters of a section's or a context's text; Slack takes 3,000."""
+
+LABEL: Final = 75
+"""Characters of a button's label or of an option."""
+
+TITLE: Final = 24
+"""Characters of a modal's title and of its buttons."""
+
+INPUT: Final = 3_000
+"""Characters that a modal's input takes."""
+
+OPTION: Final = 150
+"""Characters of an option's value."""
+
+OPTIONS: Final = 100
+"""Options of a menu, or of one group of them."""
+
+METADATA: Final = 3_000
+"""Characters of what a modal carries unseen."""
+
+VIEW_ANSWER: Final = 2.2
+"""Seconds after which a submitted modal is closed, whether what it asks for is done or not: Slack waits for 3."""
+
 RESPONSES: Final = 5
 """Messages that one response_url takes, within half an hour."""
 
@@ -31,13 +79,15 @@ PAGE: Final = 200
 class Timing:
     """How long things take, in seconds.
 
-    ``pace`` lies between two edits of one progress message; ``ping`` between two signs of life on the socket.
+    ``pace`` lies between two edits of one progress message, ``stream_pace`` between two additions to a stream,
+    ``ping`` between two signs of life on the socket.
     ``repeats`` are the waits before a call is made again whose outcome is unknown (a message whose reply was lost
     needs time to appear), ``redeliver`` those before an answer is shown again while Slack is not well. ``call``
     and ``connect`` bound a call and the opening of the socket.
     """
 
     pace: float = 3.0
+    stream_pace: float = 1.0
     ping: float = 10.0
     repeats: tuple[float, ...] = (0.3, 1.0, 3.0)
     redeliver: tuple[float, ...] = (5.0, 30.0, 120.0)

@@ -19,10 +19,12 @@ _MOST = 2_000  # channels
 
 @dataclass(frozen=True)
 class Place:
-    """A channel. ``joined`` tells whether the bot is a member; None when Slack would not say."""
+    """A channel. ``joined`` tells whether the bot is a member; None when Slack would not say. ``creator`` is a
+    person's id."""
 
     private: bool
     joined: bool | None
+    creator: str | None = None
 
 
 class Places:
@@ -46,7 +48,11 @@ class Places:
             log.warning("channel not looked up", error=error_code(error) or type(error).__name__)
             return Place(private=True, joined=None)
         direct = bool(found.get("is_im") or found.get("is_mpim"))
-        place = Place(private=direct or bool(found.get("is_private")), joined=direct or bool(found.get("is_member")))
+        place = Place(
+            private=direct or bool(found.get("is_private")),
+            joined=direct or bool(found.get("is_member")),
+            creator=found.get("creator"),
+        )
         if place.joined:
             if len(self._known) >= _MOST:
                 self._known.pop(next(iter(self._known)))

@@ -178,19 +178,11 @@ def _quotes(marks: re.Match[str]) -> str:
 # --- contents of messages -------------------------------------------------------------------------------
 
 
-def messages(markdown: str) -> list[str]:
-    """The core's Markdown made safe, in pieces that each fit into one message."""
-    return split(safe(markdown), limits.BLOCKS_TEXT)
-
-
-def texts(piece: str) -> list[str]:
-    """A piece for where blocks are refused: Slack's own markup, in as many texts as it takes."""
-    return split(to_mrkdwn(piece), limits.TEXT)
-
-
-def in_block(piece: str) -> Content:
-    """A piece as a native Markdown block, with a text for notifications and screen readers."""
-    return {"blocks": [{"type": "markdown", "text": piece}], "text": texts(piece)[0]}
+def line(text: str, most: int) -> str:
+    """Safe Markdown of one line and at most ``most`` characters of the core's text, in which no fence begins."""
+    flat = " ".join(text.split())
+    cut = flat if len(flat) <= most else flat[: most - 1] + "…"
+    return safe(_MARKS.sub(_quotes, cut))
 
 
 def in_text(text: str) -> Content:

@@ -23,10 +23,24 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.api import Api, error_code, retry_handlers, sdk_log, sure, unsure
-from adapters.slack.conversation import Conversation
-from adapters.slack.inbound import Identity, read_command, read_event
-from adapters.slack.limits import Timing
+from adapters.slack.arrivals import Arrivals
+from adapters.slack.blocks import filled_in
+from adapters.slack.conversation import Answer, Conversation
+from adapters.slack.inbound import (
+    Identity,
+    read_click,
+    read_command,
+    read_event,
+    read_shortcut,
+    read_stop,
+    read_submission,
+)
+from adapters.slack.limits import VIEW_ANSWER, Timing
+from adapters.slack.people import People
+from adapters.slack.places import Places
+from adapters.slack.showing import Showing
 from adapters.slack.socketmode import SocketMode
+from adapters.slack.telling import Telling
 from core.errors import ConfigError, Unavailable
 from core.ports import Events, History
 from core.service import Service
@@ -39,6 +53,9 @@ bolt_log = logging.getLogger("slack_bolt.consortium")
 bolt_log.setLevel(logging.ERROR)
 
 DEFAULT_TIMING = Timing()
+
+STOPPED = frozenset({"agent_session_stopped", "message_stream_stopped"})
+"""Slack's own Stop, by its name and by the one it had before."""
 _WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
 _WRITE_APP = (
     "write an app-level token (xapp-…) with the scope connections:write from the app's page Basic Information, "
@@ -76,7 +93,7 @@ class SlackSurface:
         self._session: aiohttp.ClientSession | None = None
         self._socket: SocketMode | None = None
         self._app: AsyncApp | None = None
-        self._conversation: Conversation | None = None
+        self._showing: Showing | None = None
         self._over = asyncio.Event()
         self._refusal: ConfigError | None = None
 
@@ -101,11 +118,8 @@ class SlackSurface:
         login = await self._login("SLACK_BOT_TOKEN", _WRITE_BOT, client.auth_test)
         team = None if login.get("is_enterprise_install") else str(login["team_id"])
         me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
-        core = (self._service, self._events, self._history)
         api = Api(client, session, me.bot, timing.repeats)
-        refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
-        self._conversation = Conversation(me, api, session, core, self._spawn, timing, refused)
-        self._app = self._listen(me, AsyncWebClient(**options), self._conversation)
+        self._app = self._listen(me, AsyncWebClient(**options), self._compose(me, api, session), api)
         if config.app_token:
             token = config.app_token.get_secret_value()
             ticket = await self._login(
@@ -117,6 +131,14 @@ class SlackSurface:
                 await self._socket.open(str(ticket["url"]), timing.connect)
             except TimeoutError:
                 raise Unavailable(f"Slack's Socket Mode did not connect within {timing.connect:.0f} s.") from None
+
+    def _compose(self, me: Identity, api: Api, session: aiohttp.ClientSession) -> Conversation:
+        refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
+        core = (self._service, self._events, self._history)
+        telling, places = Telling(me, api, session, self._service, refused), Places(api)
+        self._showing = Showing(me, api, core, telling, self._spawn, self._timing)
+        people = People(api, places, session)
+        return Conversation(me, api, self._service, self._history, people, places, telling, self._showing)
 
     async def _login(self, setting: str, fix: str, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -135,10 +157,11 @@ class SlackSurface:
             log.error("Slack is off", reason=str(self._refusal))
             self._over.set()
 
-    def _listen(self, me: Identity, client: AsyncWebClient, conversation: Conversation) -> AsyncApp:
+    def _listen(self, me: Identity, client: AsyncWebClient, conversation: Conversation, api: Api) -> AsyncApp:
         """The Bolt app. It is told who it is, so that it asks Slack nothing before it acknowledges."""
         token = self._config.bot_token.get_secret_value()
         secret = self._config.signing_secret.get_secret_value() if self._config.signing_secret else ""
+        arrivals = Arrivals(me, api, self._service)
 
         async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
             return AuthorizeResult(
@@ -149,14 +172,40 @@ class SlackSurface:
 
         async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
-            self._spawn(conversation.on_command(read_command(body, me), str(body["response_url"])))
+            self._spawn(conversation.on_command(read_command(body, me)))
 
         async def on_event(body: dict[str, Any]) -> None:
-            said = read_event(body, me)
-            if said is not None:
+            event = body["event"]
+            if event["type"] in STOPPED:
+                self._spawn(conversation.on_stop(read_stop(body, me)))
+            elif event["type"] in ("app_home_opened", "member_joined_channel"):
+                self._spawn(arrivals.on_event(event))
+            elif (said := read_event(body, me)) is not None:
                 self._spawn(conversation.on_message(said))
 
+        async def on_click(ack: AsyncAck, body: dict[str, Any]) -> None:
+            await ack()
+            self._spawn(conversation.on_click(read_click(body, me)))
+
+        async def on_shortcut(ack: AsyncAck, body: dict[str, Any]) -> None:
+            await ack()
+            if "message" in body:
+                self._spawn(conversation.on_shortcut(read_shortcut(body, me)))
+
+        async def on_view(ack: AsyncAck, body: dict[str, Any]) -> None:
+            view = body["view"]
+            answer: Answer = asyncio.get_running_loop().create_future()
+            said = read_submission(body, me)
+            self._spawn(conversation.on_submission(said, filled_in(view), view, answer))
+            await asyncio.wait({answer}, timeout=VIEW_ANSWER)
+            if not answer.done():
+                answer.set_result(None)
+            await ack(**(answer.result() or {}))
+
         app.command(re.compile(".*"))(on_command)
+        app.action(re.compile(".*"))(on_click)
+        app.shortcut(re.compile(".*"))(on_shortcut)
+        app.view(re.compile(".*"))(on_view)
         app.event(re.compile(".*"))(on_event)  # all kinds: what is not acknowledged comes again
         return app
 
@@ -174,8 +223,8 @@ class SlackSurface:
 
     async def resume(self) -> None:
         """Show what was asked within the last hour and never got its answer posted."""
-        if self._conversation is not None:
-            await self._conversation.resume()
+        if self._showing is not None:
+            await self._showing.resume()
 
     async def wait(self) -> None:
         """Until closed. Raises ConfigError when Slack takes a token no more."""

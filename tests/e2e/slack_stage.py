@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,18 +14,16 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from adapters.slack.limits import Timing
+from adapters.slack.manifest import SCOPES
 from adapters.slack.surface import SlackConfig, SlackSurface
 from bot.app import Core, open_core
 from bot.settings import Settings
 from core.catalog import Catalog
 from tests.emulators.provider import ProviderEmulator, status
-from tests.emulators.slack import Message, SlackEmulator
+from tests.emulators.slack import Ephemeral, Message, SlackEmulator
+from tests.emulators.slack.blocks import texts
 
-MANIFEST = Path(__file__).parents[2] / "slack-manifest.json"
-"""What the app asks for when it is installed: the emulated token may do that and no more."""
-
-
-TIMING = Timing(pace=0.05, ping=0.5, repeats=(0.05, 0.1, 0.2), redeliver=(0.1, 0.2), call=10.0, connect=10.0)
+TIMING = Timing(pace=0.05, stream_pace=0.05, ping=0.5, repeats=(0.05, 0.1, 0.2), redeliver=(0.1, 0.2), call=10.0, connect=10.0)
 
 KEY_VARIABLE = "EMULATED_PROVIDER_KEY"
 
@@ -41,14 +38,9 @@ WORDY = "\n\n".join(
 """A member's answer that takes several messages, the cut being inside a code fence, and that means no good."""
 
 
-def scopes() -> tuple[str, ...]:
-    """The bot's scopes as the manifest asks for them."""
-    return tuple(json.loads(MANIFEST.read_text("utf-8"))["oauth_config"]["scopes"]["bot"])
-
-
-def workspace(*, http: bool = False) -> SlackEmulator:
-    """An emulated workspace with the app installed."""
-    return SlackEmulator(socket_mode=not http, scopes=scopes(), speed=0.01)
+def workspace(*, http: bool = False, stream_life: float = 300) -> SlackEmulator:
+    """An emulated workspace with the app installed: its token may do what the manifest asks for, and no more."""
+    return SlackEmulator(socket_mode=not http, scopes=SCOPES, speed=0.01, stream_life=stream_life)
 
 
 def settings_in(folder: Path) -> Settings:
@@ -141,8 +133,7 @@ class Stage:
     async def told(self, count: int = 1, timeout: float = 20) -> str:
         """The latest text that the asker alone was shown, once there are ``count``."""
         await self.slack.wait_for(lambda: len(self.slack.ephemerals) >= count, timeout)
-        shown = self.slack.ephemerals[-1]
-        return "\n".join(block["text"] for block in shown.blocks) or shown.text
+        return shown(self.slack.ephemerals[-1])
 
     async def charts(self, root: str, channel: str | None = None, timeout: float = 30) -> Message:
         """The message that carries a run's charts."""
@@ -158,12 +149,21 @@ class Stage:
 
 def is_answer(message: Message) -> bool:
     """Whether a message holds the end of an answer: its small print names the run."""
-    return "_consortium " in shown(message) and "· run " in shown(message)
+    return not message.streaming and "consortium " in shown(message) and "· run " in shown(message)
 
 
-def shown(message: Message) -> str:
-    """What people see of a message: its Markdown blocks, else its text."""
-    return "\n".join(b["text"] for b in message.blocks if b["type"] == "markdown") or message.text
+def shown(message: Message | Ephemeral) -> str:
+    """What people see of a message: the text of its blocks, else its text."""
+    return "\n".join(text for _, text in texts([b for b in message.blocks if b["type"] in _WORDS])) or message.text
+
+
+_WORDS = ("markdown", "section", "context")
+
+
+def buttons(message: Message | Ephemeral) -> dict[str, str]:
+    """The actions of a message's buttons, by their labels."""
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return {element["text"]["text"]: element["action_id"] for row in rows for element in row}
 
 
 def surface_of(
