@@ -39,8 +39,12 @@ def test_roles_go_by_model() -> None:
 
 
 def test_what_is_piped_in_alone_is_the_question() -> None:
-    assert whole_question("", [], "Is it so?\n") == "Is it so?"
-    assert whole_question("  ", [], " \n") == ""
+    assert whole_question("", "Is it so?\n") == "Is it so?"
+    assert whole_question("  ", " \n") == ""
+
+
+def test_what_is_piped_in_beside_a_question_is_set_apart() -> None:
+    assert whole_question("What?", "a\n```\nb\n") == "What?\n\n````\na\n```\nb\n````"
 
 
 @pytest.mark.parametrize(
@@ -48,10 +52,10 @@ def test_what_is_piped_in_alone_is_the_question() -> None:
     [
         (("--file", "none.txt", "Why?"), b"", "--file none.txt: cannot be read (No such file or directory); write"),
         (("--file", ".", "Why?"), b"", "--file .: cannot be read (Is a directory)"),
-        (("--file", "binary", "Why?"), b"", "--file binary: is no text"),
-        (("--file", "latin", "Why?"), b"", "--file latin: is no text"),
-        (("--file", "huge", "Why?"), b"", "--file huge: is too large; a question with its files has at most 12,000"),
-        (("--file", "big", "Why?"), b"", "The question has 12,0"),
+        (("--file", "binary", "Why?"), b"", "“binary” "),
+        (("--file", "huge", "Why?"), b"", "“huge” has 10.0 MB; an attachment may have 10 MB"),
+        (("--file", "deck.pptx", "Why?"), b"", "“deck.pptx” is a presentation, which cannot be read here"),
+        (("--file", "small") * 6 + ("Why?",), b"", "A question may have 5 files; this one has 6"),
         (("--file", "small"), b"", "--file small: there is no question beside it"),
         (("Why?",), b"\xff\xfe", "standard input: is no text"),
         (("Why?",), b"x" * 12_000, "The question has 12,0"),
@@ -65,9 +69,8 @@ def test_what_is_piped_in_alone_is_the_question() -> None:
 def test_what_cannot_be_asked_is_told_at_once(desk: Desk, args: tuple[str, ...], stdin: bytes, told: str) -> None:
     for name, content in (
         ("binary", b"\x7fELF\0" * 20_000),
-        ("latin", "é".encode("latin-1")),
-        ("huge", b"x" * 60_000),
-        ("big", b"x" * 11_990),
+        ("huge", b"x" * (10 * 2**20 + 1)),
+        ("deck.pptx", b"x"),
         ("small", b"x"),
     ):
         Path(name).write_bytes(content)
