@@ -46,7 +46,7 @@ def options(
         elif name in named:
             value, after = (match["value"], after) if match["value"] else first_word(after)
             if not value:
-                raise BadInput(f"`--{name}` needs a value behind it, e.g. `{command} --{name} default …`.")
+                raise BadInput(f"`--{name}` needs a value behind it, e.g. `{command} --{name} value …`.")
             found[name] = value.strip("`")
         else:
             there = ", ".join(f"`--{n}`" for n in (*named, *flags))

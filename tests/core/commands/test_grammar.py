@@ -106,7 +106,7 @@ def test_what_is_typed_becomes_a_command(typed: str, command: Command) -> None:
         ("ask", "There is no question"),
         ("ask --no-charts", "There is no question"),
         ('ask ""', "There is no question"),
-        ("ask --consortium", "needs a name"),
+        ("ask --consortium", "`--consortium` needs a value behind it"),
         ("ask --color red Why?", "it has `--consortium`, `--domain`"),
         ("ask --type essay Why?", "there are `open`, `yes-no`, `choice` and `number`"),
         ("history 0", "write `history` or `history 2`"),
