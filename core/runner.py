@@ -163,6 +163,8 @@ class Runner:
         run = stored
         try:
             run = stored or self._pending(ask)  # which breaks where the ask names what the file no longer has
+            if stored is None and (asked := await self._history.run(ask.id)):
+                run = run.model_copy(update={"notes": asked.notes})  # on budgets
             await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}))
         except asyncio.CancelledError:
             raise  # handed over: another worker goes on with what is stored

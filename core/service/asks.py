@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 
 from core import attachments, convening, examples, governance
@@ -266,15 +267,16 @@ class AskDesk:
         return estimate(catalog, setup, ask, setup.context_tokens if goes_on else 0, materials)
 
     async def _begin(self, ask: Ask, materials: tuple[Material, ...], estimated: Estimate, inbound: Inbound) -> Run:
-        """Store and queue a run, and reserve what it may use. Raises OverBudget, Unavailable."""
+        """Reserve what a run may use, store and queue it. Raises OverBudget, Unavailable."""
         office = self._office
         policy = await office.governance.policy(ask.where)
-        async with self._budgets:  # or asks at the same moment would all find the same budget whole
+        # Asks at the same moment would all find the same budget whole; those of other processes still may.
+        async with self._budgets if policy.budgets else nullcontext():
             warnings = await self._warnings(policy, ask, inbound)
             run = self.pending_run(ask).model_copy(update={"notes": tuple(warnings)})
-            await office.history.open_run(run)
             await office.governance.reserve(run, estimated)
         try:
+            await office.history.open_run(run)
             if materials:
                 await office.history.keep_materials(run.id, materials)
             await office.jobs.submit(ask)
@@ -292,9 +294,9 @@ class AskDesk:
         catalog, setup = self._office.catalog, ask.setup
         arbiter = f", arbiter {catalog.judges(setup)[0].label}" if setup and len(panel) > 1 else ""
         text = (
-            f"**This may use {estimate_text(estimated)}**\n\n> {short(ask.text, 300)}\n\n"
-            f"Would be asked: {listed([m.label for m in panel])}{arbiter}. Here that much is asked for twice; nothing "
-            "has been asked yet. It is kept for an hour."
+            f"**Please confirm:** “{short(ask.text, 300)}”\n\nIt may use {estimate_text(estimated)}\n\n"
+            f"Would be asked: {listed([m.label for m in panel])}{arbiter}. Nothing has been asked yet; the question is "
+            "kept for an hour."
         )
         confirm = Button(label="Confirm", action=actions.encode(Confirm(draft=draft)), style="primary")
         cancel = Button(label="Cancel", action=actions.encode(Discard(draft=draft)))
@@ -319,7 +321,7 @@ class AskDesk:
         return Form(
             action=actions.encode(AskAgain(run=run.id)),
             title="Ask again",
-            intro=f"> {short(run.ask.text, 300)}",
+            intro=f"“{short(run.ask.text, 300)}”",
             inputs=(
                 choice("consortium", "Consortium", run.consortium, [Option(value=n, label=n) for n in names]),
                 choice(

@@ -18,9 +18,10 @@ from core.commands.actions import decode
 from core.commands.values import AskCommand, AskExample, Command, Confirm, Discard
 from core.errors import BadInput, NotAllowed, NotFound, OverBudget, RateLimited, Refused, Unavailable
 from core.governance import Budget, Right, Rule, Subject
+from core.runner import Runner
 from core.stores import Session
 from core.types import Bill, Run
-from tests.core.fakes import START
+from tests.core.fakes import START, make_engine, panel_models
 from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk
 
 ROOT = BOB
@@ -121,6 +122,20 @@ async def test_a_budget_that_is_used_up_refuses_and_warns_before(desk: Desk) -> 
     assert (await desk.ask(BOB)).notes == ()
     desk.now += timedelta(hours=12)
     assert (await desk.ask()).notes == ()
+
+
+async def test_a_run_that_ends_counts_by_its_bill_and_keeps_the_warning(desk: Desk, state: State) -> None:
+    first = await desk.ask()
+    await desk.governance.settle(first.id, Bill(calls=1, prompt_tokens=850))
+    await desk.governance.set_budget(CHANNEL, Budget(scope="user", period="day", tokens=1000), ROOT)
+    run = await desk.ask(charts=False)
+    engine = make_engine(desk.service.catalog, panel_models())
+    await Runner(engine, desk.office, state.events, desk.service.pending_run).begin(run.ask)
+    ended = await desk.history.run(run.id)
+    assert ended
+    assert ended.notes[0].startswith("You have used 850 of 1,000 tokens today")
+    assert ended.bill.calls == 5
+    assert (await desk.spent()).tokens == 850 + 5 * (10 + 5), "four members and the arbiter"
 
 
 async def test_fifty_asks_at_once_find_one_budget(desk: Desk) -> None:

@@ -45,6 +45,7 @@ async def test_a_message_in_a_threads_run_follows_it_up(desk: Desk) -> None:
         ("ask b: why?", "b", "why?"),
         ("B, why\nso?", "b", "why\nso?"),
         ("@c: why?", "c", "why?"),
+        ("a 1: why?", "a 1", "why?"),
         ("a 2: why?", "a 2", "why?"),
         ("a, why?", "a 1", "why?"),
     ],
