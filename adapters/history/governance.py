@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import Connection, RowMapping, and_, or_, select
 
 from adapters.history.access import Access
 from adapters.history.database import Work, fetch
 from adapters.history.hand import Hand
 from adapters.history.kept import Kept
 from adapters.history.policy import Place, policy_of
-from adapters.history.rows import Row
-from adapters.history.schema import EVERYWHERE, changes, channels, policies, runs, spendings
+from adapters.history.schema import EVERYWHERE, changes, channels, policies, runs, totals
 from adapters.history.seeds import Seeds
+from adapters.history.statements import USED
+from adapters.history.writer import Statement
 from core.asks import Person, Platform, ThreadRef
 from core.catalog import GovernanceSpec
-from core.governance import Budget, Change, Estimate, Policy, Rule, Spending, Spent, begins
+from core.governance import PERIODS, SCOPES, Budget, Change, Estimate, Policy, Rule, Scope, Spending, Spent, begins
 from core.types import Bill, Run
 
 T = TypeVar("T")
@@ -133,51 +134,58 @@ class SqlGovernance:
     async def spending(self, where: ThreadRef, asker: Person, now: datetime) -> Spending:
         """What the person, the channel and the workspace have used in this day and month (UTC)."""
         platform, workspace = _place(where)
-        kinds = (
-            (spendings.c.asker == asker.id).label("own"),
-            (spendings.c.channel == where.channel).label("near"),
-            (spendings.c.created_at >= begins("day", now)).label("today"),
-        )
-        sums: list[Any] = [
-            func.sum(spendings.c[name]).label(name) for name in ("tokens", "dollars", "unpriced", "uncounted")
-        ]
-        query: Select[Any] = (
-            select(*kinds, func.count().label("runs"), *sums)
-            .where(spendings.c.platform == platform, spendings.c.workspace == workspace)
-            .where(spendings.c.created_at >= begins("month", now))
-            .group_by(*kinds)
+        subjects: dict[Scope, str] = {"user": asker.id, "channel": where.channel, "workspace": ""}
+        query = (
+            select(totals)
+            .where(totals.c.platform == platform, totals.c.workspace == workspace)
+            .where(or_(*(and_(totals.c.scope == s, totals.c.subject == id_) for s, id_ in subjects.items())))
+            .where(totals.c.day >= _day(begins("month", now)), totals.c.day <= _day(now))
         )
         rows = await self._access.database.rows(query)
         return Spending(
             of={
                 f"{scope}/{period}": _added(
-                    [row for row in rows if chosen(row) and (period == "month" or row["today"])]
+                    row for row in rows if row["scope"] == scope and row["day"] >= _day(begins(period, now))
                 )
-                for scope, chosen in _SCOPES.items()
-                for period in ("day", "month")
+                for scope in SCOPES
+                for period in PERIODS
             }
         )
 
     async def reserve(self, run: Run, estimate: Estimate) -> None:
-        """A run begins: its estimate counts until it is settled. A run that was reserved stays as it is."""
-        await self._access.writer.write(run.id, (self._access.do.reserve, _reserved(run, estimate)))
+        """A run begins: its estimate counts until it is settled. Changes nothing for a run that was settled."""
+        where = run.ask.where
+        row = {
+            "run_id": run.id,
+            "platform": where.platform.value,
+            "workspace": where.workspace,
+            "channel": where.channel,
+            "asker": run.ask.asker.id,
+            "day": _day(run.created_at),
+            **dict.fromkeys(USED, 0),
+            "settled": False,
+        }
+        unpriced = estimate.calls if estimate.dollars is None else 0
+        spent = Spent(runs=1, tokens=estimate.tokens, dollars=estimate.dollars or 0.0, unpriced=unpriced)
+        await self._spend(run.id, spent, False, (self._access.do.open_spending, row))
 
     async def settle(self, run_id: str, bill: Bill) -> None:
         """A run is over: its bill counts. Changes nothing for a run that was never reserved."""
-        used = {
-            "tokens": bill.prompt_tokens + bill.completion_tokens,
-            "dollars": bill.cost,
-            "unpriced": bill.unpriced,
-            "uncounted": bill.uncounted,
-        }
-        await self._access.writer.write(run_id, (self._access.do.settle, {"id_": run_id, "settled": True, **used}))
+        spent = Spent(
+            runs=1,
+            tokens=bill.prompt_tokens + bill.completion_tokens,
+            dollars=bill.cost,
+            unpriced=bill.unpriced,
+            uncounted=bill.uncounted,
+        )
+        await self._spend(run_id, spent, True)
 
-
-_SCOPES: Mapping[str, Callable[[RowMapping], bool]] = {
-    "user": lambda row: bool(row["own"]),
-    "channel": lambda row: bool(row["near"]),
-    "workspace": lambda row: True,
-}
+    async def _spend(self, run_id: str, spent: Spent, settles: bool, *first: Statement) -> None:
+        do = self._access.do
+        row = {"id_": run_id, "settled_": settles, **{f"{name}_": getattr(spent, name) for name in USED}}
+        held = {"id_": run_id, "settled_": settles}
+        adding: list[Statement] = [(do.add_spending, {**row, "scope_": scope}) for scope in SCOPES]
+        await self._access.writer.write(run_id, *first, (do.hold_spending, held), *adding, (do.put_spending, row))
 
 
 def _place(where: ThreadRef) -> Place:
@@ -200,22 +208,12 @@ def _retentions(connection: Connection) -> list[tuple[Platform, str, int]]:
     return [(Platform(p), workspace, d) for (p, workspace), d in sorted(days.items()) if d is not None]
 
 
-def _reserved(run: Run, estimate: Estimate) -> Row:
-    where = run.ask.where
-    return {
-        "run_id": run.id,
-        "platform": where.platform.value,
-        "workspace": where.workspace,
-        "channel": where.channel,
-        "asker": run.ask.asker.id,
-        "created_at": run.created_at,
-        "tokens": estimate.tokens,
-        "dollars": estimate.dollars or 0.0,
-        "unpriced": estimate.calls if estimate.dollars is None else 0,
-        "uncounted": 0,
-        "settled": False,
-    }
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
 
 
-def _added(rows: list[RowMapping]) -> Spent:
-    return Spent(**{name: sum(row[name] for row in rows) for name in Spent.model_fields})
+def _added(rows: Iterable[RowMapping]) -> Spent:
+    """The sums; dollars without the dust that adding and taking away leaves."""
+    days = list(rows)
+    sums = {name: sum(day[name] for day in days) for name in USED}
+    return Spent(**{**sums, "dollars": round(sums["dollars"], 9)})

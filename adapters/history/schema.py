@@ -6,11 +6,13 @@ The tables are made by the migrations beside this module, never from here; a tes
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -221,6 +223,18 @@ feedback = Table(
 )
 Index("ix_feedback_person", feedback.c.person)
 
+
+def _used() -> list[Column[Any]]:
+    """What :class:`core.governance.Spent` has; of one run, ``runs`` is 0 until the others are there."""
+    return [
+        Column("runs", Integer, nullable=False),
+        Column("tokens", BigInteger, nullable=False),
+        Column("dollars", Float, nullable=False),
+        Column("unpriced", Integer, nullable=False, comment="calls whose cost is unknown"),
+        Column("uncounted", Integer, nullable=False, comment="calls whose tokens are unknown"),
+    ]
+
+
 EVERYWHERE = "*"
 """The workspace of what holds in every workspace; where it holds on every platform, the platform too."""
 
@@ -293,16 +307,18 @@ spendings = Table(
     Column("workspace", Words, nullable=False),
     Column("channel", Words, nullable=False),
     Column("asker", Words, nullable=False),
-    Column("created_at", Utc, nullable=False),
-    Column("tokens", BigInteger, nullable=False),
-    Column("dollars", Float, nullable=False),
-    Column("unpriced", Integer, nullable=False, comment="calls whose cost is unknown"),
-    Column("uncounted", Integer, nullable=False, comment="calls whose tokens are unknown"),
+    Column("day", Date, nullable=False, comment="on which it was asked (UTC)"),
+    *_used(),
     Column("settled", Boolean, nullable=False, comment="false: an estimate"),
 )
-Index(
-    "ix_spendings_period",
-    *(spendings.c[name] for name in ("platform", "workspace", "created_at", "asker", "channel")),
-    *(spendings.c[name] for name in ("tokens", "dollars", "unpriced", "uncounted")),
+
+totals = Table(
+    "totals",
+    metadata,
+    *_place(),
+    Column("scope", Words, primary_key=True),
+    Column("subject", Words, primary_key=True, comment="a person, a channel; empty: the workspace"),
+    Column("day", Date, primary_key=True),
+    *_used(),
 )
-"""All that the sums of a period read: they never touch the table."""
+"""Sums of the spendings of a day, kept with every one of them: a month is read from some ninety rows."""

@@ -11,11 +11,13 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Table,
+    and_,
     bindparam,
     case,
     delete,
     func,
     literal,
+    or_,
     select,
     update,
 )
@@ -36,6 +38,7 @@ from adapters.history.schema import (
     runs,
     settings,
     spendings,
+    totals,
     votes,
 )
 
@@ -44,6 +47,9 @@ CHANGES_WITH_A_RUN = (
     *("panel", "bill", "notes", "thread"),
 )
 """The columns that :attr:`Statements.update_run` takes, each with a line at the end of its name."""
+
+USED = ("runs", "tokens", "dollars", "unpriced", "uncounted")
+"""What is added up of spendings."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,10 @@ class Statements:
     put_budget: Executable
     put_policy: Executable
     put_channel: Executable
-    reserve: Executable
-    settle: Executable
+    open_spending: Executable
+    hold_spending: Executable
+    add_spending: Executable
+    put_spending: Executable
 
     @classmethod
     def of(cls, backend: str) -> Statements:
@@ -131,10 +139,12 @@ class Statements:
             put_budget=replace(budgets),
             put_policy=replace(policies),
             put_channel=replace(channels),
-            reserve=insert(spendings).on_conflict_do_nothing(index_elements=[spendings.c.run_id]),
-            settle=update(spendings)
-            .where(spendings.c.run_id == id_)
-            .values({name: bindparam(name) for name in ("tokens", "dollars", "unpriced", "uncounted", "settled")}),
+            open_spending=insert(spendings).on_conflict_do_nothing(index_elements=[spendings.c.run_id]),
+            hold_spending=update(spendings).where(_to_be_spent()).values(settled=spendings.c.settled),
+            add_spending=_add_spending(insert(totals)),
+            put_spending=update(spendings)
+            .where(_to_be_spent())
+            .values({name: bindparam(f"{name}_", type_=spendings.c[name].type) for name in (*USED, "settled")}),
         )
 
 
@@ -171,6 +181,28 @@ def _record_vote(insert_vote: Any) -> Executable:
         index_elements=[votes.c.run_id, votes.c.member], set_=changes
     )
     return replacing
+
+
+def _to_be_spent() -> ColumnElement[bool]:
+    """The spending of a run; an estimate does not go before what the run really used."""
+    settles = bindparam("settled_", type_=spendings.c.settled.type)
+    return and_(spendings.c.run_id == bindparam("id_"), or_(spendings.c.settled.is_(False), settles))
+
+
+def _add_spending(insert_total: Any) -> Executable:
+    """Add to the totals of ``scope_`` by what the spending is about to change.
+
+    The spending must be held: otherwise two processes might both add the same.
+    """
+    scope = bindparam("scope_", type_=totals.c.scope.type)
+    subject = case((scope == "user", spendings.c.asker), (scope == "channel", spendings.c.channel), else_="")
+    more = [bindparam(f"{name}_", type_=spendings.c[name].type) - spendings.c[name] for name in USED]
+    change = select(spendings.c.platform, spendings.c.workspace, scope, subject, spendings.c.day, *more)
+    names = ["platform", "workspace", "scope", "subject", "day", *USED]
+    adding = insert_total.from_select(names, change.where(_to_be_spent()))
+    sums = {name: totals.c[name] + adding.excluded[name] for name in USED}
+    added: Executable = adding.on_conflict_do_update(index_elements=list(totals.primary_key.columns), set_=sums)
+    return added
 
 
 def _insert(backend: str) -> Callable[[Table], Any]:

@@ -88,7 +88,10 @@ async def test_equal_statements_are_batched_in_the_order_of_each_run() -> None:
         Write(b.id, [answering(b)], done),
         Write(a.id, [answering(a, 2)], done),
     ]
-    batches = [(s, [row.get("id") or row.get("id_") or (row["run_id"], row["round"]) for row in rows]) for s, rows in batched(writes)]
+    batches = [
+        (s, [row.get("id") or row.get("id_") or (row["run_id"], row["round"]) for row in rows])
+        for s, rows in batched(writes)
+    ]
     assert batches == [
         (DO.open_run, [a.id, b.id]),
         (DO.record_outcome, [(a.id, 1), (b.id, 1)]),

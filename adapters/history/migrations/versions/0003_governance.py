@@ -1,5 +1,7 @@
 """Rules, budgets and what was spent, defaults of channels, the audit log; feedback; what came with questions."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,7 +25,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop what was added."""
-    tables = ("spendings", "changes", "channels", "policies", "budgets", "rules", "feedback", "attachments")
+    tables = ("totals", "spendings", "changes", "channels", "policies", "budgets", "rules", "feedback", "attachments")
     for table in tables:
         op.drop_table(table)
     op.drop_index("ix_outcomes_recorded", "outcomes")
@@ -115,21 +117,29 @@ def _create_spendings() -> None:
         *_place(),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("asker", sa.Text(), nullable=False),
-        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="on which it was asked (UTC)"),
+        *_used(),
+        sa.Column("settled", sa.Boolean(), nullable=False, comment="false: an estimate"),
+    )
+    op.create_table(
+        "totals",
+        *_place(),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False, comment="a person, a channel; empty: the workspace"),
+        sa.Column("day", sa.Date(), nullable=False),
+        *_used(),
+        sa.PrimaryKeyConstraint("platform", "workspace", "scope", "subject", "day"),
+    )
+
+
+def _used() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("runs", sa.Integer(), nullable=False),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
         sa.Column("dollars", sa.Float(), nullable=False),
         sa.Column("unpriced", sa.Integer(), nullable=False, comment="calls whose cost is unknown"),
         sa.Column("uncounted", sa.Integer(), nullable=False, comment="calls whose tokens are unknown"),
-        sa.Column("settled", sa.Boolean(), nullable=False, comment="false: an estimate"),
-    )
-    op.create_index(
-        "ix_spendings_period",
-        "spendings",
-        [
-            *("platform", "workspace", "created_at", "asker", "channel"),
-            *("tokens", "dollars", "unpriced", "uncounted"),
-        ],
-    )
+    ]
 
 
 def _place() -> tuple[sa.Column[str], sa.Column[str]]:
