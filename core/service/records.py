@@ -35,10 +35,8 @@ from core.types import TITLES, Chart, Run, RunStatus
 PAGE = 10
 """Lines on a page of history."""
 
-STOPPING = 50
-"""How often it is looked whether a run that is to be deleted has ended, each ``PAUSE`` seconds."""
-
-PAUSE = 0.1
+LOOKS, PAUSE = 20, 0.1
+"""How often it is looked whether a run that is to be deleted has ended, and how many seconds apart."""
 
 Rows = tuple[tuple[Button, ...], ...]
 
@@ -176,8 +174,7 @@ class RecordDesk:
                 "it. This cannot be undone."
             )
             return Reply(text=text, buttons=((_delete_button(run, confirmed=True),),))
-        if going := await self._end([run], f"Deleted by {inbound.asker.name or inbound.asker.id}."):
-            return Reply(text=_still_ending(going), buttons=((_delete_button(run, confirmed=True),),))
+        await self._end([run], f"Deleted by {inbound.asker.name or inbound.asker.id}.")
         await office.history.delete(run.id)
         if not _own(run, inbound):
             await office.governance.note(inbound.where, inbound.asker, "delete", f"run {run.id} of {_name(run)}")
@@ -209,13 +206,10 @@ class RecordDesk:
                 f"you thought of answers, and your settings in all channels. {REMAINS} This cannot be undone."
             )
             return Reply(text=text, buttons=((confirm, first),))
-        going = await self._end(runs, "Its asker has everything deleted.")
-        await office.history.delete(*(run.id for run in runs if run.id not in going))
+        await self._end(runs, "Its asker has everything deleted.")
+        await office.history.delete(*(run.id for run in runs))
         await office.lessons.withdraw(inbound.asker, inbound.where)
         await office.sessions.forget(inbound.asker, inbound.where)
-        if going:
-            again = Button(label="Delete the rest", action=encode(ForgetMe(confirmed=True)), style="danger")
-            return Reply(text=f"All but what still runs is deleted. {_still_ending(going)}", buttons=((again,),))
         return Reply(text=f"Everything of yours in this workspace is deleted: {many}, and your settings. {REMAINS}")
 
     # --- inside -------------------------------------------------------------------------------------
@@ -242,18 +236,18 @@ class RecordDesk:
         await office.check(inbound, "admin")
         return run
 
-    async def _end(self, runs: Sequence[Run], reason: str) -> set[str]:
-        """Have runs end that still go on: who works on one would store it anew. Returns those that do not end."""
-        going = {run.id for run in runs if not _over(run)}
+    async def _end(self, runs: Sequence[Run], reason: str) -> None:
+        """Have runs end that still go on, and wait until their threads can be told so, but not for long: a run that is
+        deleted while it goes on stays deleted."""
+        going = [run.id for run in runs if not _over(run)]
         for run_id in going:
             await self._office.stops.request(run_id, reason)
-        for _ in range(STOPPING):
+        for _ in range(LOOKS):
             stored = [await self._office.history.run(run_id) for run_id in going]
-            going = {run.id for run in stored if run and not _over(run)}
+            going = [run.id for run in stored if run and not _over(run)]
             if not going:
-                break
+                return
             await asyncio.sleep(PAUSE)
-        return going
 
     async def _pictures(self, run: Run) -> tuple[Chart, ...]:
         """All kinds of charts, those on record before those drawn now. Raises Unavailable."""
@@ -292,11 +286,6 @@ def _name(run: Run) -> str:
 
 def _no_answer(run: Run) -> str:
     return f"Run `{run.id}` {'has no answer' if _over(run) else 'is still running'}."
-
-
-def _still_ending(going: set[str]) -> str:
-    ids = listed([f"`{run_id}`" for run_id in sorted(going)])
-    return f"Still ending: {ids}. Please delete again in a moment."
 
 
 def _delete_button(run: Run, *, confirmed: bool = False) -> Button:
