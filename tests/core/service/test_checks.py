@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
@@ -263,7 +265,6 @@ async def test_files_that_cannot_be_read_end_it_before_anything_is_stored(
 
 
 async def test_files_wait_for_the_confirmation_too(desk: Desk) -> None:
-    pytest.importorskip("PIL")
     await desk.governance.set_confirmation(CHANNEL, ROOT, dollars=None, tokens=1000)
     reply = await desk.do(QUESTION, files=(upload(), upload("a.png", _picture())))
     assert isinstance(reply, Reply)
@@ -275,10 +276,6 @@ async def test_files_wait_for_the_confirmation_too(desk: Desk) -> None:
 
 
 def _picture() -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
     out = BytesIO()
     Image.new("RGB", (2, 2), "red").save(out, "PNG")
     return out.getvalue()
