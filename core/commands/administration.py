@@ -98,7 +98,7 @@ def _budget(rest: str) -> Command:
 
 
 _AMOUNT = re.compile(
-    r"(?:(?P<off>off|none)|\$\s?(?P<dollars>\d+(?:[.,]\d+)?)|(?P<number>\d[\d_.,']*)(?P<kilo>k|m)?\s*(?P<unit>tokens?|dollars?|usd|\$)?)"
+    r"(?:(?P<off>off|none)|\$\s?(?P<dollars>\d[\d_.,']*)|(?P<number>\d[\d_.,']*)(?P<kilo>k|m)?\s*(?P<unit>tokens?|dollars?|usd|\$)?)"
     r"(?:\s+|$)",
     re.IGNORECASE,
 )

@@ -57,7 +57,7 @@ def how(verdict: Verdict, addressed: bool = False) -> str:
     """How it was decided, where not by the arbiter."""
     match verdict.source:
         case VerdictSource.ONLY if addressed:
-            return f"{verdict.judge.label} alone was asked"
+            return f"only {verdict.judge.label} was asked"
         case VerdictSource.ONLY:
             return "only one answer: nobody could agree or disagree with it"
         case VerdictSource.CENTRAL:

@@ -44,7 +44,7 @@ QUESTION = "Should remote work be the default?"
     [
         ("", HelpCommand()),
         ("help", HelpCommand()),
-        ("HELP roles", HelpCommand()),
+        ("HELP roles", HelpCommand(topic="roles")),
         (f"ask {QUESTION}", AskCommand(text=QUESTION)),
         (f"Ask   {QUESTION}  ", AskCommand(text=QUESTION)),
         (f'ask "{QUESTION}"', AskCommand(text=QUESTION)),

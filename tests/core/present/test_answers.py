@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from core.delivery import RunView
-from core.errors import ConsortiumError, RateLimited, user_text
-from core.ports import BreakerState, RunSummary
-from core.present.answers import answer_text
-from core.present.figures import FAILED_BECAUSE, cost_text, tokens_text
-from core.present.lists import breaker_text, history_text, models_text, roles_text
-from core.present.progress import progress_text
+from core.asks import Attachment
+from core.cards import Card, Tone
+from core.commands.actions import decode
+from core.commands.values import AskAgain, Feedback, Resize, ShowAnswers, ShowCharts, ShowDissent
+from core.errors import NotFound
+from core.present.answers import answer_card, answers_reply, dissent_reply, failed_card
+from core.present.figures import FAILED_BECAUSE
 from core.types import (
     Agreement,
     Ballot,
@@ -20,6 +20,7 @@ from core.types import (
     FailureKind,
     Member,
     Position,
+    Remark,
     Response,
     Round,
     Run,
@@ -38,12 +39,12 @@ JUDGE = Member(id="j", model="j")
 YES, NO, PARTLY = Stance.AGREES, Stance.DISAGREES, Stance.PARTLY
 
 
-def answered(*stances: Stance, failures: dict[str, FailureKind] | None = None, **verdict: Any) -> Run:
+def answered(*stances: Stance, missing: dict[str, FailureKind] | None = None, **verdict: Any) -> Run:
     """A run whose members took these stances, with the failures of others."""
     given = tuple(Response(member=m, text=f"{m.id}.", seconds=1.2) for m in (A, B, C, D, E)[: len(stances)])
-    failed = tuple(
+    lost = tuple(
         Failure(member=Member(id=name, model=name), kind=kind, detail=f"{name} because")
-        for name, kind in (failures or {}).items()
+        for name, kind in (missing or {}).items()
     )
     positions = verdict.get("positions") or tuple(
         Position(member=r.member, stance=s, point=f"point {r.member.id}") for r, s in zip(given, stances, strict=True)
@@ -57,7 +58,7 @@ def answered(*stances: Stance, failures: dict[str, FailureKind] | None = None, *
         "confidence": PRIOR.confidence(agreement) if agreement else None,
         "positions": positions,
     }
-    round_ = Round(number=1, outcomes=(*given, *failed), verdict=Verdict(**{**fields, **verdict}))
+    round_ = Round(number=1, outcomes=(*given, *lost), verdict=Verdict(**{**fields, **verdict}))
     panel = tuple(o.member for o in round_.outcomes)
     return make_run(catalog()).model_copy(update={"rounds": (round_,), "panel": panel, "answered_at": START})
 
@@ -82,138 +83,236 @@ def asked_in_part() -> Run:
     return answered(YES, YES).model_copy(update={"panel": (A, B, C)})
 
 
+def actions_of(card: Card) -> list[object]:
+    return [decode(button.action) for row in card.buttons for button in row]
+
+
+def labels(card: Card) -> list[str]:
+    return [button.label for row in card.buttons for button in row]
+
+
+def lines(card: Card, title: str) -> tuple[str, ...]:
+    return next((s.lines for s in card.sections if s.title == title), ())
+
+
+# --- the status -----------------------------------------------------------------------------------------
+
+USED = " · 0.0 s · tokens unknown · cost unknown"
+
+
 @pytest.mark.parametrize(
-    ("run", "headline"),
+    ("run", "status", "tone"),
     [
-        (answered(YES, YES, YES), "All 3 members answered. Confidence high, 0.91: 3 of 3 agree."),
+        (answered(YES, YES, YES), "3 of 3 agree · confidence high, 0.91", Tone.SURE),
         (
-            answered(YES, YES, NO, failures={"mistral": FailureKind.TIMEOUT}),
-            "3 of 4 members answered; mistral timed out. Confidence fair, 0.72: 2 of 3 agree; c disagrees.",
+            answered(YES, YES, NO, missing={"mistral": FailureKind.TIMEOUT}),
+            "2 of 3 agree; c disagrees · confidence fair, 0.72 · mistral timed out",
+            Tone.SPLIT,
         ),
         (
             answered(NO, NO, PARTLY),
-            "All 3 members answered. Confidence very low, 0.14: 0 of 3 agree; a and b disagree; c only in part.",
+            "0 of 3 agree; a and b disagree; c only in part · confidence very low, 0.14",
+            Tone.SPLIT,
         ),
-        (
-            answered(YES, PARTLY, YES, NO, NO),
-            "All 5 members answered. Confidence low, 0.60: 2 of 5 agree; d and e disagree; b only in part.",
-        ),
+        (answered(YES, YES, PARTLY), "2 of 3 agree; c only in part · confidence fair, 0.81", Tone.SURE),
         (
             answered(YES, YES, agreement=Agreement(agree=2, total=3)),
-            "All 2 members answered. Confidence fair, 0.72: 2 of 3 agree.",
+            "2 of 3 agree · confidence fair, 0.72",
+            Tone.UNSURE,
         ),
-        (answered(YES, YES, positions=(), confidence=None), "All 2 members answered. Confidence unknown."),
+        (answered(YES, YES, positions=(), confidence=None), "All 2 members answered · confidence unknown", Tone.UNSURE),
         (
             answered(YES, source=VerdictSource.ONLY, judge=A, positions=(), confidence=None),
-            "The only member answered. Only one answer: nobody could agree or disagree with it. Confidence unknown.",
+            "Only one answer: nobody could agree or disagree with it · confidence unknown",
+            Tone.UNSURE,
+        ),
+        (
+            answered(
+                YES,
+                missing={"x": FailureKind.REFUSED, "y": FailureKind.REFUSED},
+                source=VerdictSource.ONLY,
+                judge=A,
+                positions=(),
+                confidence=None,
+            ),
+            "Only one answer: nobody could agree or disagree with it · confidence unknown · x and y were refused",
+            Tone.UNSURE,
+        ),
+        (
+            answered(YES, source=VerdictSource.ONLY, judge=A, positions=(), confidence=None).model_copy(
+                update={"ask": make_ask(addressed="a"), "panel": (A,)}
+            ),
+            "Only a was asked · confidence unknown",
+            Tone.UNSURE,
         ),
         (
             answered(YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=(), confidence=None),
-            "All 2 members answered. No arbiter could decide: this is the answer most like the others, by b. "
-            "Confidence unknown.",
+            "All 2 members answered · confidence unknown · no arbiter could decide: this is the answer most like the "
+            "others, by b",
+            Tone.UNSURE,
         ),
         (
             answered(
                 YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=(), agreement=Agreement(agree=1, total=2)
             ),
-            "All 2 members answered. No arbiter could decide: this is the answer most like the others, by b. "
-            "Confidence low, 0.50: 1 of 2 agree.",
+            "1 of 2 agree · confidence low, 0.50 · no arbiter could decide: this is the answer most like the "
+            "others, by b",
+            Tone.UNSURE,
         ),
         (
             voted(),
-            "All 4 members answered. Decided by vote, in the words of a. "
-            "Confidence fair, 0.72: 2 of 3 agree; c disagrees; d did not vote.",
+            "2 of 3 agree; c disagrees; d did not vote · confidence fair, 0.72 · decided by vote, in the words of a",
+            Tone.SPLIT,
         ),
         (
             answered(YES, YES, source=VerdictSource.VOTE, judge=B, positions=(), confidence=None, ballot=ALIKE),
-            "All 2 members answered. The largest group of like texts goes out, in the words of b. Confidence unknown.",
+            "All 2 members answered · confidence unknown · the largest group of like texts goes out, in the words of b",
+            Tone.UNSURE,
         ),
         (
-            asked_in_part(),
-            "2 members were asked and answered. Confidence high, 0.85: 2 of 2 agree.",
+            answered(YES, YES, source=VerdictSource.STAND_IN, judge=JUDGE),
+            "2 of 2 agree · confidence high, 0.85 · j stood in for the arbiter",
+            Tone.SURE,
         ),
+        (asked_in_part(), "2 of 2 agree · confidence high, 0.85 · 2 of 3 members asked", Tone.SURE),
         (
             answered(YES, YES, agreement=None, confidence=0.9),
-            "All 2 members answered. Confidence 0.90, the arbiter's own figure.",
+            "All 2 members answered · confidence 0.90, the arbiter's own figure",
+            Tone.SURE,
         ),
     ],
     ids=[
-        *("all agree", "one failed", "against", "partly", "outliers", "no positions", "only one", "central"),
-        *("central with votes", "vote", "vote by meaning", "asked in waves", "from before"),
+        *("all agree", "one failed", "against", "partly", "outliers", "no positions", "only one", "one of three"),
+        *("addressed", "central", "central with votes", "vote", "vote by meaning", "stand-in", "asked in waves"),
+        "from before",
     ],
 )
-def test_the_headline_says_what_happened(run: Run, headline: str) -> None:
-    assert answer_text(run).headline == headline
+def test_the_status_says_what_happened(run: Run, status: str, tone: Tone) -> None:
+    card = answer_card(run)
+    assert card.status == status + USED
+    assert card.tone == tone
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_kind_of_failure_has_its_words(kind: FailureKind) -> None:
-    assert f"; x {FAILED_BECAUSE[kind]}" in answer_text(answered(YES, YES, failures={"x": kind})).headline
+    assert f" · x {FAILED_BECAUSE[kind]} · " in answer_card(answered(YES, YES, missing={"x": kind})).status
+    several = answer_card(answered(YES, YES, missing={"x": kind, "y": kind})).status
+    assert "x and y " in several
+    assert "x and y was" not in several
+    assert "x and y is" not in several
 
 
-def test_an_answer_has_all_its_parts() -> None:
-    lost = Failure(member=JUDGE, kind=FailureKind.BAD_REPLY, detail="its verdict could not be read")
-    run = answered(YES, NO, failures={"x": FailureKind.TIMEOUT}, source=VerdictSource.STAND_IN)
-    run = run.model_copy(
-        update={
-            "notes": ("Left out: much.",),
-            "bill": Bill.of([Usage(prompt_tokens=900, completion_tokens=100, cost=0.5)]),
-        }
+def test_the_threshold_of_the_setup_says_what_is_sure() -> None:
+    setup = catalog(confidence_threshold=0.95).consortia["default"]
+    assert answer_card(answered(YES, YES, YES).model_copy(update={"ask": make_ask(setup=setup)})).tone is Tone.UNSURE
+
+
+# --- what stands below ----------------------------------------------------------------------------------
+
+
+def told(**verdict: Any) -> Run:
+    return answered(YES, YES, NO, **verdict)
+
+
+def test_what_the_arbiter_found_is_short_at_first_and_whole_when_long() -> None:
+    run = told(
+        common=("It works.",),
+        disputed=("Whether\nit pays.", "x" * 300, "How long.", "For whom."),
+        alone=(Remark(member=A.model_copy(update={"simulated": True}), point="Ask the staff."),),
+        failures=(Failure(member=JUDGE, kind=FailureKind.BAD_REPLY, detail="its verdict could not be read"),),
     )
-    verdict = run.rounds[0].verdict
-    assert verdict
-    run = run.model_copy(
-        update={
-            "rounds": (run.rounds[0].model_copy(update={"verdict": verdict.model_copy(update={"failures": (lost,)})}),)
-        }
-    )
-    text = answer_text(run)
-    assert text.body == "**Yes.**"
-    assert text.views == ("a agrees: point a", "b **disagrees**: point b")
-    assert text.failures == ("x: x because", "j: its verdict could not be read")
-    for part in (
-        "consortium default",
-        "arbiter j, standing in",
-        "1,000 tokens",
-        "$0.5000",
-        "run r1",
-        "Left out: much.",
-    ):
-        assert part in text.footer
-    document = text.markdown()
-    parts = [text.headline, text.body, "Who says what", "Who is missing", text.footer]
-    assert [document.index(part) for part in parts] == sorted(document.index(part) for part in parts)
+    few, whole = answer_card(run), answer_card(run, long=True)
+    assert [s.title for s in few.sections] == ["All say", "They differ on", "Only one said", "Dissent"]
+    assert lines(few, "They differ on") == ("Whether it pays.", "x" * 239 + "…", "… and 2 more")
+    assert lines(whole, "They differ on") == ("Whether it pays.", "x" * 300, "How long.", "For whom.")
+    assert lines(few, "Only one said") == ("a (simulated): Ask the staff.",)
+    assert lines(few, "Dissent") == ("c disagrees: point c",)
+    assert [s.title for s in whole.sections][-1] == "Who is missing"
+    assert lines(whole, "Who is missing") == ("j: its verdict could not be read",)
+
+
+def test_without_the_arbiters_lists_the_positions_say_who_holds_what() -> None:
+    card = answer_card(answered(YES, PARTLY, NO))
+    assert lines(card, "Who says what") == ("a agrees: point a",)
+    assert lines(card, "Dissent") == ("c disagrees: point c", "b agrees in part: point b")
 
 
 def test_a_vote_shows_who_holds_what_and_that_an_abstention_holds_nothing() -> None:
-    views = answer_text(voted()).views
-    assert views == ("a agrees", "b agrees", "c **disagrees**: final answer: 5", "d stated no final answer")
+    card = answer_card(voted())
+    assert [s.title for s in card.sections] == ["Dissent"]
+    assert lines(card, "Dissent") == ("c disagrees: final answer: 5", "d stated no final answer")
 
 
-def test_the_footer_has_the_strategy_and_the_arbiters_own_figure() -> None:
-    setup = catalog(strategy="semantic").consortia["default"]
-    run = answered(YES, YES, stated=0.4).model_copy(update={"ask": make_ask(setup=setup)})
-    footer = answer_text(run).footer
-    assert "strategy semantic · arbiter j (its own figure: 0.40)" in footer
-    assert "strategy" not in answer_text(answered(YES, YES)).footer
-    assert "arbiter" not in answer_text(voted()).footer
+def test_who_is_missing_is_told_with_the_whole_reason() -> None:
+    run = answered(YES, NO, missing={"x": FailureKind.TIMEOUT}, source=VerdictSource.STAND_IN)
+    assert lines(answer_card(run), "Who is missing") == ()
+    assert lines(answer_card(run, long=True), "Who is missing") == ("x: x because",)
 
 
 def test_a_council_names_who_gave_no_answer_and_who_gave_no_ranking() -> None:
     lost = Failure(member=C, kind=FailureKind.TIMEOUT, detail="slow")
-    first = answered(YES, YES, failures={"d": FailureKind.REFUSED}).rounds[0]
+    first = answered(YES, YES, missing={"d": FailureKind.REFUSED}).rounds[0]
     reviews = Round(number=2, outcomes=(*first.responses[:1], lost), verdict=first.verdict, kind="reviews")
     rounds = (first.model_copy(update={"verdict": None}), reviews)
-    text = answer_text(answered(YES, YES).model_copy(update={"rounds": rounds, "panel": (A, B, D)}))
-    assert text.headline.startswith("2 of 3 members answered; d was refused.")
-    assert text.failures == ("d: d because", "c, ranking the others: slow")
+    card = answer_card(answered(YES, YES).model_copy(update={"rounds": rounds, "panel": (A, B, D)}), long=True)
+    assert " · d was refused · c timed out when ranking the others · " in card.status
+    assert lines(card, "Who is missing") == ("d: d because", "c, ranking the others: slow")
 
 
-def test_roles_and_domain_are_in_the_footer() -> None:
-    panel = (A.model_copy(update={"role": "Rawlsian"}), B)
-    run = answered(YES, YES).model_copy(update={"panel": panel, "ask": make_ask(domain="policy")})
-    assert "roles: a as Rawlsian" in answer_text(run).footer
-    assert "domain policy" in answer_text(run).footer
+def test_an_answer_is_short_at_first_and_offers_the_rest() -> None:
+    text = "First of all. " * 40 + "\n\n" + "Then more of it. " * 40
+    run = answered(YES, YES, synthesis=text)
+    few, whole = answer_card(run), answer_card(run, long=True)
+    assert len(few.body) < 720
+    assert few.body.endswith(" it. …")
+    assert whole.body == text
+    assert labels(few) == ["Answers", "Dissent", "Charts", "Ask again", "Longer"]
+    assert labels(whole)[-1] == "Shorter"
+    assert actions_of(few) == [
+        ShowAnswers(run="r1"),
+        ShowDissent(run="r1"),
+        ShowCharts(run="r1"),
+        AskAgain(run="r1"),
+        Resize(run="r1", long=True),
+    ]
+    assert (few.good and decode(few.good.action), few.bad and decode(few.bad.action)) == (
+        Feedback(run="r1", good=True),
+        Feedback(run="r1", good=False),
+    )
+
+
+def test_buttons_are_there_for_what_there_is() -> None:
+    assert labels(answer_card(answered(YES, YES))) == ["Answers", "Dissent", "Charts", "Ask again"]
+    assert "Charts" not in labels(answer_card(answered(YES, source=VerdictSource.ONLY, judge=A, positions=())))
+    uncharted = answered(YES, YES).model_copy(update={"ask": make_ask(charts=False)})
+    assert "Charts" not in labels(answer_card(uncharted))
+    assert "Longer" in labels(answer_card(answered(YES, YES, missing={"x": FailureKind.TIMEOUT})))
+
+
+# --- small print ----------------------------------------------------------------------------------------
+
+
+def test_the_footer_says_how_it_was_asked() -> None:
+    setup = catalog(strategy="semantic").consortia["default"]
+    attached = (
+        Attachment(name="plan.pdf", media_type="application/pdf", size=9, kind="text", shortened=True),
+        Attachment(name="map.png", media_type="image/png", size=9, kind="image"),
+    )
+    run = answered(YES, YES, stated=0.4, source=VerdictSource.STAND_IN).model_copy(
+        update={
+            "ask": make_ask(setup=setup, domain="policy", attachments=attached),
+            "panel": (A.model_copy(update={"role": "Rawlsian"}), B),
+            "notes": ("Only a can see map.png.", "Two\nlines."),
+        }
+    )
+    assert answer_card(run).footer == (
+        "consortium default · strategy semantic · arbiter j, standing in (its own figure: 0.40) · roles: a as Rawlsian "
+        "· domain policy · with plan.pdf (only its beginning), map.png · run r1",
+        "Only a can see map.png.",
+        "Two lines.",
+    )
+    assert answer_card(answered(YES, YES)).footer == ("consortium default · arbiter j · run r1",)
+    assert "arbiter" not in answer_card(voted()).footer[0]
 
 
 def test_simulated_members_are_labelled_wherever_they_appear() -> None:
@@ -225,143 +324,158 @@ def test_simulated_members_are_labelled_wherever_they_appear() -> None:
     )
     round_ = Round(number=1, outcomes=(*given, failed), verdict=verdict)
     run = make_run(catalog()).model_copy(update={"rounds": (round_,), "panel": (fake, A, failed.member)})
-    document = answer_text(run).markdown()
-    assert document.count("optimist") == document.count("optimist (simulated)") == 2
-    assert document.count("nomad") == document.count("nomad (simulated)") == 2
-    assert "no language model wrote their text" in document
+    card = answer_card(run, long=True)
+    assert card.footer[-1] == "Simulated members: optimist, nomad. No language model wrote their text."
+    for document in (
+        card.model_copy(update={"footer": card.footer[:-1]}).markdown(),
+        answers_reply(run).text,
+        dissent_reply(run).text.rpartition("\n\n")[0],
+    ):
+        assert document.count("optimist") == document.count("optimist (simulated)") > 0
+        assert document.count("nomad") == document.count("nomad (simulated)")
 
 
 def test_an_answer_that_a_simulated_arbiter_wrote_says_so_in_words() -> None:
-    footer = answer_text(answered(YES, YES, judge=JUDGE.model_copy(update={"simulated": True}))).footer
-    assert "arbiter j (simulated)" in footer
-    assert footer.endswith("_The arbiter is simulated: no language model wrote this answer._")
-
-
-def test_a_simulated_member_is_labelled_beside_its_role_too() -> None:
-    run = answered(YES, YES)
-    fake = A.model_copy(update={"simulated": True, "role": "Rawlsian"})
-    footer = answer_text(run.model_copy(update={"panel": (fake, B)})).footer
-    assert "roles: a (simulated) as Rawlsian" in footer
+    footer = answer_card(answered(YES, YES, judge=JUDGE.model_copy(update={"simulated": True}))).footer
+    assert "arbiter j (simulated)" in footer[0]
+    assert footer[-1] == "The arbiter is simulated: no language model wrote this answer."
 
 
 def test_a_run_without_a_verdict_has_no_answer() -> None:
     with pytest.raises(ValueError, match="no verdict"):
-        answer_text(make_run(catalog()))
+        answer_card(make_run(catalog()))
+    with pytest.raises(NotFound, match="no verdict"):
+        dissent_reply(make_run(catalog()))
+    with pytest.raises(NotFound, match="Nobody has answered"):
+        answers_reply(make_run(catalog()))
 
 
-@pytest.mark.parametrize(
-    ("usages", "tokens", "cost"),
-    [
-        ([], "tokens unknown", "cost unknown"),
-        ([Usage()], "tokens unknown", "cost unknown"),
-        ([Usage(prompt_tokens=0, completion_tokens=0, cost=0)], "0 tokens", "$0"),
-        ([Usage(prompt_tokens=1000, completion_tokens=234, cost=0.0012)], "1,234 tokens", "$0.0012"),
-        ([Usage(prompt_tokens=5, completion_tokens=5, cost=2), Usage()], "at least 10 tokens", "at least $2.00"),
-        ([Usage(prompt_tokens=5, completion_tokens=5), Usage(prompt_tokens=1)], "at least 11 tokens", "cost unknown"),
-    ],
-)
-def test_unknown_usage_stays_unknown(usages: list[Usage], tokens: str, cost: str) -> None:
-    bill = Bill.of(usages)
-    assert (tokens_text(bill), cost_text(bill)) == (tokens, cost)
+# --- no answer ------------------------------------------------------------------------------------------
 
 
-def test_progress_shows_each_member_and_the_text_so_far() -> None:
-    view = RunView(panel=(A, B, C.model_copy(update={"role": "Rawlsian"})), round=2, max_rounds=3)
-    view.outcomes = {
-        "a": Response(member=A, text="Yes.", seconds=1.25),
-        "b": Failure(member=B, kind=FailureKind.TIMEOUT, detail="slow"),
-    }
-    view.judge, view.text = JUDGE, "Half a senten"
-    text = progress_text(view)
-    assert text.splitlines() == [
-        "**Asking 3 members** · 2 done · round 2 of at most 3",
-        "- ✅ a: answered in 1.2 s",
-        "- ❌ b: timed out",
-        "- ⏳ c as Rawlsian: thinking",
-        "- ✍️ j is weighing the answers",
-        "",
-        "Half a senten",
+def ended(status: RunStatus, *outcomes: Response | Failure) -> Run:
+    rounds = (Round(number=1, outcomes=outcomes),) if outcomes else ()
+    used = Bill.of([Usage(prompt_tokens=900, completion_tokens=100, cost=0.5)] if outcomes else [])
+    return make_run(catalog()).model_copy(update={"rounds": rounds, "status": status, "bill": used})
+
+
+GIVEN = Response(member=A, text="Yes.", seconds=1.2)
+LOST = Failure(member=B, kind=FailureKind.TIMEOUT, detail="no answer within 60 s")
+
+
+def test_a_run_that_was_stopped_shows_what_there_was() -> None:
+    card = failed_card(ended(RunStatus.CANCELLED, GIVEN, LOST), "Stopped by Ana.")
+    assert (card.tone, card.body) == (Tone.FAILED, "Stopped by Ana.")
+    assert card.status == "Stopped · 1 of 3 had answered · 1,000 tokens · $0.5000"
+    assert lines(card, "Who is missing") == ("b: no answer within 60 s",)
+    assert actions_of(card) == [ShowAnswers(run="r1"), AskAgain(run="r1")]
+    early = failed_card(ended(RunStatus.CANCELLED), "Stopped by Ana.")
+    assert early.status == "Stopped · 0 of 3 had answered"
+    assert labels(early) == ["Ask again"]
+
+
+def test_a_run_that_failed_says_why_once() -> None:
+    card = failed_card(ended(RunStatus.FAILED, LOST), "Nobody answered.\nb: no answer within 60 s")
+    assert card.status == "No answer · 1,000 tokens · $0.5000"
+    assert card.markdown().count("no answer within 60 s") == 1
+    assert card.footer == ("consortium default · run r1",)
+
+
+def test_an_answer_of_an_earlier_round_counts_while_there_is_no_verdict() -> None:
+    again = Failure(member=A, kind=FailureKind.CANCELLED, detail="stopped")
+    run = ended(RunStatus.CANCELLED, GIVEN, LOST)
+    run = run.model_copy(update={"rounds": (*run.rounds, Round(number=2, outcomes=(again,)))})
+    assert "1 of 3 had answered" in failed_card(run, "Stopped.").status
+    assert "Yes." in answers_reply(run).text
+
+
+# --- members' own answers, dissent ----------------------------------------------------------------------
+
+
+def test_members_answers_stand_on_one_page_when_short() -> None:
+    run = ended(
+        RunStatus.DONE,
+        GIVEN.model_copy(
+            update={
+                "member": A.model_copy(update={"role": "Rawlsian"}),
+                "truncated": True,
+                "attempts": 2,
+                "usage": Usage(prompt_tokens=9, completion_tokens=1200),
+            }
+        ),
+        Response(member=C, text="**No.**", seconds=2),
+        LOST,
+    )
+    reply = answers_reply(run)
+    assert reply.buttons == ()
+    assert (
+        "**a as Rawlsian** · 1.2 s · 1,200 tokens written · 2 attempts · cut off at its token limit\n\nYes."
+        in reply.text
+    )
+    assert "**c** · 2.0 s · tokens unknown\n\n**No.**" in reply.text
+    assert reply.text.endswith("**Who is missing**\n- b: no answer within 60 s")
+
+
+def test_long_answers_have_a_page_each() -> None:
+    texts = {member.id: f"{member.id} says " + "much " * 500 for member in (A, B, C)}
+    run = ended(RunStatus.DONE, *(Response(member=m, text=texts[m.id], seconds=1) for m in (A, B, C)))
+    pages = [answers_reply(run, number) for number in (1, 2, 3)]
+    for page, (own, text) in zip(pages, texts.items(), strict=True):
+        assert text.strip() in page.text
+        assert sum(f"{other} says" in page.text for other in texts) == 1, own
+    turns = [[(b.label, decode(b.action)) for row in page.buttons for b in row] for page in pages]
+    before, behind = ("Previous", ShowAnswers(run="r1", page=1)), ("Next", ShowAnswers(run="r1", page=3))
+    assert turns == [
+        [("Next", ShowAnswers(run="r1", page=2))],
+        [before, behind],
+        [("Previous", ShowAnswers(run="r1", page=2))],
     ]
+    for number in (0, 4):
+        with pytest.raises(NotFound, match="there are 3 pages"):
+            answers_reply(run, number)
 
 
-def test_progress_keeps_a_long_role_short() -> None:
-    view = RunView(panel=(A.model_copy(update={"role": "a very careful person " * 20}),))
-    state = progress_text(view).splitlines()[1]
-    assert state.startswith("- ⏳ a as a very careful person")
-    assert state.endswith("…: thinking")
-    assert len(state) < 90
+def test_dissent_names_who_holds_what_and_where_the_confidence_comes_from() -> None:
+    text = dissent_reply(
+        told(stated=0.4, disputed=("Whether it pays.",), refine=("What does it cost?",), ranking=(B, A, C))
+    ).text
+    for part in (
+        "**c disagrees with the answer**",
+        "- c disagrees: point c\n- a agrees: point a",
+        "**They differ on**\n- Whether it pays.",
+        "**Ranking**, best first: b, a, c",
+        "**Still open**\n- What does it cost?",
+        "**Confidence fair, 0.72**: 2 of 3 hold the answer. Of answers with so much agreement about 72 in 100",
+        "The arbiter's own figure is 0.40; it does not count.",
+    ):
+        assert part in text
 
 
-def summary(**fields: Any) -> RunSummary:
-    return RunSummary.model_validate(
-        {
-            "id": "r1",
-            "question": "Why?\nNow?",
-            "answer": "Because.",
-            "status": RunStatus.DONE,
-            "confidence": 0.85,
-            "consortium": "default",
-            "where": make_ask().where,
-            "created_at": START,
-            **fields,
-        }
+def test_votes_are_told_with_their_weights() -> None:
+    text = dissent_reply(voted()).text
+    assert "**Votes, by final answers**\n- 4: a and b (2 votes)\n- 5: c (1 vote)\n- no vote: d" in text
+    assert "weigh" not in text
+    camps = (
+        Camp(answer="5", normal="5", members=(C,), weight=3),
+        Camp(answer="4", normal="4", members=(A, B), weight=1),
     )
+    run = answered(NO, NO, YES, ballot=Ballot(basis="final answers", camps=camps))
+    text = dissent_reply(run).text
+    assert "- 5: c (1 vote, 75% of all weight)\n- 4: a and b (2 votes, 25% of all weight)" in text
+    assert "Votes weigh by how reliable each model was" in text
+    assert "Weight went before number here" in text
+    assert "still say opposite things" in dissent_reply(answered(YES, YES, ballot=ALIKE)).text
 
 
 @pytest.mark.parametrize(
-    ("fields", "line"),
+    ("run", "head"),
     [
-        ({}, "  Because. (confidence 0.85)"),
-        ({"confidence": None}, "  Because. (confidence unknown)"),
-        ({"answer": None, "status": RunStatus.RUNNING}, "  still running"),
-        ({"answer": None, "status": RunStatus.FAILED}, "  no answer"),
-        ({"answer": "x" * 500}, f"  {'x' * 199}… (confidence 0.85)"),
+        (answered(YES, YES, YES), "Nobody dissents: all 3 agree with the answer"),
+        (answered(YES, PARTLY), "Nobody disagrees; b agrees only in part"),
+        (answered(YES, source=VerdictSource.ONLY, judge=A, positions=()), "There is one answer only"),
+        (answered(YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=()), "Nobody judged who agrees"),
     ],
+    ids=["all agree", "partly", "only one", "not judged"],
 )
-def test_a_line_of_history(fields: dict[str, Any], line: str) -> None:
-    lines = history_text([summary(**fields)], 1, more=False, prefix="").splitlines()
-    assert lines == ["**Your questions**", "- 2026-03-01 12:00 UTC · **Why? Now?** · `r1`", line]
-
-
-def test_roles_and_models_are_listed() -> None:
-    fake = Member(id="o", model="o", simulated=True)
-    text = roles_text({"Rawlsian": "Judge fairly."}, {"a": "a tired\nnurse", "gone": "x"}, [A, fake], "A note.")
-    for line in ("- a: a tired nurse", "- o (simulated): no role", "- gone: x", "A note.", "- Rawlsian: Judge fairly."):
-        assert line in text.splitlines()
-    cat = catalog()
-    states = {key: BreakerState(state="closed", failure_rate=0.25, calls=4) for key in cat.models}
-    saved = {"mine": cat.consortia["default"].model_copy(update={"strategy": "voting"})}
-    lines = models_text(cat, states, "mine", saved).splitlines()
-    assert "- b (b at here): ready (25% of the last 4 calls failed)" in lines
-    assert "- default: a, b, c; arbiter j" in lines
-    assert "- mine (in use here): a, b, c; arbiter j; strategy voting" in lines
-
-
-def test_a_breaker_in_words() -> None:
-    assert breaker_text(BreakerState(state="open", failure_rate=1, calls=3, retry_in=7.6)) == (
-        "resting after failures, tried again in 8 s"
-    )
-    assert breaker_text(BreakerState(state="half_open", failure_rate=1, calls=3)) == "being tried again"
-    assert breaker_text(BreakerState(state="closed", failure_rate=0, calls=0)) == "ready (not called lately)"
-
-
-# --- errors ---------------------------------------------------------------------------------------------
-
-
-def test_errors_of_ours_speak_for_themselves_and_others_say_nothing_of_their_insides() -> None:
-    assert user_text(RateLimited("You", 0.2)) == "You asked too often just now. Try again in 1 s."
-    try:
-        raise KeyError("secret") from ValueError("/srv/app.py")
-    except KeyError as error:
-        text = user_text(error, "r1")
-    assert not any(word in text for word in ("secret", "KeyError", "Traceback", ".py"))
-    assert "`r1`" in text
-    assert "`" not in user_text(KeyError("x"))
-
-
-def test_every_error_is_one_of_ours() -> None:
-    import core.errors
-
-    kinds = [kind for kind in vars(core.errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) > 8
-    assert all(issubclass(kind, ConsortiumError) for kind in kinds)
+def test_where_nobody_dissents_that_is_what_it_says(run: Run, head: str) -> None:
+    assert dissent_reply(run).text.startswith(f"**{head}")
