@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bot.commands import asking, checks, consortia, learning, overview, running, runs
+from bot.commands import asking, checks, consortia, joining, learning, overview, running, runs
 from bot.commands.base import spare_collections
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "calibrate": learning.calibrate,
     },
     "Operate": {
+        "manifest": joining.manifest,
+        "invite": joining.invite,
         "doctor": checks.doctor,
         "serve": running.serve,
         "worker": running.worker,

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bot.settings import Settings
-from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
+from core.catalog import Catalog, EmbeddingSpec, GovernanceSpec, LimitSpec, ModelSpec, Provider
 from core.convening import problems
 from core.errors import ConfigError
 from core.setup import ConsortiumSpec
@@ -24,6 +24,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "consortia": ConsortiumSpec,
     "limits": LimitSpec,
     "embeddings": EmbeddingSpec,
+    "governance": GovernanceSpec,
 }
 
 _PATTERNS = {

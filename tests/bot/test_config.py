@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from adapters.history.seeds import Seeds
 from adapters.models import ModelPool
 from bot.config import load_catalog, read_catalog
 from bot.settings import Settings
-from core.catalog import Catalog, EmbeddingSpec, LimitSpec, ModelSpec, Provider
+from core.catalog import Catalog, EmbeddingSpec, GovernanceSpec, LimitSpec, ModelSpec, Provider
 from core.errors import ConfigError
 from core.setup import ConsortiumSpec
 
@@ -150,6 +151,18 @@ def test_a_good_file_is_read() -> None:
             ("[providers.here]", "[roles]\nPirate = 7\n[providers.here]"),
             ["roles.Pirate: input should be a valid string"],
         ),
+        (
+            ("[providers.here]", "[governance]\nbudget = []\n[providers.here]"),
+            ["governance.budget: unknown key; did you mean budgets?"],
+        ),
+        (
+            ("[providers.here]", "[governance]\nretention_days = 0\n[providers.here]"),
+            ["governance.retention_days: input should be greater than or equal to 1"],
+        ),
+        (
+            ("[providers.here]", '[examples]\nlaw = "Why?"\n[providers.here]'),
+            ["examples.law: must be a list"],
+        ),
     ],
     ids=lambda value: value[1][:40] if isinstance(value, tuple) else "",
 )
@@ -199,6 +212,15 @@ def test_the_example_shows_every_key() -> None:
         assert {key for entry in shown[section].values() for key in entry} == set(fields)
     assert set(shown["limits"]) == set(LimitSpec.model_fields)
     assert set(shown["embeddings"]) == set(EmbeddingSpec.model_fields)
+    assert set(shown["governance"]) == set(GovernanceSpec.model_fields)
+
+
+def test_what_the_example_says_of_rules_and_budgets_can_be_taken_over() -> None:
+    named = re.findall(r"^(\w+) = \[\].*e\.g\. (\[[^\]]*\])", EXAMPLE.read_text("utf-8"), re.MULTILINE)
+    entries = {name: tomllib.loads(f"x = {value}")["x"] for name, value in named}
+    assert entries.keys() == {"admin", "block", "budgets"}
+    spec = read_catalog(uncommented(), EXAMPLE.name).governance.model_copy(update=entries)
+    assert len(Seeds.of(spec).all) == 7
 
 
 def test_the_defaults_that_the_example_names_are_the_real_ones() -> None:

@@ -1,0 +1,103 @@
+"""How the app gets into a workspace or a server: ``manifest`` for Slack, ``invite`` for Discord."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlencode, urlsplit
+
+import typer
+
+from bot.commands.base import Json, settings
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+EVENTS_PATH = "/slack/events"
+"""Where the process takes what Slack sends over HTTP."""
+
+PERMISSIONS = 309237763072
+"""Discord's bits for: view channels, send messages, create and write in public threads, read history, attach files,
+embed links. Nothing else is needed."""
+
+SCOPES = "bot applications.commands"
+
+_ID = re.compile(r"[0-9]{15,22}")
+
+
+def manifest(
+    platform: Annotated[Literal["slack"], typer.Argument(help="Whose manifest.")] = "slack",
+    http: Annotated[
+        str | None, typer.Option("--http", help="Events over HTTP to this address; over Socket Mode when left out.")
+    ] = None,
+) -> None:
+    """Print the manifest from which api.slack.com makes the app.
+
+    Examples:
+
+    \b
+      consortium manifest slack > slack-manifest.json
+      consortium manifest slack --http https://consortium.example
+    """
+    from adapters.slack.manifest import manifest as made
+
+    print(json.dumps(made(_events_url(http) if http else None), indent=2, ensure_ascii=False))
+
+
+def invite(
+    platform: Annotated[Literal["discord"], typer.Argument(help="Where to.")] = "discord",
+    client_id: Annotated[
+        str | None, typer.Option(help="The application's id; read from DISCORD_BOT_TOKEN when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the link that invites the bot to a Discord server, with least permissions.
+
+    Examples:
+
+    \b
+      consortium invite discord
+      consortium invite discord --client-id 1234567890123456789
+    """
+    from core.errors import BadInput
+
+    if client_id is None:
+        found = _client_id(settings().discord_bot_token)
+        if found is None:
+            raise BadInput(
+                "--client-id: missing, and DISCORD_BOT_TOKEN does not tell it; copy the Application ID from the "
+                "General Information page of your application, --client-id 1234567890123456789"
+            )
+        client_id = found
+    if not _ID.fullmatch(client_id):
+        raise BadInput(f"--client-id {client_id[:40]}: is no id; it has some 18 digits, e.g. 1234567890123456789")
+    query = urlencode({"client_id": client_id, "scope": SCOPES, "permissions": PERMISSIONS})
+    url = f"https://discord.com/oauth2/authorize?{query}"
+    print(json.dumps({"url": url, "permissions": PERMISSIONS, "scopes": SCOPES.split()}) if as_json else url)
+
+
+def _events_url(address: str) -> str:
+    """Raises BadInput for what Slack would not take."""
+    from core.errors import BadInput
+
+    parts = urlsplit(address)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        raise BadInput(
+            f"--http {address[:80]}: is no address that Slack sends to; write e.g. https://consortium.example"
+        )
+    return address.rstrip("/").removesuffix(EVENTS_PATH) + EVENTS_PATH
+
+
+def _client_id(token: SecretStr | None) -> str | None:
+    """A bot's token begins with its application's id in base64. None where it does not decode to one."""
+    if token is None:
+        return None
+    coded = token.get_secret_value().partition(".")[0]
+    try:
+        found = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return None
+    return found if _ID.fullmatch(found) else None
