@@ -132,7 +132,7 @@ async def test_a_run_that_ends_counts_by_its_bill_and_keeps_the_warning(desk: De
     await desk.governance.set_budget(CHANNEL, Budget(scope="user", period="day", tokens=1000), ROOT)
     run = await desk.ask(charts=False)
     engine = make_engine(desk.service.catalog, panel_models())
-    await Runner(engine, desk.office, state.events, desk.service.pending_run).begin(run.ask)
+    await Runner(engine, desk.office, state.events).run(run.ask)
     ended = await desk.history.run(run.id)
     assert ended
     assert ended.notes[0].startswith("You have used 850 of 1,000 tokens today")
