@@ -74,7 +74,7 @@ def _features(request_url: str | None, examples: Sequence[str]) -> dict[str, Any
         "should_escape": True,
     }
     shortcut = {
-        "name": "Ask the consortium about this",
+        "name": "Ask the consortium",
         "type": "message",
         "callback_id": ASK_ABOUT,
         "description": "Answers in the message's thread",

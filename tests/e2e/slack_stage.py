@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
@@ -18,12 +18,17 @@ from adapters.slack.manifest import SCOPES
 from adapters.slack.surface import SlackConfig, SlackSurface
 from bot.app import Core, open_core
 from bot.settings import Settings
+from core.asks import Person, Platform, ThreadRef
 from core.catalog import Catalog
+from core.commands.values import ChangeSettings
+from core.service import Inbound
 from tests.emulators.provider import ProviderEmulator, status
 from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
 
-TIMING = Timing(pace=0.05, stream_pace=0.05, ping=0.5, repeats=(0.05, 0.1, 0.2), redeliver=(0.1, 0.2), call=10.0, connect=10.0)
+TIMING = Timing(
+    pace=0.05, stream_pace=0.05, ping=0.5, repeats=(0.05, 0.1, 0.2), redeliver=(0.1, 0.2), call=10.0, connect=10.0
+)
 
 KEY_VARIABLE = "EMULATED_PROVIDER_KEY"
 
@@ -115,6 +120,12 @@ class Stage:
             lambda: [m for m in self.slack.messages(by_bot=True) if text in m.text and not m.thread_ts], timeout
         )
         return found[0]
+
+    async def show(self, *what: Literal["charts", "long"]) -> None:
+        """Set what the asker is shown of answers in the public channel."""
+        where = ThreadRef(platform=Platform.SLACK, workspace=self.slack.team_id, channel=self.slack.channel)
+        inbound = Inbound(asker=Person(id=self.slack.user), where=where)
+        await self.core.service.handle(ChangeSettings(show=what), inbound)
 
     def replies(self, root: str, channel: str | None = None) -> list[Message]:
         """What the bot wrote in a thread."""

@@ -11,9 +11,12 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from adapters.slack.manifest import SCOPES
 from bot.app import Core, open_core
+from core.attachments import MOST_BYTES
 from tests.e2e.slack_stage import (
     Stage,
+    buttons,
     catalog,
     on_stage,
     product,
@@ -24,6 +27,7 @@ from tests.e2e.slack_stage import (
     troubled_provider,
     workspace,
 )
+from tests.emulators.slack import SlackEmulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -67,11 +71,11 @@ async def test_an_ask_becomes_a_thread_with_answer_and_charts(either: Stage) -> 
     root = await either.root(QUESTION)
     assert root.text == f"<@{slack.user}> asks:\n> {QUESTION} &lt;b&gt; &amp; *all*"
     answer = await either.answer(root.ts)
-    assert "All 3 members answered" in shown(answer)
-    assert "(simulated)" in shown(answer)
+    assert "2 of 3 agree; skeptic (simulated) disagrees" in shown(answer)
+    assert "Simulated members: pragmatist, optimist, skeptic" in shown(answer)
     assert len(answer.text) <= 3900
-    if answer.edits:  # a panel that answers at once may leave no time for progress
-        assert any("Asking 3 members" in text for text in answer.edits), "the progress message became the answer"
+    assert answer.edits, "what was streamed became the answer"
+    assert {"Answers", "Dissent", "Charts", "Ask again"} <= buttons(answer).keys()
     charts = await either.charts(root.ts, timeout=50)
     assert [file.title for file in charts.files] == ["How alike the answers are", "How the answers sound"]
     for file in charts.files:
@@ -113,7 +117,7 @@ async def test_roles_show_in_the_footer_until_they_are_cleared(stage: Stage) -> 
     await slack.command("/consortium roles assign skeptic utilitarian")
     assert "skeptic (simulated): Utilitarian" in await stage.told()
     root = await stage.ask("Is a short week fair?")
-    assert "roles: skeptic (simulated) as Utilitarian" in shown(await stage.answer(root.ts))
+    assert "skeptic (simulated) as Utilitarian" in shown(await stage.answer(root.ts))
     await slack.command("/consortium roles shuffle Rawlsian, Libertarian")
     dealt = await stage.told(2)
     assert "Rawlsian" in dealt.partition("Roles there are")[0]
@@ -132,7 +136,7 @@ async def test_short_commands_answer_the_asker_alone(either: Stage) -> None:
         {
             "/consortium help": "`/consortium ask",
             "/consortium": "`/consortium ask",
-            "/consortium models": "pragmatist (simulated)",
+            "/consortium models": "**pragmatist** (simulated)",
             "/consortium histroy": "Did you mean `history`?",
             "/consortium ask": "There is no question",
             "/consortium ask --consortium nosuch why": "There is no consortium `nosuch`",
@@ -218,20 +222,40 @@ async def test_what_is_not_for_us_is_left_alone(either: Stage) -> None:
     assert slack.ephemerals == []
 
 
-async def test_files_count_with_their_words(stage: Stage) -> None:
+async def test_files_come_with_the_question(stage: Stage) -> None:
     slack = stage.slack
-    root = await stage.ask(QUESTION)
-    await stage.answer(root.ts)
-    where = {"channel": slack.channel, "channel_type": "channel", "thread_ts": root.ts, "ts": f"{time.time():.6f}"}
-    words = {"user": slack.user, "text": "What does the picture add?", "files": [{"id": "F0PICTURE1"}]}
-    await slack.event({"type": "message", "subtype": "file_share", **where, **words})
-    await stage.answer(root.ts, count=2)
+    notes = ("notes.txt", b"The meeting is on Tuesday.")
+    asked = await slack.say("ask --no-charts What is it about?", mention=True, files=[notes])
+    assert "with notes.txt" in shown(await stage.answer(asked))
+    await slack.say("And what does this add?", thread_ts=asked, files=[("more.md", b"It takes an hour.")])
+    assert "with more.md" in shown(await stage.answer(asked, count=2))
+    direct = await slack.say("", channel_type="im", files=[notes])
+    assert "with notes.txt" in shown(await stage.answer(direct, slack.dm))
     await stage.idle()
 
 
+async def test_files_that_cannot_be_read_are_refused_with_the_reason(core: Core) -> None:
+    without = tuple(scope for scope in SCOPES if scope != "files:read")
+    async with SlackEmulator(scopes=without) as slack:
+        async with on_stage(slack, core) as stage:
+            await slack.say("ask What is it about?", mention=True, files=[("notes.txt", b"Tuesday.")])
+            assert "files:read" in await stage.told()
+            large = ("large.txt", b"x" * (MOST_BYTES + 1))
+            await slack.say("ask What is it about?", mention=True, files=[large])
+            assert "10 MB" in await stage.told(2)
+            await stage.idle()
+            assert slack.messages(by_bot=True) == []
+        assert slack.violations == []
+
+
 async def test_long_answers_take_several_messages_and_are_harmless(stage: Stage) -> None:
-    root = await stage.ask("What is there to say?", options="--consortium long")
-    await stage.answer(root.ts)
+    slack = stage.slack
+    root = await stage.ask("What is there to say?", options="--no-charts --consortium long")
+    short = await stage.answer(root.ts)
+    await stage.idle()
+    assert len(stage.replies(root.ts)) == 1
+    await slack.click(slack.channel, short.ts, buttons(short)["Longer"])
+    await slack.wait_for(lambda: len(stage.replies(root.ts)) > 1)
     await stage.idle()
     answer, *more = (shown(message) for message in stage.replies(root.ts))
     assert more
@@ -242,6 +266,11 @@ async def test_long_answers_take_several_messages_and_are_harmless(stage: Stage)
     assert "&lt;@U0BOBBY001&gt;" in answer
     assert "bank.com (https://evil.net)" in answer
     assert "| 2 | 4 |" in whole
+    last = stage.replies(root.ts)[-1]
+    await slack.click(slack.channel, last.ts, buttons(last)["Shorter"])
+    await slack.wait_for(lambda: len(stage.replies(root.ts)) == 1)
+    await stage.idle()
+    assert shown(stage.replies(root.ts)[0]) == shown(short)
 
 
 # --- limits and permissions -------------------------------------------------------------------------------
@@ -277,7 +306,7 @@ async def test_where_the_bot_is_not_the_asker_is_told_to_invite_it(stage: Stage,
 async def test_where_posting_is_refused_the_answer_goes_to_the_asker(stage: Stage) -> None:
     stage.slack.fault("chat.postMessage", error="restricted_action")
     await stage.slack.command(f"/consortium ask --no-charts {QUESTION}")
-    assert "All 3 members answered" in await stage.told(2)
+    assert "2 of 3 agree" in await stage.told(2)
     assert "restricted_action" in stage.slack.ephemerals[0].text
     await stage.idle()
     assert stage.slack.messages(by_bot=True) == []

@@ -109,10 +109,12 @@ async def test_an_answer_waits_until_slack_is_well_again(stage: Stage, method: s
 async def test_refused_blocks_become_text(stage: Stage) -> None:
     stage.slack.fault("chat.postMessage", error="invalid_blocks", times=1)
     stage.slack.fault("chat.update", error="invalid_blocks", times=1)
-    root = await stage.ask("What is there to say?", options="--consortium long")
+    await stage.show("long")
+    root = await stage.ask("What is there to say?", options="--no-charts --consortium long")
     assert root.blocks == []
     await stage.answer(root.ts)
     await stage.idle()
+    await stage.show("charts")
     assert len(stage.answers(root.ts)) == 1
     texts = [message for message in stage.replies(root.ts) if not message.blocks]
     assert len(texts) > 1
@@ -190,14 +192,15 @@ async def test_when_nobody_answers_the_asker_is_told(stage: Stage) -> None:
 async def test_an_arbiter_that_talks_rubbish_is_replaced_and_that_is_said(stage: Stage) -> None:
     root = await stage.ask(QUESTION, options="--no-charts --consortium rubbish")
     answer = await stage.answer(root.ts, timeout=50)
-    assert "No arbiter could decide, so the vote did, in the words of ada" in shown(answer)
+    assert "no arbiter could decide, so the vote did, in the words of ada" in shown(answer)
     await stage.idle()
 
 
 async def test_a_hanging_member_does_not_hold_up_the_answer(stage: Stage) -> None:
     root = await stage.ask(QUESTION, options="--no-charts --consortium stuck")
     answer = await stage.answer(root.ts)
-    assert "2 of 3 members answered; hanging was not waited for" in shown(answer)
+    assert "2 of 2 agree" in shown(answer)
+    assert "hanging was not waited for" in shown(answer)
     await stage.idle()
 
 
@@ -228,6 +231,7 @@ async def test_a_restart_in_the_middle_gives_one_answer_and_keeps_history(
 async def test_a_process_that_ends_between_answer_and_charts_posts_each_once(slack: SlackEmulator, core: Core) -> None:
     async with on_stage(slack, core) as stage:
         slack.fault("files.getUploadURLExternal", times=1000, error="internal_error")
+        await stage.show("charts", "long")
         root = await stage.ask(QUESTION, options="--consortium verbose")
         await slack.wait_for(lambda: slack.calls_to("files.getUploadURLExternal"), 50)
         await stage.surface.close(0)
@@ -240,6 +244,7 @@ async def test_a_process_that_ends_between_answer_and_charts_posts_each_once(sla
             charts = await stage.charts(root.ts)
             await stage.idle()
             assert [shown(m) for m in stage.replies(root.ts) if m.ts != charts.ts] == answer
+    await stage.show("charts")
 
 
 async def test_an_ask_whose_process_died_before_it_posted_gets_its_thread(stage: Stage) -> None:
