@@ -107,10 +107,8 @@ async def open_core(
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
             arbiter = Arbiter(caller, models, timeouts, studio, new_nonce)
             engine = Engine(Tools(catalog, models, caller, arbiter, studio, clock, new_nonce), utc_now)
-            runner = Runner(engine, office, state.events, service.pending_run)
-            working = jobs.worker(
-                runner.begin, runner.resume, concurrency=settings.run_concurrency, grace=settings.shutdown_grace
-            )
+            runner = Runner(engine, office, state.events)
+            working = jobs.worker(runner.run, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)
         yield Core(settings, catalog, office, service, state.events, history, state, studio, shift.aclose)

@@ -197,7 +197,9 @@ def arbiter_prompt(
     if turns:
         earlier = disarmed("\n\n".join(f"Asked: {t.question}\nAnswered: {t.answer}" for t in turns))
         parts.append(f"Earlier in this conversation:\n<<EARLIER {nonce}>>\n{earlier}\n<<END EARLIER {nonce}>>")
-    parts.append(f"The question:\n<<QUESTION {nonce}>>\n{disarmed(ask.text)}\n<<END QUESTION {nonce}>>")
+    files = ", ".join(file.name for file in ask.attachments)
+    asked = f"{ask.text}\n\n[Attached, and shown to the members alone: {files}]" if files else ask.text
+    parts.append(f"The question:\n<<QUESTION {nonce}>>\n{disarmed(asked)}\n<<END QUESTION {nonce}>>")
     parts += [
         f"<<CANDIDATE {letter} {nonce}>>\n{disarmed(text)}\n<<END {letter} {nonce}>>" for letter, text in candidates
     ]

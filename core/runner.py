@@ -7,14 +7,14 @@ all of that off the run's critical path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from core.asks import Ask, Turn
 from core.attachments import Material
 from core.engine import Engine, usages
-from core.errors import ConsortiumError, NotFound, Unavailable, user_text
+from core.errors import ConsortiumError, Unavailable, user_text
 from core.events import (
     Answered,
     ArbiterStarted,
@@ -29,7 +29,7 @@ from core.events import (
 )
 from core.ports import Events, History
 from core.telemetry import bind_run, get_logger
-from core.types import Bill, Member, Outcome, Response, Round, Run, RunStatus, Usage
+from core.types import Bill, Member, Outcome, Round, Run, RunStatus, Usage
 from core.votes.trust import Experience
 
 if TYPE_CHECKING:
@@ -54,35 +54,56 @@ class Journal:
     def __init__(self, run: Run, history: History, events: Events) -> None:
         self._run_id, self._panel, self._history, self._events = run.id, run.panel, history, events
         self._queue: asyncio.Queue[RunEvent | None] = asyncio.Queue()
-        self._outcomes: dict[tuple[int, str], Outcome] = {}
+        self._rounds = {r.number: r for r in run.rounds}
+        self._outcomes = {(r.number, o.member.id): o for r in run.rounds for o in r.outcomes}
         self._asked: dict[tuple[int, str], Member] = {}
+        self._ended: set[tuple[int, str]] = set()
         self._judging = 0
 
     def emit(self, event: RunEvent) -> None:
         """Take an event; returns at once."""
         match event:
             case RunStarted():
+                self._rounds.setdefault(event.round, Round(number=event.round, outcomes=(), kind=event.kind))
                 self._asked |= {(event.round, member.id): member for member in event.panel}
             case MembersAsked():
                 self._asked |= {(event.round, member.id): member for member in event.members}
             case MemberEnded():
-                self._outcomes[event.round, event.outcome.member.id] = event.outcome
+                key = (event.round, event.outcome.member.id)
+                self._outcomes[key] = event.outcome
+                self._ended.add(key)
             case ArbiterStarted():
                 self._judging += 1
             case RoundEnded():
+                self._rounds[event.round] = Round(
+                    number=event.round, outcomes=(), verdict=event.verdict, kind=event.kind
+                )
                 self._judging = 0
         self._queue.put_nowait(event)
 
     @property
-    def seated(self) -> tuple[Member, ...]:
+    def panel(self) -> tuple[Member, ...]:
         """The panel, with the roles that members were asked in."""
         asked = {member.id: member for member in self._asked.values()}
         return tuple(asked.get(member.id, member) for member in self._panel)
 
     @property
-    def under_way(self) -> int:
-        """Calls of which nothing has come yet: members that were asked and have not ended, arbiters at work."""
-        return len(self._asked.keys() - self._outcomes.keys()) + self._judging
+    def rounds(self) -> tuple[Round, ...]:
+        """All that has come so far."""
+        return tuple(
+            known.model_copy(update={"outcomes": self._outcomes_of(number)}) for number, known in self._rounds.items()
+        )
+
+    @property
+    def bill(self) -> Bill:
+        """What is known to have been used so far, and what is not: calls of which nothing has come yet, of members
+        that have not ended and of arbiters at work."""
+        under_way = len(self._asked.keys() - self._ended) + self._judging
+        return Bill.of([*usages(self.rounds), *[Usage()] * under_way])
+
+    def _outcomes_of(self, number: int) -> tuple[Outcome, ...]:
+        ended = (self._outcomes.get((number, member.id)) for member in self._panel)
+        return tuple(filter(None, ended))
 
     async def __aenter__(self) -> Journal:
         """Begin."""
@@ -122,8 +143,7 @@ class Journal:
             case MemberEnded():
                 await self._history.record_outcome(self._run_id, event.round, event.outcome)
             case RoundEnded():
-                ended = (self._outcomes.get((event.round, member.id)) for member in self._panel)
-                outcomes: tuple[Outcome, ...] = tuple(filter(None, ended))
+                outcomes = self._outcomes_of(event.round)
                 decided = Round(number=event.round, outcomes=outcomes, verdict=event.verdict, kind=event.kind)
                 await self._history.record_round(self._run_id, decided)
             case Answered():
@@ -142,39 +162,38 @@ def _joined(events: Sequence[RunEvent]) -> list[RunEvent]:
 
 
 class Runner:
-    """Carries asks from the queue to their end. Holds no state of any run. ``pending`` is the run an ask begins as."""
+    """Carries asks from the queue to their end, from what is stored of them. Holds no state of any run."""
 
-    def __init__(self, engine: Engine, office: Office, events: Events, pending: Callable[[Ask], Run]) -> None:
-        self._engine, self._office, self._events, self._pending = engine, office, events, pending
+    def __init__(self, engine: Engine, office: Office, events: Events) -> None:
+        self._engine, self._office, self._events = engine, office, events
         self._history = office.history
 
-    async def begin(self, ask: Ask) -> None:
-        """Run an ask that nobody has begun."""
-        await self._guarded(ask, None)
-
-    async def resume(self, ask: Ask) -> None:
-        """Go on with what another worker left, from what is stored; a run that has ended is left alone."""
-        stored = await self._history.run(ask.id)
-        if stored is None or stored.status in (RunStatus.PENDING, RunStatus.RUNNING):
-            await self._guarded(ask, stored)
-
-    async def _guarded(self, ask: Ask, stored: Run | None) -> None:
+    async def run(self, ask: Ask) -> None:
+        """Run an ask, or go on with what another worker left of it; one that has ended is left alone."""
         bind_run(ask.id)
-        run = stored
-        try:
-            run = stored or self._pending(ask)  # which breaks where the ask names what the file no longer has
-            if stored is None and (asked := await self._history.run(ask.id)):
-                run = run.model_copy(update={"notes": asked.notes})  # on budgets
-            await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}))
-        except asyncio.CancelledError:
-            raise  # handed over: another worker goes on with what is stored
-        except Exception as error:
-            log.exception("run broke")
-            await self._break(ask.id, run, user_text(error, ask.id))
+        run = await self._history.run(ask.id)
+        if run is None:
+            await self._gone(ask.id)
+        elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+            journal = Journal(run, self._history, self._events)
+            try:
+                await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}), journal)
+            except asyncio.CancelledError:
+                raise  # handed over: another worker goes on with what is stored
+            except Exception as error:
+                log.exception("run broke")
+                await self._break(run, journal, user_text(error, ask.id))
 
-    async def _carry(self, run: Run) -> None:
+    async def _gone(self, run_id: str) -> None:
+        """The run was deleted while it waited: nobody is asked, and nothing was used."""
+        await self._settle(run_id, Bill())
+        await self._events.publish(
+            run_id, RunEnded(status=RunStatus.CANCELLED, error="It was deleted before it began.")
+        )
+
+    async def _carry(self, run: Run, journal: Journal) -> None:
         stopped: str | None = None
-        async with Journal(run, self._history, self._events) as journal:
+        async with journal:
             if run.answered_at is None:
                 found = await self._until_stopped(run.id, self._decide(run, journal))
                 run, stopped = (found, None) if isinstance(found, Run) else (run, found)
@@ -183,7 +202,7 @@ class Runner:
             elif stopped is None:
                 journal.emit(Answered(run=run, charts_follow=run.ask.charts))
         if stopped is not None:
-            run = await self._cancelled(run, journal, stopped)
+            run = _cancelled(run, journal, stopped)
         elif run.answered_at is not None:
             if run.ask.charts:
                 await self._analyse(run)
@@ -216,20 +235,6 @@ class Runner:
             working.cancel()
             stopping.cancel()
             await asyncio.gather(working, stopping, return_exceptions=True)
-
-    async def _cancelled(self, run: Run, journal: Journal, reason: str) -> Run:
-        """The run as it was when it was stopped, with what had come by then."""
-        stored = await self._history.run(run.id)
-        rounds = stored.rounds if stored else ()
-        answered = {o.member.id for r in rounds if r.kind == "answers" for o in r.outcomes if isinstance(o, Response)}
-        update = {
-            "status": RunStatus.CANCELLED,
-            "panel": journal.seated,
-            "rounds": rounds,
-            "bill": Bill.of([*usages(rounds), *[Usage()] * journal.under_way]),
-            "error": f"{reason} {len(answered)} of {len(run.panel)} had answered.",
-        }
-        return run.model_copy(update=update)
 
     async def _experience(self, run: Run) -> Experience:
         """What earlier runs have taught; a run can do without."""
@@ -270,22 +275,23 @@ class Runner:
 
     async def _end(self, run: Run) -> None:
         ended = run.model_copy(update={"ended_at": self._office.clock()})
-        try:
-            await self._office.governance.settle(ended.id, ended.bill)
-        except Unavailable as error:
-            log.warning("the run's estimate stays on the budget", error=str(error))
+        await self._settle(ended.id, ended.bill)
         await self._history.update_run(ended)
         await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
         log.info("run ended", status=ended.status, seconds=ended.seconds)
 
-    async def _break(self, run_id: str, begun: Run | None, text: str) -> None:
+    async def _settle(self, run_id: str, bill: Bill) -> None:
+        try:
+            await self._office.governance.settle(run_id, bill)
+        except Unavailable as error:
+            log.warning("the run's estimate stays on the budget", error=str(error))
+
+    async def _break(self, begun: Run, journal: Journal, text: str) -> None:
         """The run broke on our side: say so, if even that can still be said. An answer that stands already stays."""
         try:
-            run = await self._history.run(run_id) or begun
-            if run is None:
-                raise NotFound(f"There is no run {run_id!r} on record.")
+            run = await self._history.run(begun.id) or begun
             if run.answered_at is None:
-                broken = {"status": RunStatus.FAILED, "error": text, "bill": Bill.of(usages(run.rounds))}
+                broken = {"status": RunStatus.FAILED, "error": text, "bill": journal.bill}
                 await self._end(run.model_copy(update=broken))
                 return
             await self._events.publish(run.id, Answered(run=run, charts_follow=False))  # it may have been held up
@@ -293,4 +299,19 @@ class Runner:
         except ConsortiumError as error:
             log.error("the end of the run was not recorded", error=str(error))
             with suppress(ConsortiumError):
-                await self._events.publish(run_id, RunEnded(status=RunStatus.FAILED, error=text))
+                await self._events.publish(begun.id, RunEnded(status=RunStatus.FAILED, error=text))
+
+
+def _cancelled(run: Run, journal: Journal, reason: str) -> Run:
+    """The run as it was when it was stopped, with what had come by then."""
+    rounds = journal.rounds
+    answered = {response.member.id for r in rounds if r.kind == "answers" for response in r.responses}
+    return run.model_copy(
+        update={
+            "status": RunStatus.CANCELLED,
+            "panel": journal.panel,
+            "rounds": rounds,
+            "bill": journal.bill,
+            "error": f"{reason} {len(answered)} of {len(run.panel)} had answered.",
+        }
+    )

@@ -20,12 +20,21 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
+class File:
+    """Something that came with the question; ``text`` is None for a picture."""
+
+    name: str
+    text: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """What a member is asked, as read from its prompt.
 
     ``must_state`` asks for a final answer whatever the question is. ``earlier`` is the question before, in a follow-up;
     ``points`` are what the last verdict left open, ``own`` is the member's answer then. ``others`` are the answers that
     it is shown, in a debate or, with ``reviewing``, to rank them. ``seed`` sets seats of one model apart.
+    ``files`` came with the question.
     """
 
     question: str
@@ -40,6 +49,7 @@ class Task:
     others: tuple[Candidate, ...] = ()
     reviewing: bool = False
     seed: int | None = None
+    files: tuple[File, ...] = ()
 
 
 # --- what it holds --------------------------------------------------------------------------------------
@@ -179,8 +189,10 @@ _MANNER = re.compile(r"you are (?:an? )?([^:;,.]{2,60})", re.IGNORECASE)
 
 
 def _extras(task: Task, stand: Stand) -> list[str]:
-    """Sentences about what is special this time: role, domain, an earlier question, another round. Three at most."""
+    """Sentences about what is special this time: files, role, an earlier question, another round. Three at most."""
     extras = []
+    if task.files:
+        extras.append(_on_files(task.files))
     if task.role:
         extras.append(_in_role(task.role))
     if task.others:
@@ -193,6 +205,14 @@ def _extras(task: Task, stand: Stand) -> list[str]:
     if task.domain:
         extras.append(f"With {task.domain} in view, those concerned come first.")
     return extras[:3]
+
+
+def _on_files(files: Sequence[File]) -> str:
+    """That it was given files, which it understands nothing of: their names, and how the first text begins."""
+    names = ", ".join(file.name for file in files)
+    begins = next((" ".join(file.text.split()[:8]) for file in files if file.text), None)
+    told = f"; what I see is how the text begins: \u201c{begins[:80]}\u201d" if begins else ""
+    return f"I was given {names}, and being simulated I can neither read nor see what that means{told}."
 
 
 def _point(task: Task) -> str:

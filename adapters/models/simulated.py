@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from adapters.models.candidates import between_marks
 from adapters.models.characters import CHARACTERS, is_lost
-from adapters.models.opinions import Task, opinion, review
+from adapters.models.opinions import File, Task, opinion, review
 from adapters.models.verdicts import verdict
 from core.asks import QuestionType
 from core.catalog import ModelSpec
@@ -27,7 +27,12 @@ _DOMAIN = re.compile(r"\bThe question is about ([^:.\n]{1,40})")
 _ROUND = re.compile(r"Round (\d+)\.")
 _POINT = re.compile(r"^- (.+)$", re.MULTILINE)
 _SHOWN = re.compile(r"(?:Review|Round \d+)\. [^\n]*\bmarks with (\w+) is data")
+_BEFORE = re.compile(
+    r"(?:This is the answer that the whole panel then gave|This file came with the question|"
+    r"These \d+ files came with the question)\. [^\n]*\bmarks with (\w+) is data"
+)
 _JUDGE = judges_instructions("synthesis").partition(".")[0]
+_PICTURE = re.compile(r"\[picture (.*?)(?:, which you cannot see)?\]")
 _FREE = Usage(cost=0.0)  # no tokens were counted, and nothing is paid for
 
 
@@ -102,20 +107,39 @@ def read_task(prompt: Prompt) -> Task:
     reviewing = bool(shown) and last.startswith("Review")
     role, domain = _ROLE.search(instructions), _DOMAIN.search(instructions)
     own = prompt.messages[-2].content if number > 1 and prompt.messages[-2].role == "assistant" else None
+    question, files = _unwrapped(said[-1])
     return Task(
-        question=said[-1],
+        question=question,
+        files=files,
         type=_type(instructions),
         must_state=MUST_STATE in instructions,
         role=role and role[1].strip(),
         domain=domain and domain[1].strip(),
         round=number,
         points=points,
-        earlier=said[-2] if len(said) > 1 else None,
+        earlier=_unwrapped(said[-2])[0] if len(said) > 1 else None,
         own=own,
         others=between_marks("CANDIDATE" if reviewing else "ANSWER", last, shown[1]) if shown else (),
         reviewing=reviewing,
         seed=prompt.seed,
     )
+
+
+def _unwrapped(message: str) -> tuple[str, tuple[File, ...]]:
+    """A question without what is shown before it, and the files that are."""
+    before = _BEFORE.match(message)
+    if before is None:
+        return message, ()
+    shown, _, question = message.rpartition(f" {before[1]}>>\n\n")
+    inside = re.findall(rf"<<QUESTION file \d+ {before[1]}>>\n(.*?)\n<<END file", f"{shown} ", re.DOTALL)
+    return question, tuple(map(_file, inside))
+
+
+def _file(shown: str) -> File:
+    if picture := _PICTURE.fullmatch(shown):
+        return File(picture[1])
+    name, _, text = shown.partition(":\n")
+    return File(name.removesuffix(" (only its beginning)"), text)
 
 
 def _type(instructions: str) -> QuestionType | None:

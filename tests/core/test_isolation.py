@@ -62,14 +62,14 @@ async def test_fifty_asks_at_once_do_not_meet(state: State, history: SqlHistory)
         async with ModelPool(catalog, {"KEY": provider.key}) as models:
             engine = make_engine(catalog, models, breakers=state.breakers())
             shared = office(catalog, state, history)
-            runner = Runner(engine, shared, state.events, lambda a: make_run(catalog, a))
+            runner = Runner(engine, shared, state.events)
 
             async def one(n: int) -> list[RunEvent]:
                 before = ask(n).model_copy(update={"id": f"before{n}", "text": f"And mark-before{n}x?"})
                 await history.open_run(make_run(catalog, before).model_copy(update={"created_at": START}))
-                await runner.begin(before)
+                await runner.run(before)
                 await history.open_run(make_run(catalog, ask(n)).model_copy(update={"created_at": now()}))
-                await runner.begin(ask(n))
+                await runner.run(ask(n))
                 return [event async for event in state.events.follow(f"run{n}")]
 
             followed = await asyncio.gather(*(one(n) for n in range(ASKS)))

@@ -50,18 +50,15 @@ class Works:
 
     def runner(self, **parts: Any) -> Runner:
         engine = make_engine(self.catalog, parts.pop("models", self.models), analyst=self.analyst)
-        events, pending = parts.pop("events", self.state.events), parts.pop("pending", self.pending)
+        events = parts.pop("events", self.state.events)
         shared = office(self.catalog, self.state, self.history, **{"analyst": self.analyst, **parts})
-        return Runner(engine, shared, events, pending)
-
-    def pending(self, ask: Ask) -> Run:
-        return make_run(self.catalog, ask)
+        return Runner(engine, shared, events)
 
     async def run(self, ask: Ask | None = None, **parts: Any) -> Run:
         """Run an ask to its end and return it as stored."""
         ask = ask or make_ask()
         await self.history.open_run(make_run(self.catalog, ask))
-        await self.runner(**parts).resume(ask)
+        await self.runner(**parts).run(ask)
         return await self.stored(ask.id)
 
     async def stored(self, run_id: str = "r1") -> Run:
@@ -156,7 +153,7 @@ async def test_all_members_down_is_a_failed_run_with_reasons(works: Works) -> No
 
 async def test_a_run_that_has_ended_is_not_run_again(works: Works) -> None:
     await works.run()
-    await works.runner().resume(make_ask())
+    await works.runner().run(make_ask())
     assert works.calls("a", "j") == [1, 1]
     assert [e.type for e in await works.events()].count("run_ended") == 1
 
@@ -176,7 +173,7 @@ async def test_what_earlier_runs_taught_weighs_the_votes(works: Works) -> None:
     for n in range(12):
         ask = make_ask(id=f"before{n}")
         await works.history.open_run(make_run(works.catalog, ask))
-        await works.runner().resume(ask)
+        await works.runner().run(ask)
         await works.history.lessons.label(ask.id, answer="4")
     run = await works.run(make_ask(id="after"))
     assert run.synthesis == "**4**"
@@ -231,7 +228,7 @@ async def test_a_follow_up_knows_its_thread_and_nothing_else(works: Works) -> No
         ask = make_ask(f"word{n}", id=f"r{n}", where=where)
         run = make_run(works.catalog, ask).model_copy(update={"created_at": START + timedelta(seconds=n)})
         await works.history.open_run(run)
-        await works.runner().resume(ask)
+        await works.runner().run(ask)
     _, asked, said, then = works.models["a"].prompts[-1].messages
     assert [(m.role, m.content) for m in (asked, said)] == [("user", "word0"), ("assistant", "a says yes.")]
     assert then.content.startswith("This is the answer that the whole panel then gave. What stands between marks")
@@ -246,10 +243,11 @@ async def test_what_came_with_the_question_reaches_who_can_read_it(works: Works)
     ask = make_ask(attachments=tuple(m.attachment for m in materials))
     await works.history.open_run(make_run(works.catalog, ask))
     await works.history.keep_materials(ask.id, materials)
-    await works.runner().resume(ask)
+    await works.runner().run(ask)
     shown = {key: works.models[key].prompts[0].messages[-1] for key in "abcj"}
     assert all("Bern is the capital." in shown[key].content for key in "abc")
     assert "Bern" not in shown["j"].content
+    assert "[Attached, and shown to the members alone: notes.txt, photo.png]\n<<END QUESTION" in shown["j"].content
     assert [bool(shown[key].pictures) for key in "abcj"] == [False, True, False, False]
     assert (await works.stored()).notes == ("Only b can see photo.png.",)
 
@@ -292,7 +290,7 @@ async def test_a_run_that_is_cut_off_goes_on_from_what_is_paid_for(works: Works)
     assert cut.status is not RunStatus.FAILED, "it is handed over"
     assert works.models["c"].cancelled == 1
 
-    await works.runner().resume(make_ask())
+    await works.runner().run(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [1, 1, 2, 1]
     assert [r.text for r in run.rounds[0].responses] == ["a says yes.", "b says yes.", "c at last."]
@@ -314,7 +312,7 @@ async def test_a_run_cut_off_in_a_later_round_keeps_the_rounds_before(works: Wor
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await works.runner().resume(make_ask())
+    await works.runner().run(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [3, 2, 2, 2]
     assert [r.verdict.synthesis for r in run.rounds if r.verdict] == ["Hm.", "Sure."]
@@ -334,7 +332,7 @@ async def test_a_run_cut_off_behind_its_answer_only_lacks_the_charts(works: Work
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await works.runner().resume(make_ask())
+    await works.runner().run(make_ask())
     run = await works.stored()
     assert works.calls("a", "b", "c", "j") == [1, 1, 1, 1]
     assert run.status is RunStatus.DONE
@@ -353,26 +351,11 @@ async def test_a_run_that_breaks_says_so_without_its_insides(works: Works) -> No
     await works.history.open_run(run)
     gone = run.panel[0].model_copy(update={"model": "gone"})
     await works.history.update_run(run.model_copy(update={"panel": (gone,)}))
-    await works.runner().resume(ask)
+    await works.runner().run(ask)
     stored = await works.stored()
     assert stored.status is RunStatus.FAILED
     assert "r1" in (stored.error or "")
     assert not any(word in (stored.error or "") for word in ("gone", "KeyError", "Traceback", ".py"))
-    assert (await works.events())[-1] == RunEnded(status=RunStatus.FAILED, error=stored.error)
-
-
-async def test_a_run_whose_panel_has_gone_is_told_as_failed(works: Works) -> None:
-    ask = make_ask()
-    await works.history.open_run(make_run(works.catalog, ask))
-
-    def gone(ask: Ask) -> Run:
-        raise KeyError("a model that the file no longer has")
-
-    for take in ("begin", "resume"):
-        await getattr(works.runner(pending=gone), take)(ask)
-    stored = await works.stored()
-    assert stored.status is RunStatus.FAILED
-    assert "r1" in (stored.error or "")
     assert (await works.events())[-1] == RunEnded(status=RunStatus.FAILED, error=stored.error)
 
 

@@ -62,12 +62,12 @@ class Works:
     def runner(self) -> Runner:
         engine = make_engine(self.catalog, self.models)
         shared = office(self.catalog, self.state, self.history, **{"governance": self.settled, **self.parts})
-        return Runner(engine, shared, self.state.events, lambda ask: make_run(self.catalog, ask))
+        return Runner(engine, shared, self.state.events)
 
     async def start(self, ask: Ask | None = None) -> asyncio.Task[None]:
         ask = ask or make_ask(charts=False)
         await self.history.open_run(make_run(self.catalog, ask))
-        return asyncio.create_task(self.runner().begin(ask))
+        return asyncio.create_task(self.runner().run(ask))
 
     async def stop(self) -> None:
         await self.state.stops.request("r1", REASON)
@@ -195,7 +195,7 @@ async def test_a_stop_after_a_takeover(works: Works) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not works.settled.bills, "it goes on elsewhere"
-    taken = asyncio.create_task(works.runner().resume(make_ask(charts=False)))
+    taken = asyncio.create_task(works.runner().run(make_ask(charts=False)))
     while len(works.models["c"].prompts) < 2:  # noqa: ASYNC110 - a fake sets no event
         await asyncio.sleep(0.01)
     await works.stop()
@@ -204,7 +204,7 @@ async def test_a_stop_after_a_takeover(works: Works) -> None:
     run = await works.stored()
     assert (run.status, len(run.rounds[0].responses)) == (RunStatus.CANCELLED, 2)
     assert len(works.models["a"].prompts) == 1
-    await works.runner().resume(make_ask(charts=False))
+    await works.runner().run(make_ask(charts=False))
     assert len([e for e in await works.events() if isinstance(e, RunEnded)]) == 1
 
 
@@ -265,10 +265,33 @@ async def test_a_run_that_breaks_is_settled_with_what_is_known(works: Works) -> 
     await asyncio.wait([task])
     works.models.pop("j")
     works.models.pop("k")
-    await works.runner().resume(make_ask(charts=False))
+    await works.runner().run(make_ask(charts=False))
     run = await works.stored()
     assert (run.status, run.bill.calls) == (RunStatus.FAILED, 3)
     assert works.settled.bills == {"r1": run.bill}
+
+
+async def test_a_run_that_was_deleted_while_it_waited_asks_nobody_and_is_settled(works: Works) -> None:
+    ask = make_ask()
+    await works.history.open_run(make_run(works.catalog, ask))
+    await works.history.delete(ask.id)
+    await works.runner().run(ask)
+    assert not works.models["a"].prompts
+    assert works.settled.bills == {"r1": Bill()}
+    ended_so = RunEnded(status=RunStatus.CANCELLED, error="It was deleted before it began.")
+    assert await works.events() == [ended_so]
+
+
+async def test_a_run_that_was_deleted_while_it_went_on_is_settled_with_what_it_used(works: Works) -> None:
+    works.models = panel_models(c=HANG)
+    task = await works.start()
+    await works.until(ended("member_ended", 2))
+    await works.stop()
+    await works.history.delete("r1")
+    await task
+    assert works.settled.bills["r1"].calls == 3
+    assert (await works.events())[-1].type == "run_ended"
+    assert await works.history.run("r1") is None
 
 
 async def test_a_budget_that_cannot_be_told_costs_no_answer(works: Works) -> None:
