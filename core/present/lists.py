@@ -125,7 +125,8 @@ def latency_text(latency: Latency | None) -> str:
     """How long answers took, in words."""
     if latency is None or not latency.calls:
         return "time unknown: no calls on record"
-    failed = f"{latency.failures} of {latency.calls} calls failed" if latency.failures else f"{latency.calls} calls"
+    calls = f"{latency.calls} {'call' if latency.calls == 1 else 'calls'}"
+    failed = f"{latency.failures} of {calls} failed" if latency.failures else calls
     if latency.p50 is None:
         return f"time unknown: no answers on record; {failed}"
     tail = "" if latency.p95 is None else f", 19 of 20 within {latency.p95:.1f} s"
