@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 LONGEST = 1_000
 """Characters of a formula; what is longer is none, or nothing that reads well as text."""
 
-MOST_WORK = 5_000
-"""Characters of formulae in one text that are put into words; the rest stays: reading LaTeX takes a while."""
+MOST_WORK = 6_000
+"""Characters of formulae in one text that are put into words, each formula counting as so many more at the least; the
+rest stays as it is: reading LaTeX takes a while."""
+
+EACH = 20
 
 
 def readable(markdown: str) -> str:
@@ -102,7 +105,7 @@ class _Reader:
         after = end + len(_CLOSERS[opener])
         if not _is_formula(opener, tex, self._text[start - 1 : start], self._text[after : after + 1]):
             return inside
-        self._left -= len(tex)
+        self._left -= len(tex) + EACH
         said = in_unicode(tex) if self._left >= 0 else None
         if said is None:
             return after
