@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, MappingResult, RowMapping, Select, event, make_url
+from sqlalchemy import URL, CompoundSelect, Connection, MappingResult, RowMapping, Select, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import await_only
@@ -25,6 +25,7 @@ from core.errors import ConfigError, NotFound, Unavailable
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+Query = Select[Any] | CompoundSelect[Any]
 
 _HOW_TO_WRITE = "write sqlite:///data/consortium.db or postgresql://user:password@host/database"
 _PATIENCE = 10
@@ -86,9 +87,9 @@ class Database:
             async with self._reading.connect() as connection:
                 return await connection.run_sync(work)
 
-    async def rows(self, query: Select[Any]) -> Sequence[RowMapping]:
-        """All rows that a query finds."""
-        return await self.read(partial(fetch, query))
+    async def rows(self, query: Query, given: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+        """All rows that a query finds with these parameters."""
+        return await self.read(partial(fetch, query, given=given))
 
     async def close(self) -> None:
         """Give up all connections."""
@@ -96,9 +97,9 @@ class Database:
         await self._writing.dispose()
 
 
-def fetch(query: Select[Any], connection: Connection) -> Sequence[RowMapping]:
-    """All rows that a query finds."""
-    found: MappingResult = connection.execute(query).mappings()
+def fetch(query: Query, connection: Connection, given: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+    """All rows that a query finds with these parameters."""
+    found: MappingResult = connection.execute(query, given).mappings()
     return found.all()
 
 

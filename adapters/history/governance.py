@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, and_, or_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, func, literal, or_, select, union_all
 
 from adapters.history.access import Access
 from adapters.history.database import Work, fetch
@@ -21,7 +21,20 @@ from adapters.history.statements import USED
 from adapters.history.writer import Statement
 from core.asks import Person, Platform, ThreadRef
 from core.catalog import GovernanceSpec
-from core.governance import PERIODS, SCOPES, Budget, Change, Estimate, Policy, Rule, Scope, Spending, Spent, begins
+from core.governance import (
+    PERIODS,
+    SCOPES,
+    Budget,
+    Change,
+    Estimate,
+    Period,
+    Policy,
+    Rule,
+    Scope,
+    Spending,
+    Spent,
+    begins,
+)
 from core.types import Bill, Run
 
 T = TypeVar("T")
@@ -134,23 +147,10 @@ class SqlGovernance:
     async def spending(self, where: ThreadRef, asker: Person, now: datetime) -> Spending:
         """What the person, the channel and the workspace have used in this day and month (UTC)."""
         platform, workspace = _place(where)
-        subjects: dict[Scope, str] = {"user": asker.id, "channel": where.channel, "workspace": ""}
-        query = (
-            select(totals)
-            .where(totals.c.platform == platform, totals.c.workspace == workspace)
-            .where(or_(*(and_(totals.c.scope == s, totals.c.subject == id_) for s, id_ in subjects.items())))
-            .where(totals.c.day >= _day(begins("month", now)), totals.c.day <= _day(now))
-        )
-        rows = await self._access.database.rows(query)
-        return Spending(
-            of={
-                f"{scope}/{period}": _added(
-                    row for row in rows if row["scope"] == scope and row["day"] >= _day(begins(period, now))
-                )
-                for scope in SCOPES
-                for period in PERIODS
-            }
-        )
+        given = {"platform_": platform, "workspace_": workspace, "asker_": asker.id, "channel_": where.channel}
+        days = {f"{period}_": _day(begins(period, now)) for period in PERIODS}
+        rows = await self._access.database.rows(_SPENT, {**given, **days, "today_": _day(now)})
+        return Spending(of={row["name"]: _spent(row) for row in rows})
 
     async def reserve(self, run: Run, estimate: Estimate) -> None:
         """A run begins: its estimate counts until it is settled. Changes nothing for a run that was settled."""
@@ -212,8 +212,24 @@ def _day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
-def _added(rows: Iterable[RowMapping]) -> Spent:
-    """The sums; dollars without the dust that adding and taking away leaves."""
-    days = list(rows)
-    sums = {name: sum(day[name] for day in days) for name in USED}
-    return Spent(**{**sums, "dollars": round(sums["dollars"], 9)})
+def _sum(scope: Scope, period: Period) -> Select[Any]:
+    """One row: what was used in one scope and period. With all that the key begins with, it is sought and not
+    scanned, whatever the database knows of its tables."""
+    subject = {"user": bindparam("asker_"), "channel": bindparam("channel_"), "workspace": literal("")}[scope]
+    sums: list[Any] = [func.coalesce(func.sum(totals.c[name]), 0).label(name) for name in USED]
+    return (
+        select(literal(f"{scope}/{period}").label("name"), *sums)
+        .where(totals.c.platform == bindparam("platform_"), totals.c.workspace == bindparam("workspace_"))
+        .where(totals.c.scope == scope, totals.c.subject == subject)
+        .where(totals.c.day.between(bindparam(f"{period}_"), bindparam("today_")))
+    )
+
+
+_SPENT = union_all(*(_sum(scope, period) for scope in SCOPES for period in PERIODS))
+"""Made once: to put it together takes longer than to carry it out."""
+
+
+def _spent(row: RowMapping) -> Spent:
+    """Dollars without the dust that adding and taking away leaves."""
+    used = {name: row[name] for name in USED}
+    return Spent.model_validate({**used, "dollars": round(used["dollars"], 9)})
