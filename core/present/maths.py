@@ -18,10 +18,10 @@ LONGEST = 1_000
 """Characters of a formula; what is longer is none, or nothing that reads well as text."""
 
 MOST_WORK = 6_000
-"""Characters of formulae in one text that are put into words, each formula counting as so many more at the least; the
-rest stays as it is: reading LaTeX takes a while."""
+"""Characters of formulae in one text that are put into words; the rest stays as it is: reading LaTeX takes a while."""
 
 EACH = 20
+"""How many characters a formula counts as beside its own: each of them costs something to begin with."""
 
 
 def readable(markdown: str) -> str:

@@ -30,8 +30,9 @@ def progress_card(view: RunView, now: float) -> Card:
 
 def head(view: RunView) -> str:
     """ "Asking 4 members · 2 done · round 2 of at most 3"."""
-    many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
-    doing = f"{many} rank each other's answers" if view.kind == "reviews" else f"Asking {many}"
+    one = len(view.panel) == 1
+    many = f"{len(view.panel)} {'member' if one else 'members'}"
+    doing = f"{many} {'ranks' if one else 'rank'} each other's answers" if view.kind == "reviews" else f"Asking {many}"
     parts = [doing, f"{len(view.outcomes)} done"]
     if view.max_rounds > 1 and view.round > 1:
         parts.append(f"round {view.round} of at most {view.max_rounds}")

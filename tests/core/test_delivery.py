@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 
@@ -21,9 +23,9 @@ from core.events import (
     RunStarted,
     TextDelta,
 )
-from core.present.progress import progress_text
+from core.present.progress import progress_card
 from core.types import Analysis, Chart, Member, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
-from tests.core.fakes import START, catalog, make_run
+from tests.core.fakes import START, catalog, make_run, virtual_time
 
 JUDGE = Member(id="j", model="j")
 CHART = Chart(kind="heatmap", png=b"png", alt="a and b 0.50", width=1, height=1)
@@ -34,11 +36,23 @@ class Screen:
     """A presenter that notes what it was told to show."""
 
     pace: float = 0.0
+    tick: float | None = None
     shown: list[str] = field(default_factory=list)
     broken: bool = False
     charts_shown: tuple[Chart, ...] = ()
+    ended: Run | None = None
+    calls: list[float] = field(default_factory=list)
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, many: int) -> None:
+        """Wait until progress was shown so many times."""
+        while len(self.calls) < many:
+            self.more.clear()
+            await self.more.wait()
 
     async def progress(self, view: RunView) -> None:
+        self.calls.append(asyncio.get_running_loop().time())
+        self.more.set()
         self.shown.append(f"progress {view.text}")
         if self.broken:
             raise RuntimeError("the platform hiccups")
@@ -51,6 +65,7 @@ class Screen:
         self.shown.append(f"charts {note}" if note else "charts")
 
     async def failed(self, run: Run, text: str) -> None:
+        self.ended = run
         self.shown.append(f"failed {text}")
 
     @property
@@ -121,13 +136,76 @@ async def test_a_failed_run_tells_why_and_counts_as_delivered(state: State, hist
     assert await undelivered(history) == 0
 
 
+async def test_a_run_that_was_stopped_is_shown_with_the_answers_it_got(
+    state: State, history: SqlHistory, stored: Run
+) -> None:
+    screen = Screen()
+    first, *_ = stored.rounds[0].outcomes
+    other = pending().model_copy(update={"id": "r2"})
+    await history.open_run(other)
+    await history.record_outcome("r2", 1, first)
+    cancelled = {"status": RunStatus.CANCELLED, "error": "Stopped by Ana."}
+    await history.update_run(other.model_copy(update=cancelled))
+    await state.events.publish("r2", RunEnded(status=RunStatus.CANCELLED, error="Stopped by Ana."))
+    async with asyncio.timeout(10):
+        await deliver(other, screen, state.events, history)
+    assert screen.final == ["failed Stopped by Ana."]
+    assert screen.ended
+    assert screen.ended.status is RunStatus.CANCELLED
+    assert [o.member.id for r in screen.ended.rounds for o in r.outcomes] == [first.member.id]
+
+
+class Scripted:
+    """Events that come when the loop's clock says so, and the history of a run that is only marked."""
+
+    def __init__(self, *script: tuple[float, RunEvent]) -> None:
+        self.script, self.delivered = script, 0
+
+    async def follow(self, run_id: str) -> AsyncIterator[RunEvent]:
+        for at, event in self.script:
+            await asyncio.sleep(1000 + at - asyncio.get_running_loop().time())
+            yield event
+
+    async def mark_delivered(self, run_id: str) -> None:
+        self.delivered += 1
+
+
+async def shown_at(screen: Screen, *script: tuple[float, RunEvent]) -> list[float]:
+    """When progress was shown, in seconds from the start."""
+    told = Scripted(*script, (100, Answered(run=answered(), charts_follow=False)))
+    await deliver(pending(), screen, cast(Any, told), cast(Any, told), clock=asyncio.get_running_loop().time)
+    assert told.delivered == 1
+    assert screen.final == ["answer"]
+    return [at - 1000 for at in screen.calls]
+
+
+@virtual_time
+async def test_seconds_go_on_while_members_think() -> None:
+    asked = RunStarted(round=1, max_rounds=1, panel=pending().panel)
+    assert await shown_at(Screen(pace=1, tick=5), (0, asked)) == [float(at) for at in range(0, 100, 6)]
+
+
+@virtual_time
+async def test_a_surface_that_ticks_by_itself_is_told_what_happens_alone() -> None:
+    asked = RunStarted(round=1, max_rounds=1, panel=pending().panel)
+    ended = MemberEnded(round=1, outcome=answered().rounds[0].outcomes[0])
+    assert await shown_at(Screen(pace=1, tick=None), (0, asked), (0.5, ended), (40, ended)) == [0, 1, 40]
+
+
+@virtual_time
+async def test_nothing_is_shown_anew_while_nobody_is_waited_for() -> None:
+    run = answered()
+    asked = RunStarted(round=1, max_rounds=1, panel=run.panel)
+    ended = [(0.0, MemberEnded(round=1, outcome=outcome)) for outcome in run.rounds[0].outcomes]
+    assert await shown_at(Screen(pace=1, tick=5), (0, asked), *ended) == [0, 1]
+
+
 async def test_progress_that_cannot_be_shown_costs_nothing_else(state: State, history: SqlHistory, stored: Run) -> None:
     screen = Screen(broken=True)
     watching = asyncio.create_task(deliver(pending(), screen, state.events, history))
     await state.events.publish(stored.id, RunStarted(round=1, max_rounds=1, panel=stored.panel))
     async with asyncio.timeout(10):
-        while not screen.shown:  # noqa: ASYNC110 - until the hiccup has happened
-            await asyncio.sleep(0.01)
+        await screen.until(1)
         await state.events.publish(
             stored.id, Answered(run=stored, charts_follow=False), RunEnded(status=RunStatus.DONE)
         )
@@ -161,8 +239,7 @@ async def test_watching_ends_at_once_when_it_is_cancelled(state: State, history:
     watching = asyncio.create_task(deliver(pending(), screen, state.events, history))
     await state.events.publish(stored.id, RunStarted(round=1, max_rounds=1, panel=stored.panel))
     async with asyncio.timeout(10):
-        while not screen.shown:  # noqa: ASYNC110 - until it is under way
-            await asyncio.sleep(0.01)
+        await screen.until(1)
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
@@ -197,4 +274,4 @@ def test_a_view_knows_waves_and_reviews() -> None:
     assert view.text == ""
     view.apply(RunStarted(round=2, max_rounds=2, panel=run.panel, kind="reviews"))
     assert view.kind == "reviews"
-    assert progress_text(view).startswith("**3 members rank each other's answers** · 0 done · round 2 of at most 2")
+    assert progress_card(view, 0.0).status == "3 members rank each other's answers · 0 done · round 2 of at most 2"
