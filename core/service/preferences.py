@@ -26,6 +26,7 @@ from core.errors import BadForm, NotFound, Refused
 from core.present.lists import consortium_options, option, roles_text, settings_text, written
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known, required
+from core.service.saving import MOST_OPTIONS
 from core.setup import ConsortiumSpec
 from core.stores import Session
 from core.types import Member
@@ -243,8 +244,12 @@ def _summary(strategy: str) -> str:
 
 
 def _choice(name: str, label: str, value: str | None, none: str, options: Iterable[Option]) -> Input:
-    """A choice of which one is that nothing is chosen. What is chosen stands in it even where it is gone by now."""
-    there = [option("", label=none), *options]
+    """A choice of which one is that nothing is chosen. What is chosen stands in it even where it is gone by now, and
+    among the first where there are more than some platforms can show."""
+    there = list(options)
     if value is not None and value not in {choice.value for choice in there}:
-        there.insert(1, option(value, label=f"{value} (not there any more)"))
+        there.insert(0, option(value, label=f"{value} (not there any more)"))
+    if len(there) >= MOST_OPTIONS:
+        there.sort(key=lambda choice: choice.value != value)
+    there.insert(0, option("", label=none))
     return Input(name=name, label=label, kind="choice", value=(value or "",), options=tuple(there))

@@ -10,6 +10,7 @@ from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.asks import Person
 from core.cards import Button, Form, Option, Reply
+from core.commands import actions
 from core.commands.grammar import parse
 from core.commands.values import (
     AuditCommand,
@@ -393,6 +394,25 @@ async def test_models_are_ranked_by_consortium(desk: Desk) -> None:
     both = await desk.reply(LeaderboardCommand())
     assert "**Mine**" in both.text
     assert sorted(labels(both)[0]) == ["Mine", "default"]
+
+
+async def test_however_many_there_are_buttons_stay_within_what_platforms_show(
+    state: State, history: SqlHistory
+) -> None:
+    models = [f"{n:02}".ljust(40, "m") for n in range(20)]
+    desk = Desk(state, history, models=catalog(models, members=models[:2], arbiter=models[2], arbiter_fallbacks=[]))
+    setup = desk.office.catalog.consortia["default"]
+    for n in range(20):
+        await desk.history.consortia.save(f"{n:02}".ljust(40, "c"), setup)
+        await fail(desk, models[n], 3)
+        await desk.history.lessons.feedback((await desk.ask(consortium=f"{n:02}".ljust(40, "c"))).id, ANN, True)
+    for command in (ListConsortia(), ModelsCommand(), LeaderboardCommand(), ShowCommand(what="00".ljust(40, "c"))):
+        reply = await desk.reply(command, **BOSS)
+        assert 1 <= len(reply.buttons) <= 5
+        for row in reply.buttons:
+            assert 1 <= len(row) <= 5
+            assert all(len(each.label) <= 40 and len(each.action) <= actions.MOST for each in row)
+    assert len(labels(await desk.reply(ModelsCommand(), **BOSS))) == 4, "some can be tried again"
 
 
 # --- what fits what is being typed ----------------------------------------------------------------------

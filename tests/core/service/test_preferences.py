@@ -247,6 +247,15 @@ async def test_a_consortium_that_is_gone_can_be_replaced_in_the_form(desk: Desk)
     assert (await desk.ask()).consortium == "default"
 
 
+async def test_what_is_chosen_stands_among_the_first_of_many(desk: Desk) -> None:
+    for number in range(30):
+        await desk.history.consortia.save(f"c{number:02}", MINE)
+    await desk.do(UseConsortium(name="c29"))
+    asked = (await desk.form(SettingsCommand())).inputs[0]
+    assert [option.value for option in asked.options[:3]] == ["", "c29", "default"]
+    assert len(asked.options) == 32
+
+
 async def test_the_form_tells_of_simulated_consortia(state: State, history: SqlHistory) -> None:
     simulated: dict[str, Any] = {"provider": "simulated", "name": "optimist"}
     models = {"x": simulated, "y": {**simulated, "name": "skeptic"}}
