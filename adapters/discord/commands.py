@@ -1,191 +1,251 @@
-"""The slash commands: what Discord lists, offers and checks, and how an invocation becomes a core command."""
+"""The slash commands: what Discord lists, and how an invocation becomes a core command."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from adapters.discord import limits
-from adapters.discord.library import app_commands, discord
+from adapters.discord.library import discord
+from adapters.discord.options import BOOLEAN, CHANNEL, FILE, INTEGER, ROLE, USER, Given, Opt, Sub
 from adapters.discord.render import cut
-from core.catalog import Catalog
-from core.commands.grammar import USAGES, Usage, help_with
-from core.commands.values import (
-    AskCommand,
-    AssignRole,
-    ClearRoles,
-    Command,
-    HelpCommand,
-    HistoryCommand,
-    ModelsCommand,
-    RolesCommand,
-    ShuffleRoles,
-)
-from core.telemetry import get_logger
+from core.commands import values
+from core.commands.administration import amount
+from core.commands.grammar import COMMANDS, TYPES, USAGES, Usage, help_with, parse
+from core.commands.values import Command
+from core.commands.words import short
+from core.errors import BadInput, UnknownCommand
+from core.governance import PERIODS, RIGHTS, SCOPES
 
-log = get_logger(__name__)
+MENU = "Ask the consortium"
+"""The entry in the menu of a message."""
 
-Interaction = discord.Interaction[discord.Client]
-Choices = list[app_commands.Choice[str]]
-Handler = Callable[[Interaction, Command], Awaitable[None]]
+NONE = "none"
+
+# --- what there is --------------------------------------------------------------------------------------
 
 
-def _does(*words: str) -> str:
+def _does(name: str, *rest: str) -> str:
     """What a command does, in the words of the help."""
-    wanted = " ".join(words)
+    wanted = " ".join((name, *rest))
     does = next(u.does for u in USAGES if u.usage == wanted or u.usage.startswith(f"{wanted} "))
-    return cut(does[0].upper() + does[1:], limits.DESCRIPTION)
+    return _upper(does)
 
 
-def choices(labels: Mapping[str, str], typed: str) -> Choices:
-    """What is offered while somebody types: values (with labels) that hold what was typed, best first."""
-    typed = typed.strip().lower()
-    found = [value for value in labels if typed in labels[value].lower() and limits.size(value) <= limits.CHOICE]
-    found.sort(key=lambda value: not value.lower().startswith(typed))
-    return [
-        app_commands.Choice(name=cut(labels[value], limits.CHOICE), value=value) for value in found[: limits.CHOICES]
-    ]
+def _upper(text: str) -> str:
+    return cut(text[0].upper() + text[1:], limits.DESCRIPTION)
 
 
-def named(names: Iterable[str], typed: str) -> Choices:
-    """Choices that are labelled as they are called."""
-    return choices({name: name for name in names}, typed)
+def _consortium(name: str = "consortium", *, required: bool = False, does: str = "Which panel") -> Opt:
+    return Opt(name, does, required=required, suggest=("consortium",), most=limits.CHOICE)
 
 
-class ConsortiumGroup(app_commands.Group):
-    """``/consortium …``: every callback makes the core's command and hands it over."""
+def _named(name: str, does: str, *, required: bool = False, most: int = limits.CHOICE) -> Opt:
+    """An option that is completed from the names of its own kind."""
+    return Opt(name, does, required=required, suggest=(name,), least=1, most=most)
 
-    def __init__(self, catalog: Catalog, handle: Handler) -> None:
-        super().__init__(
-            name="consortium",
-            description="Ask a panel of language models and get one answer",
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-        )
-        self._catalog, self._handle = catalog, handle
 
-    @app_commands.command(name="ask", description=_does("ask"))
-    @app_commands.describe(
-        question="What to ask",
-        consortium="Which panel to ask",
-        domain="What the question is about",
-        charts="Whether to draw the charts",
+def _page(does: str = "Which page, the latest being 1") -> Opt:
+    return Opt("page", does, INTEGER, least=1, most=10_000)
+
+
+_MODEL = _named("model", "Which model", required=True)
+_WHO = (Opt("user", "Somebody", USER), Opt("role", "A role", ROLE), Opt("channel", "A channel", CHANNEL))
+_RIGHT = Opt("right", "To do what", required=True, choices=RIGHTS)
+_AMOUNT = Opt("amount", "20000 tokens, $5 or off", required=True, least=1, most=40)
+
+
+def _ask(given: Given) -> Command:
+    models = str(given.get("models", "")).replace(" ", ",").split(",")
+    return values.AskCommand(
+        text=given["question"],
+        consortium=given.get("consortium"),
+        domain=given.get("domain"),
+        question_type=given.get("type"),
+        strategy=given.get("strategy"),
+        arbiter=given.get("arbiter"),
+        models=tuple(filter(None, models)),
+        charts=given.get("charts"),
     )
-    async def ask(
-        self,
-        interaction: Interaction,
-        question: app_commands.Range[str, 1, limits.QUESTION],
-        consortium: str | None = None,
-        domain: str | None = None,
-        charts: bool = True,
-    ) -> None:
-        """Ask the panel."""
-        await self._handle(interaction, AskCommand(text=question, consortium=consortium, domain=domain, charts=charts))
-
-    @app_commands.command(name="history", description=_does("history"))
-    @app_commands.describe(page="Which page, the latest being 1")
-    async def history(self, interaction: Interaction, page: app_commands.Range[int, 1, 10_000] = 1) -> None:
-        """List my questions."""
-        await self._handle(interaction, HistoryCommand(page=page))
-
-    @app_commands.command(name="models", description=_does("models"))
-    async def models(self, interaction: Interaction) -> None:
-        """Show models and consortia."""
-        await self._handle(interaction, ModelsCommand())
-
-    @app_commands.command(name="help", description="What can be written, and what happens")
-    async def help(self, interaction: Interaction) -> None:
-        """Show the help."""
-        await self._handle(interaction, HelpCommand())
-
-    roles = app_commands.Group(name="roles", description=_does("roles"))
-
-    @roles.command(name="list", description=_does("roles"))
-    async def roles_list(self, interaction: Interaction) -> None:
-        """Show the roles."""
-        await self._handle(interaction, RolesCommand())
-
-    @roles.command(name="assign", description=_does("roles", "assign"))
-    @app_commands.describe(model="Which model", role="A role there is, or your own words")
-    async def roles_assign(
-        self, interaction: Interaction, model: str, role: app_commands.Range[str, 1, limits.ROLE]
-    ) -> None:
-        """Give a model a role."""
-        await self._handle(interaction, AssignRole(model=model, role=role))
-
-    @roles.command(name="clear", description=_does("roles", "clear"))
-    @app_commands.describe(model="Which model; all when left out")
-    async def roles_clear(self, interaction: Interaction, model: str | None = None) -> None:
-        """Take roles away."""
-        await self._handle(interaction, ClearRoles(model=model))
-
-    @roles.command(name="shuffle", description=_does("roles", "shuffle"))
-    @app_commands.describe(roles="Roles with commas between them")
-    async def roles_shuffle(self, interaction: Interaction, roles: app_commands.Range[str, 1, limits.QUESTION]) -> None:
-        """Deal roles by chance."""
-        await self._handle(interaction, ShuffleRoles(roles=roles))
-
-    @ask.autocomplete("consortium")
-    async def _consortia(self, interaction: Interaction, typed: str) -> Choices:
-        return named(self._catalog.consortia, typed)
-
-    @ask.autocomplete("domain")
-    async def _domains(self, interaction: Interaction, typed: str) -> Choices:
-        return named(self._catalog.all_domains, typed)
-
-    @roles_assign.autocomplete("role")
-    async def _role_names(self, interaction: Interaction, typed: str) -> Choices:
-        return named(self._catalog.all_roles, typed)
-
-    @roles_assign.autocomplete("model")
-    @roles_clear.autocomplete("model")
-    async def _models(self, interaction: Interaction, typed: str) -> Choices:
-        simulated = {key for key, spec in self._catalog.models.items() if spec.provider == "simulated"}
-        labels = {key: f"{key} (simulated)" if key in simulated else key for key in self._catalog.models}
-        return choices(labels, typed)
 
 
-def slash_help(group: ConsortiumGroup) -> str:
-    """The help where slash commands are what there is, with their options as Discord names them."""
-    order = [usage.name for usage in USAGES]
-    commands = [command for command in group.walk_commands() if isinstance(command, app_commands.Command)]
-    commands.sort(key=lambda command: order.index(command.qualified_name.split()[1]))
-    return help_with(Usage(c.name, " ".join([f"/{c.qualified_name}", *_options(c)]), c.description) for c in commands)
+def _subject(given: Given) -> str | None:
+    """The one who is meant, as the core reads it. Raises BadInput where there are several."""
+    chosen = [f"{kind}:{given[kind]}" for kind in ("user", "role", "channel") if kind in given]
+    if len(chosen) > 1:
+        raise BadInput("Name one only: a user, a role or a channel.")
+    return chosen[0] if chosen else None
 
 
-def _options(command: app_commands.Command[Any, ..., Any]) -> Iterator[str]:
-    for option in command.parameters:
-        yield f"{option.name}: …" if option.required else f"[{option.name}: …]"
+def _access(given: Given, effect: str) -> Command:
+    subject = _subject(given)
+    if subject is None:
+        raise BadInput("Say who: choose a user, a role or a channel.")
+    return values.ChangeAccess.model_validate({"effect": effect, "right": given["right"], "subject": subject})
 
 
-class Tree(app_commands.CommandTree[discord.Client]):
-    """The tree with its commands and a way to tell of errors before a command is reached."""
+def _amount(text: str) -> dict[str, Any]:
+    tokens, dollars, left = amount(text.strip())
+    if left:
+        raise BadInput(f"`{short(text)}` is no amount; write `20000 tokens`, `$5` or `off`.")
+    return {"tokens": tokens, "dollars": dollars}
 
-    def __init__(
-        self, client: discord.Client, catalog: Catalog, handle: Handler, refuse: Callable[..., Awaitable[None]]
-    ) -> None:
-        super().__init__(client)
-        self.add_command(ConsortiumGroup(catalog, handle))
-        self._refuse = refuse
 
-    async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
-        """Options that do not fit the command any more, and errors that slipped through."""
-        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-        log.error("slash command failed", error=type(cause).__name__, detail=str(cause)[:200])
-        if interaction.type is not discord.InteractionType.autocomplete:
-            await self._refuse(interaction, cause)
+def _budget(given: Given) -> Command:
+    subject = _subject(given)
+    if subject is not None and not subject.startswith(f"{given['scope']}:"):
+        raise BadInput("Choose a user for a user's budget, a channel for a channel's, nobody for the workspace's.")
+    fields = {"scope": given["scope"], "period": given["period"], "subject": subject}
+    return values.SetBudget.model_validate(fields | _amount(given["amount"]))
 
-    async def sync_if_changed(self) -> bool:
-        """Send the commands to Discord if it has others; writing them is limited to 200 a day."""
-        wanted = [command.to_dict(self) for command in self.get_commands()]
-        application = self.client.application_id
-        if application is None:
-            raise RuntimeError("not logged in")
-        present = await self.client.http.get_global_commands(application)
-        if _shape(wanted) == _shape(list(present)):
-            return False
-        await self.sync()
-        return True
+
+def _save(given: Given) -> Command:
+    """By the grammar, which knows what goes with what."""
+    options = (f"--{key} {given[key]}" for key in ("arbiter", "strategy", "confidence", "rounds") if key in given)
+    members = str(given.get("members", ""))
+    return parse(" ".join(filter(None, ["save", given.get("name", ""), members, *options])))
+
+
+def _less(given: Given, name: str) -> str | None:
+    """What was given; nothing where it was taken back."""
+    word = given.get(name)
+    return None if word is None or word.strip().lower() in ("", NONE, "off", "default") else word
+
+
+def _kind(given: Given) -> Command:
+    return values.SetType.model_validate({"question_type": _less(given, "type")})
+
+
+def _text(*words: str) -> Callable[[Given], Command]:
+    """A command that the grammar reads from its options' values."""
+    return lambda given: parse(" ".join([*words, *(str(value) for value in given.values())]))
+
+
+SUBS: tuple[Sub, ...] = (
+    Sub("ask", "Ask the panel", (
+        Opt("question", "What to ask", required=True, least=1, most=limits.QUESTION),
+        _consortium(does="Which panel to ask"),
+        _named("domain", "What the question is about"),
+        Opt("type", "What form the answer has", choices=TYPES),
+        _named("strategy", "How the panel comes to its answer"),
+        _named("arbiter", "Who brings the answers to one"),
+        Opt("models", "Who is asked, e.g. llama,qwen:2", most=limits.QUESTION),
+        Opt("charts", "Whether to draw the charts", BOOLEAN),
+        Opt("file", "A text, PDF or picture that goes with it", FILE),
+    ), _ask),
+    Sub("stop", _does("stop"), (Opt("run", "Which run; your latest when left out", suggest=("run",)),),
+        lambda given: values.StopCommand(run=given.get("run"))),
+    Sub("examples", _does("examples"), (_named("domain", "Of which domain"),),
+        lambda given: values.ExamplesCommand(domain=given.get("domain"))),
+    Sub("help", _does("help"), (_named("command", "About which command"),),
+        lambda given: values.HelpCommand(topic=given.get("command"))),
+    Sub("history", _does("history"), (Opt("search", "Words of question or answer", most=200), _page()),
+        lambda given: values.HistoryCommand(page=given.get("page", 1), search=given.get("search", ""))),
+    Sub("show", _does("show"), (
+        Opt("what", "A run's id, or a consortium's name", required=True, suggest=("run", "consortium"), least=1),
+    ), lambda given: values.ShowCommand(what=given["what"])),
+    Sub("delete", _does("delete"), (Opt("run", "Which run", required=True, suggest=("run",), least=1),),
+        lambda given: values.DeleteRun(run=given["run"])),
+    Sub("export", _does("export"), (), lambda _: values.ExportCommand()),
+    Sub("forget-me", _does("forget-me"), (), lambda _: values.ForgetMe()),
+    Sub("usage", _does("usage"), (), lambda _: values.UsageCommand()),
+    Sub("settings", _does("settings"), (), lambda _: values.SettingsCommand()),
+    Sub("use", _does("use"), (_consortium(does="Which panel; the default when left out"),),
+        lambda given: values.UseConsortium(name=_less(given, "consortium"))),
+    Sub("strategy", _does("strategy"), (_named("strategy", "Which one; the consortium's own when left out"),),
+        lambda given: values.SetStrategy(name=_less(given, "strategy"))),
+    Sub("domain", _does("domain"), (_named("domain", "Which one; none when left out"),),
+        lambda given: values.SetDomain(name=_less(given, "domain"))),
+    Sub("type", _does("type"), (Opt("type", "Which form", choices=(*TYPES, NONE)),), _kind),
+    Sub("roles list", _does("roles"), (), lambda _: values.RolesCommand()),
+    Sub("roles assign", _does("roles", "assign"), (
+        _MODEL, _named("role", "A role there is, or your own words", required=True, most=limits.ROLE),
+    ), lambda given: values.AssignRole(model=given["model"], role=given["role"])),
+    Sub("roles clear", _does("roles", "clear"), (_named("model", "Which model; all when left out"),),
+        lambda given: values.ClearRoles(model=given.get("model"))),
+    Sub("roles shuffle", _does("roles", "shuffle"), (
+        Opt("roles", "Roles with commas between them", required=True, least=1, most=limits.QUESTION),
+    ), lambda given: values.ShuffleRoles(roles=given["roles"])),
+    Sub("list", _does("list"), (), lambda _: values.ListConsortia()),
+    Sub("save", _does("save"), (
+        Opt("name", "Its name", least=1, most=60),
+        Opt("members", "Who is in it, e.g. llama,qwen:2; a form asks when left out", most=1000),
+        _named("arbiter", "Who brings the answers to one"),
+        _named("strategy", "How it comes to its answer"),
+        Opt("confidence", "Ask again below it, e.g. 0.8", most=10),
+        Opt("rounds", "How many, e.g. 1-3", most=10),
+    ), _save),
+    Sub("remove", _does("remove"), (Opt("consortium", "Which one", required=True, suggest=("saved",), least=1),),
+        lambda given: values.RemoveConsortium(name=given["consortium"])),
+    Sub("channel-default", _does("channel-default"), (_consortium(does="Which panel; none when left out"),),
+        lambda given: values.ChannelDefault(name=_less(given, "consortium"))),
+    Sub("models list", _does("models"), (), lambda _: values.ModelsCommand()),
+    Sub("models reset", _does("models", "reset"), (_MODEL,), lambda given: values.ResetModel(model=given["model"])),
+    Sub("leaderboard", _does("leaderboard"), (_consortium(does="Of which consortium; all when left out"),),
+        lambda given: values.LeaderboardCommand(consortium=given.get("consortium"))),
+    Sub("access list", _does("access"), (), lambda _: values.AccessCommand()),
+    Sub("access allow", _does("access", "allow"), (_RIGHT, *_WHO), lambda given: _access(given, "allow")),
+    Sub("access block", _does("access", "block"), (_RIGHT, *_WHO), lambda given: _access(given, "block")),
+    Sub("access lift", _does("access", "lift"), (
+        Opt("number", "The rule's number in the list", INTEGER, required=True, least=1, most=10**9),
+    ), lambda given: values.LiftRule(number=given["number"])),
+    Sub("access audit", _does("audit"), (_page(),), lambda given: values.AuditCommand(page=given.get("page", 1))),
+    Sub("budget list", _does("budget"), (), lambda _: values.BudgetCommand()),
+    Sub("budget set", "Set a budget, or take it back", (
+        Opt("scope", "Of whom", required=True, choices=SCOPES),
+        Opt("period", "Each day or each month", required=True, choices=PERIODS),
+        _AMOUNT, _WHO[0], _WHO[2],
+    ), _budget),
+    Sub("budget confirm", _does("budget", "confirm"), (_AMOUNT,),
+        lambda given: values.SetConfirmation.model_validate(_amount(given["amount"]))),
+    Sub("retention", _does("retention"), (Opt("days", "After how many days, or off; shown when left out", most=20),),
+        _text("retention")),
+)  # fmt: skip
+"""Everything behind ``/consortium``. The audit log stands with access: Discord takes 25 entries a level, no more."""
+
+_BY_WORDS = {sub.words: sub for sub in SUBS}
+_GROUPS = dict.fromkeys(sub.words.partition(" ")[0] for sub in SUBS if " " in sub.words)
+
+
+# --- what Discord is told -------------------------------------------------------------------------------
+
+
+def payloads() -> list[dict[str, Any]]:
+    """The commands as Discord takes them: one with all sub-commands, and the entry in the menu of messages."""
+    everywhere = {"contexts": [0, 1, 2], "integration_types": [0, 1]}
+    slash = {
+        "type": 1,
+        "name": "consortium",
+        "description": "Ask a panel of language models and get one answer",
+        "options": list(_entries()),
+    }
+    return [slash | everywhere, {"type": 3, "name": MENU} | everywhere]
+
+
+def _entries() -> Iterator[dict[str, Any]]:
+    for sub in SUBS:
+        if " " not in sub.words:
+            yield _entry(sub, sub.words)
+    for name in _GROUPS:
+        within = [_entry(sub, sub.words.partition(" ")[2]) for sub in SUBS if sub.words.startswith(f"{name} ")]
+        yield {"type": 2, "name": name, "description": _does(name), "options": within}
+
+
+def _entry(sub: Sub, name: str) -> dict[str, Any]:
+    return {"type": 1, "name": name, "description": sub.does, "options": [option.payload() for option in sub.options]}
+
+
+async def sync_if_changed(client: discord.Client) -> bool:
+    """Send the commands to Discord if it has others; writing them is limited to 200 a day."""
+    application = client.application_id
+    if application is None:
+        raise RuntimeError("not logged in")
+    wanted: Any = payloads()
+    present = await client.http.get_global_commands(application)
+    if _shape(wanted) == _shape(list(present)):
+        return False
+    await client.http.bulk_upsert_global_commands(application, wanted)
+    return True
 
 
 _COMPARED = (
@@ -194,12 +254,71 @@ _COMPARED = (
 )
 
 
-def _shape(commands: Iterable[Any]) -> list[dict[str, Any]]:
+def _shape(commands: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What matters of commands, ours or as Discord returns them, without what it adds and defaults."""
     shapes = []
     for command in commands:
         shape = {key: command[key] for key in _COMPARED if command.get(key)}
+        if "choices" in shape:
+            shape["choices"] = [(choice["name"], choice["value"]) for choice in shape["choices"]]
         shape |= {key: sorted(command[key]) for key in ("contexts", "integration_types") if command.get(key)}
         shape["type"] = command.get("type", 1)
         shapes.append(shape | {"options": _shape(command.get("options") or ())})
     return shapes
+
+
+# --- what people send -----------------------------------------------------------------------------------
+
+
+class Invocation:
+    """A slash command as it was used, or as far as it is typed."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        words, options = [], data.get("options") or []
+        while options and options[0]["type"] in (1, 2):
+            words.append(options[0]["name"])
+            options = options[0].get("options") or []
+        self._words, self._options = " ".join(words), options
+        self._files: Mapping[str, Any] = (data.get("resolved") or {}).get("attachments") or {}
+
+    def command(self) -> Command:
+        """What it means. Raises UnknownCommand for one that is not there any more, or BadInput."""
+        sub = _BY_WORDS.get(self._words)
+        if sub is None:
+            raise UnknownCommand("Discord still lists a command that is gone; reload it (Ctrl+R), or write `help`.")
+        return sub.make({option["name"]: option["value"] for option in self._options})
+
+    def files(self) -> list[Mapping[str, Any]]:
+        """The attachments among the options, as Discord describes them."""
+        return [self._files[o["value"]] for o in self._options if o["type"] == FILE and o["value"] in self._files]
+
+    def typing(self) -> tuple[tuple[str, ...], str]:
+        """What may be offered for the option that is being typed, and what was typed so far."""
+        sub = _BY_WORDS.get(self._words)
+        for given in self._options:
+            if given.get("focused") and sub:
+                kinds = next((option.suggest for option in sub.options if option.name == given["name"]), ())
+                return kinds, str(given["value"])
+        return (), ""
+
+
+# --- the help -------------------------------------------------------------------------------------------
+
+
+def slash_help(topic: str | None) -> str:
+    """The help where slash commands are what there is, with their options as Discord names them."""
+    if topic is None:
+        topics = {usage.name: usage.topic for usage in USAGES}
+        ordered = sorted(SUBS, key=lambda sub: COMMANDS.index(_name(sub)))
+        return help_with(Usage(_name(sub), sub.usage, sub.does, topics[_name(sub)]) for sub in ordered)
+    wanted = topic.strip("`").removeprefix("/").lower()
+    lines = []
+    for sub in SUBS:
+        if _name(sub) == wanted:
+            lines += [f"- `{sub.usage}`: {sub.does}", *(f"  - `{o.name}`: {o.does}" for o in sub.options)]
+    return "\n".join(lines)
+
+
+def _name(sub: Sub) -> str:
+    """The command of the grammar that it is."""
+    return "audit" if sub.words == "access audit" else sub.words.partition(" ")[0]

@@ -8,11 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapters.discord.commands import Interaction, Tree
-from adapters.discord.library import discord, point_at
+from adapters.discord.commands import sync_if_changed
+from adapters.discord.library import Interaction, discord, point_at
 from adapters.discord.limits import Timing
-from core.catalog import Catalog
-from core.commands.values import Command
 from core.errors import ConfigError
 from core.telemetry import get_logger
 
@@ -34,12 +32,12 @@ class DiscordConfig:
 class Listener(Protocol):
     """Who is told what happens."""
 
-    async def on_command(self, interaction: Interaction, command: Command) -> None:
-        """A slash command was used."""
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Something was used, tapped, filled in, or is being typed."""
         ...
 
-    async def refuse_command(self, interaction: Interaction, error: BaseException) -> None:
-        """A slash command did not get as far."""
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The bot was added to a server."""
         ...
 
     async def on_message(self, message: discord.Message) -> None:
@@ -54,8 +52,8 @@ class Listener(Protocol):
 class Connection:
     """Keeps a client running. The client changes when the library gives up on one, so ask for it each time."""
 
-    def __init__(self, config: DiscordConfig, catalog: Catalog, listener: Listener, timing: Timing) -> None:
-        self._config, self._catalog, self._listener, self._timing = config, catalog, listener, timing
+    def __init__(self, config: DiscordConfig, listener: Listener, timing: Timing) -> None:
+        self._config, self._listener, self._timing = config, listener, timing
         self.online = asyncio.Event()
         self._client: _Client | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -113,7 +111,7 @@ class Connection:
 
     async def _run_client(self) -> bool:
         """Run one client to its end; returns whether it was ever online. Raises ConfigError."""
-        client = self._client = _Client(self._catalog, self._listener, self.online, self._timing)
+        client = self._client = _Client(self._listener, self.online, self._timing)
         try:
             await client.start(self._config.token)
         except discord.LoginFailure as error:
@@ -140,7 +138,7 @@ class Connection:
 class _Client(discord.Client):
     """The library's client: events go to the listener, nothing is cached that we do not use, nobody is pinged."""
 
-    def __init__(self, catalog: Catalog, listener: Listener, online: asyncio.Event, timing: Timing) -> None:
+    def __init__(self, listener: Listener, online: asyncio.Event, timing: Timing) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=True),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -150,7 +148,6 @@ class _Client(discord.Client):
             guild_ready_timeout=timing.guilds,
         )
         self._listener, self._online = listener, online
-        self.tree = Tree(self, catalog, listener.on_command, listener.refuse_command)
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
         """Hand an event on. The library's wait for guilds outlives a closed client, whose loop is gone then."""
@@ -160,7 +157,7 @@ class _Client(discord.Client):
     async def setup_hook(self) -> None:
         """Bring the commands up to date. Without success the ones that Discord has stay in force."""
         try:
-            if await self.tree.sync_if_changed():
+            if await sync_if_changed(self):
                 log.info("slash commands updated")
         except discord.HTTPException as error:
             log.error("slash commands not updated", code=error.code, detail=str(error)[:200])
@@ -172,6 +169,14 @@ class _Client(discord.Client):
     async def on_ready(self) -> None:
         """Guilds and threads are known."""
         await self._listener.on_ready()
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Somebody used, tapped or filled in something."""
+        await self._listener.on_interaction(interaction)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """The bot was added to a server."""
+        await self._listener.on_guild_join(guild)
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from adapters.discord.commands import Interaction
-from adapters.discord.library import discord
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from adapters.discord.library import Interaction, discord
 from core.asks import Person, Platform, ThreadRef
-from core.commands.values import AskCommand, Command, HelpCommand, ModelsCommand
+from core.attachments import Upload
+from core.commands.values import (
+    AskCommand,
+    Command,
+    ExamplesCommand,
+    HelpCommand,
+    LeaderboardCommand,
+    ListConsortia,
+    ModelsCommand,
+    StopCommand,
+)
 from core.errors import Refused
 from core.service import Inbound
 
@@ -31,8 +44,8 @@ def place(channel: object, channel_id: int, guild_id: int | None) -> ThreadRef:
     return ThreadRef(platform=Platform.DISCORD, workspace=str(guild_id), channel=str(channel_id))
 
 
-def from_interaction(interaction: Interaction) -> Inbound:
-    """A slash command. Raises Refused where Discord does not say in which channel it was used."""
+def from_interaction(interaction: Interaction, files: Sequence[Upload] = ()) -> Inbound:
+    """Something used, tapped or filled in. Raises Refused where Discord does not say in which channel it was."""
     if interaction.channel_id is None:
         raise Refused("Discord does not say where this was written. Please try in a channel.")
     return Inbound(
@@ -40,17 +53,36 @@ def from_interaction(interaction: Interaction) -> Inbound:
         where=place(interaction.channel, interaction.channel_id, interaction.guild_id),
         event_ids=(str(interaction.id),),
         prefix=SLASH,
+        files=tuple(files),
+        **_standing(interaction.user, interaction.permissions),
     )
 
 
-def from_message(message: discord.Message, channel: object) -> Inbound:
+def from_message(message: discord.Message, channel: object, files: Sequence[Upload] = ()) -> Inbound:
     """A message; ``channel`` is its channel as far as it could be found out."""
+    author, may = message.author, discord.Permissions.none()
+    if isinstance(channel, (discord.abc.GuildChannel, discord.Thread)) and isinstance(author, discord.Member):
+        with suppress(discord.ClientException):  # the thread's channel is not known
+            may = channel.permissions_for(author)
     return Inbound(
-        asker=Person(id=str(message.author.id), name=message.author.display_name),
+        asker=Person(id=str(author.id), name=author.display_name),
         where=place(channel, message.channel.id, message.guild.id if message.guild else None),
         event_ids=(str(message.id),),
         prefix=SLASH if message.guild else "",
+        files=tuple(files),
+        **_standing(author, may),
     )
+
+
+def _standing(person: discord.User | discord.Member, may: discord.Permissions) -> dict[str, Any]:
+    """Somebody's roles, and what they may do in a server; nobody manages direct messages."""
+    if not isinstance(person, discord.Member):
+        return {}
+    return {
+        "roles": tuple(str(role.id) for role in person.roles),
+        "manages": may.manage_guild or may.administrator,
+        "moderates": may.administrator or may.manage_channels or may.manage_messages or may.manage_threads,
+    }
 
 
 def is_for_us_to_read(message: discord.Message) -> bool:
@@ -101,9 +133,16 @@ def permissions_at(message: discord.Message) -> discord.Permissions | None:
     return message.channel.permissions_for(me)
 
 
+FOR_ALL = (
+    *(AskCommand, StopCommand, HelpCommand, ExamplesCommand),
+    *(ModelsCommand, ListConsortia, LeaderboardCommand),
+)
+"""Commands whose answer all may see."""
+
+
 def check_not_personal(command: Command, inbound: Inbound) -> None:
     """A reply to a message is seen by the whole channel, so what is the asker's alone is refused there."""
-    if inbound.where.workspace == DIRECT or isinstance(command, (AskCommand, HelpCommand, ModelsCommand)):
+    if inbound.where.workspace == DIRECT or isinstance(command, FOR_ALL):
         return
     raise Refused(f"That is for you alone: write it as a slash command, `{SLASH}`, and only you will see it.")
 

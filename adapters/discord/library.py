@@ -11,14 +11,15 @@ with warnings.catch_warnings():
     # Its voice support imports audioop, which the standard library deprecates; we have no use for voice.
     warnings.simplefilter("ignore", DeprecationWarning)
     import discord
-    from discord import app_commands
     from discord.gateway import DiscordWebSocket
     from discord.http import Route
 
 # Nor need it be told that voice lacks its libraries.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-__all__ = ["Route", "app_commands", "discord", "point_at"]
+__all__ = ["Interaction", "Route", "discord", "point_at"]
+
+Interaction = discord.Interaction[discord.Client]
 
 
 def point_at(api_url: str | None, gateway_url: str | None) -> Callable[[], None]:

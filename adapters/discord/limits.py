@@ -6,6 +6,24 @@ from dataclasses import dataclass
 from typing import Final
 
 MESSAGE = 2000
+"""Characters of a message of text alone."""
+TEXT = 4000
+"""The weight of all texts of a message that is laid out, see :func:`weight`."""
+ROWS = 5
+"""Rows of buttons in one message: with its texts they stay below the 40 components that one may have."""
+ROW = 5
+LABEL = 80
+FORM_TITLE = 45
+FORM_INPUTS = 5
+FORM_LABEL = 45
+FORM_HINT = 100
+FORM_TEXT = 4000
+OPTIONS = 25
+OPTION = 100
+FOLLOWUPS = 5
+"""Messages beyond the first that may answer an interaction where the bot is no member."""
+TOKEN_HOLDS = 14 * 60
+"""Seconds in which an interaction can be answered; Discord gives 15 minutes."""
 THREAD_NAME = 100
 ALT_TEXT = 1024
 QUESTION = 6000
@@ -28,15 +46,18 @@ SCAN = 100
 class Timing:
     """Paces and patiences in seconds; tests shorten them.
 
-    ``pace`` lies between two edits of a progress message. ``thread`` is how long a thread may take to open: when
-    Discord limits new threads it says so with waits of minutes. ``call`` bounds any other request, with the waits
-    of the client's own rate limiting in it. ``retries`` are the pauses before a post whose fate is unknown is tried
-    again, ``redeliver`` those before a whole delivery is. ``reconnect`` bounds the pause between two connections.
-    ``guilds`` is how long the next guild may take as a session begins. ``backfill`` is how far back messages count
-    that came while nobody was connected.
+    ``pace`` lies between two edits of a progress message, ``tick`` between two that only count seconds. ``form`` is
+    how long a form is waited for before Discord is told that something comes: it gives 3 s. ``thread`` is how long a
+    thread may take to open: when Discord limits new threads it says so with waits of minutes. ``call`` bounds any
+    other request, with the waits of the client's own rate limiting in it. ``retries`` are the pauses before a post
+    whose fate is unknown is tried again, ``redeliver`` those before a whole delivery is. ``reconnect`` bounds the
+    pause between two connections. ``guilds`` is how long the next guild may take as a session begins. ``backfill`` is
+    how far back messages count that came while nobody was connected.
     """
 
     pace: float = 1.5
+    tick: float = 3.0
+    form: float = 1.5
     thread: float = 8.0
     call: float = 60.0
     retries: tuple[float, ...] = (0.5, 2.0, 5.0)
@@ -49,3 +70,11 @@ class Timing:
 def size(text: str) -> int:
     """The length of a text as Discord counts it, or more."""
     return len(text) + sum(char > "\uffff" for char in text)
+
+
+def weight(text: str) -> int:
+    """What a text counts in a message that is laid out: :func:`size`, or more where its bytes are many.
+
+    Discord fails, without saying why, on some ten thousand bytes of text in one message.
+    """
+    return max(size(text), -(-len(text.encode(errors="replace")) * 2 // 5))

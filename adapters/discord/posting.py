@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any, TypeVar
 
 import aiohttp
 
 from adapters.discord import limits
+from adapters.discord.layout import Page, mark, number_of
 from adapters.discord.library import discord
 from adapters.discord.limits import Timing
 from core.telemetry import get_logger
@@ -20,8 +22,8 @@ log = get_logger(__name__)
 
 T = TypeVar("T")
 
-UNKNOWN_MESSAGE, NO_HISTORY_FOR_REPLY, THREAD_EXISTS, ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION = (
-    *(10008, 160002, 160004, 40060, 10062),
+UNKNOWN_MESSAGE, NO_HISTORY_FOR_REPLY, THREAD_EXISTS, ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, CLOSED = (
+    *(10008, 160002, 160004, 40060, 10062, 50007),
 )
 """Discord's error codes that mean something to us."""
 
@@ -45,19 +47,6 @@ async def persist(call: Callable[[], Awaitable[T]], timing: Timing) -> T:
                 raise
             log.warning("request repeated", error=type(error).__name__, detail=str(error)[:200])
         await asyncio.sleep(pause)
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file to send with a message; ``alt`` says in words what it shows."""
-
-    filename: str
-    data: bytes
-    alt: str
-
-    def file(self) -> discord.File:
-        """A new handle: the library reads each once."""
-        return discord.File(BytesIO(self.data), self.filename, description=self.alt)
 
 
 @dataclass(frozen=True)
@@ -85,61 +74,83 @@ class Poster:
     """Posts the messages of one subject (a run, a reply), each once.
 
     A message's nonce follows from subject and key, so Discord itself drops a repetition within minutes; after an
-    unknown outcome, and with ``resumed`` from the start, the channel is searched for the message first.
+    unknown outcome, and with ``resumed`` from the start, the channel is searched for the message first, by its number.
+    ``turn`` tells occasions apart on which the same message may have been posted and deleted.
     """
 
-    def __init__(self, subject: str, spot: Spot, timing: Timing, *, resumed: bool = False) -> None:
+    def __init__(self, subject: str, spot: Spot, timing: Timing, *, resumed: bool = False, turn: str = "") -> None:
         self.spot = spot
-        self._subject, self._timing, self._resumed = subject, timing, resumed
-        self._posted: dict[str, int] = {}
+        self._subject, self._timing, self._resumed, self._turn = subject, timing, resumed, turn
+        self._standing: dict[str, int] = {}
 
-    async def post(self, key: str, content: str, uploads: Sequence[Upload] = ()) -> int:
-        """Post and return the message's id. Raises discord.HTTPException or what the connection raised."""
-        if key not in self._posted:
-            self._posted[key] = await self._post(key, content, uploads)
-        return self._posted[key]
+    def fitting(self, pages: Sequence[Page]) -> list[Page]:
+        """So many of an answer's messages as there may be: here all."""
+        return list(pages)
 
-    async def _post(self, key: str, content: str, uploads: Sequence[Upload]) -> int:
+    async def put(self, key: str, page: Page) -> int:
+        """Post a message, once, and return its id. Raises discord.HTTPException or what the connection raised."""
+        if key not in self._standing:
+            self._standing[key] = await self._post(key, page)
+        return self._standing[key]
+
+    async def change(self, key: str, page: Page) -> None:
+        """Post a message that is edited later, or edit it; not once it is too old for that."""
+        await self._adopt(key)
+        if key not in self._standing:
+            await self.put(key, page)
+        elif time.time() - discord.utils.snowflake_time(self._standing[key]).timestamp() < limits.EDITABLE_FOR:
+            message = self.spot.message(self._standing[key])
+            await persist(lambda: message.edit(view=page.view(mark(self._subject, key))), self._timing)
+
+    async def drop(self, key: str) -> None:
+        """Delete a message, if it is there."""
+        await self._adopt(key)
+        if key in self._standing:
+            with suppress(discord.NotFound):
+                await persist(self.spot.message(self._standing[key]).delete, self._timing)
+
+    async def _adopt(self, key: str) -> None:
+        """After a restart: go on with what the earlier process left."""
+        if self._resumed and key not in self._standing and (found := await self.find(key)):
+            self._standing[key] = found
+
+    async def _post(self, key: str, page: Page) -> int:
         look = self._resumed
 
         async def attempt() -> int:
             nonlocal look
-            found = await self.find(lambda m: _same(m, content, uploads)) if look else None
+            found = await self.find(key) if look else None
             look = True
-            return found or await self._send(key, content, uploads)
+            return found or await self._send(key, page)
 
         return await persist(attempt, self._timing)
 
-    async def _send(self, key: str, content: str, uploads: Sequence[Upload]) -> int:
-        digest = hashlib.blake2s(f"{self._subject}/{key}".encode(), digest_size=limits.NONCE_BYTES)
-        options: dict[str, Any] = {"nonce": digest.hexdigest(), "suppress_embeds": True, "mention_author": False}
-        if uploads:
-            options["files"] = [upload.file() for upload in uploads]
+    async def _send(self, key: str, page: Page) -> int:
+        named = f"{self._subject}/{key}/{self._turn}" if self._turn else f"{self._subject}/{key}"
+        digest = hashlib.blake2s(named.encode(), digest_size=limits.NONCE_BYTES)
+        options: dict[str, Any] = {"nonce": digest.hexdigest(), "mention_author": False}
+        if page.enclosures:
+            options["files"] = [enclosure.file() for enclosure in page.enclosures]
         if self.spot.reply_to:
             options["reference"] = discord.MessageReference(
                 message_id=self.spot.reply_to, channel_id=self.spot.channel_id, fail_if_not_exists=False
             )
         try:
-            return (await self.spot.channel().send(content, **options)).id
+            return (await self.spot.channel().send(view=page.view(mark(self._subject, key)), **options)).id
         except discord.HTTPException as error:
             if error.code != NO_HISTORY_FOR_REPLY:
                 raise
             self.spot = replace(self.spot, reply_to=None)
-            return await self._send(key, content, uploads)
+            return await self._send(key, page)
 
-    async def find(self, wanted: Callable[[discord.Message], bool]) -> int | None:
-        """The id of a message of ours since the event; None when there is none, or we may not look."""
-        client = self.spot.client()
+    async def find(self, key: str) -> int | None:
+        """The id of that message of ours since the event; None when there is none, or we may not look."""
+        client, number = self.spot.client(), mark(self._subject, key)
         me = client.user.id if client.user else None
         try:
             async for message in self.spot.channel().history(limit=limits.SCAN, after=discord.Object(self.spot.since)):
-                if message.author.id == me and wanted(message):
+                if message.author.id == me and number_of(message) == number:
                     return message.id
         except (discord.Forbidden, discord.NotFound):
             log.warning("may not read the channel's history")
         return None
-
-
-def _same(message: discord.Message, content: str, uploads: Sequence[Upload]) -> bool:
-    names = [attachment.filename for attachment in message.attachments]
-    return message.content.strip() == content.strip() and names == [upload.filename for upload in uploads]

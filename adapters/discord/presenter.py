@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import re
-import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
-from adapters.discord import limits
+from adapters.discord.layout import COLOURS, Enclosure, Page, Rows, card_pages, short_page
 from adapters.discord.library import discord
 from adapters.discord.limits import Timing
-from adapters.discord.posting import Poster, Spot, Upload, persist
-from adapters.discord.render import clip, cut, split
-from core.delivery import TICK, RunView
-from core.present.answers import answer_text
-from core.present.progress import progress_text
+from adapters.discord.render import pages
+from core.cards import Card, Tone
+from core.delivery import RunView
+from core.present.answers import answer_card, failed_card
+from core.present.progress import progress_card
 from core.telemetry import get_logger
 from core.types import Chart, Run
 
@@ -27,99 +27,101 @@ log = get_logger(__name__)
 LATEST = 900
 """Characters of a synthesis in the making that are shown: its end, where it grows."""
 
+Wish = Callable[[Run], Awaitable[bool]]
+"""Whether the asker wants the whole text of answers at once."""
+
+
+class Outlet(Protocol):
+    """Where a run's messages go."""
+
+    def fitting(self, pages: Sequence[Page]) -> list[Page]:
+        """So many of an answer's messages as there may be."""
+        ...
+
+    async def put(self, key: str, page: Page) -> object:
+        """Show a message, once."""
+        ...
+
+    async def change(self, key: str, page: Page) -> None:
+        """Show a message that is edited later, or edit it."""
+        ...
+
+    async def drop(self, key: str) -> None:
+        """Take a message away."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """What stands around a run's texts: above it, in small print (e.g. why there is no thread), further buttons."""
+
+    lead: str = ""
+    note: str | None = None
+    more: Rows = ()
+
+    def pages(self, card: Card) -> list[Page]:
+        """A card's messages."""
+        return card_pages(card, lead=self.lead, note=self.note, more=self.more)
+
 
 class DiscordPresenter:
-    """A :class:`core.delivery.Presenter`. ``note`` is small print for every text, e.g. why there is no thread.
+    """A :class:`core.delivery.Presenter`."""
 
-    With ``resumed`` an earlier process may have posted some of it already: that is looked up and not repeated.
-    """
-
-    def __init__(self, run: Run, spot: Spot, timing: Timing, *, note: str | None = None, resumed: bool = False) -> None:
+    def __init__(self, run: Run, outlet: Outlet, timing: Timing, long: Wish, frame: Frame | None = None) -> None:
         self.pace = timing.pace
-        self.tick: float | None = TICK
-        self._run, self._timing, self._note, self._resumed = run, timing, note, resumed
-        self._poster = Poster(run.id, spot, timing, resumed=resumed)
-        self._shown = ""
+        self.tick: float | None = timing.tick
+        self._run, self._outlet, self._timing, self._long = run, outlet, timing, long
+        self._frame = frame or Frame()
+        self._shown: Page | None = None
         self._showing: asyncio.Task[None] | None = None
-        self._progress_id: int | None = None
 
     async def progress(self, view: RunView) -> None:
-        """Post the state, then edit it. A request under way is not broken off when the answer comes meanwhile."""
+        """Show the state. A request under way is not broken off when the answer comes meanwhile."""
         latest = view.text if len(view.text) <= LATEST else f"…{view.text[-LATEST:]}"
-        text = clip(progress_text(dataclasses.replace(view, text=latest)), self._small(self._mark))
-        if text != self._shown and (self._showing is None or self._showing.done()):
-            self._showing = asyncio.create_task(self._show(text))
+        card = progress_card(dataclasses.replace(view, text=latest), view.clock())
+        page = short_page(card, lead=self._frame.lead, note=self._frame.note)
+        if page != self._shown and (self._showing is None or self._showing.done()):
+            self._showing = asyncio.create_task(self._show(page))
             self._showing.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may wait for it
             await asyncio.shield(self._showing)
 
     async def answer(self, run: Run) -> None:
         """Post the answer in as many messages as it takes, each once."""
-        if not (self._resumed and await self._answered()):
-            words = answer_text(run)
-            body = words.model_copy(update={"footer": ""}).markdown()
-            for number, page in enumerate(split(body, self._small(words.footer))):
-                await self._poster.post(f"answer {number}", page)
-        await self._drop_progress()
+        await self._put("answer", answer_card(run, long=await self._long(run)))
 
     async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
-        """Post the charts as files with their alternative texts, or these alone where files are not allowed."""
-        if not charts:
-            if note:
-                await self._poster.post("charts", clip("", note))
+        """Post the charts with their alternative texts, or these alone where files are not allowed."""
+        if not (charts or note):
             return
-        uploads = [Upload(f"{run.id}-{c.filename}", c.png, cut(c.alt, limits.ALT_TEXT)) for c in charts]
         titles = " · ".join(f"**{c.title}**" for c in charts)
+        [texts, *_] = pages([titles], (note or "").splitlines())
+        first = Page(tuple(texts), pictures=tuple(Enclosure.of(chart, run.id) for chart in charts))
         try:
-            await self._poster.post("charts", clip(titles, note or ""), uploads)
+            await self._outlet.put("charts", first)
         except discord.Forbidden:
-            texts = "\n\n".join(f"**{c.title}**\n{c.alt}" for c in charts)
+            words = [f"**{c.title}**\n{c.alt}" for c in charts]
             why = "The pictures are missing because the bot lacks the permission Attach Files."
-            for number, page in enumerate(split(texts, why)):
-                await self._poster.post(f"charts {number}", page)
+            for number, texts_ in enumerate(pages(words, [why])):
+                await self._outlet.put(f"charts {number}", Page(tuple(texts_), COLOURS[Tone.PLAIN]))
 
     async def failed(self, run: Run, text: str) -> None:
         """Say in the run's thread why there is no answer: the asker looks there, and the rest need not wait."""
-        await self._poster.post("failed", clip(f"**No answer.** {text}", self._small(f"run {run.id}")))
+        await self._put("failed", failed_card(run, text))
+
+    async def _put(self, key: str, card: Card) -> None:
+        for number, page in enumerate(self._outlet.fitting(self._frame.pages(card))):
+            await self._outlet.put(f"{key} {number}", page)
         await self._drop_progress()
 
-    @property
-    def _mark(self) -> str:
-        """The last line of the progress message, by which a later process knows it."""
-        return f"in progress, run {self._run.id}"
-
-    def _small(self, last: str) -> str:
-        return "\n".join(filter(None, (self._note, last)))
-
-    async def _show(self, text: str) -> None:
-        await self._adopt_progress()
-        if self._progress_id is None:
-            self._progress_id = await self._poster.post("progress", text)
-        elif time.time() - discord.utils.snowflake_time(self._progress_id).timestamp() < limits.EDITABLE_FOR:
-            message = self._poster.spot.message(self._progress_id)
-            await persist(lambda: message.edit(content=text), self._timing)
-        self._shown = text
-
-    async def _answered(self) -> bool:
-        """After a restart: whether all of the answer stands. Its last message names the run in small print; the
-        notes there may be others now."""
-        end = re.compile(rf"^-# (?!{re.escape(self._mark)}$).*\brun {re.escape(self._run.id)}\b", re.MULTILINE)
-        return await self._poster.find(lambda m: end.search(m.content) is not None) is not None
-
-    async def _adopt_progress(self) -> None:
-        """After a restart: go on with the progress message that the earlier process left."""
-        if self._resumed and self._progress_id is None:
-            last = clip("", self._mark)
-            self._progress_id = await self._poster.find(lambda m: m.content.rpartition("\n")[2] == last)
+    async def _show(self, page: Page) -> None:
+        await self._outlet.change("progress", page)
+        self._shown = page
 
     async def _drop_progress(self) -> None:
         """Delete the progress message. The answer stands already, so trouble is only logged."""
         try:
             if self._showing is not None:
                 await asyncio.wait([self._showing], timeout=self._timing.call)
-            await self._adopt_progress()
-            if self._progress_id is not None:
-                await persist(self._poster.spot.message(self._progress_id).delete, self._timing)
-        except discord.NotFound:
-            pass
+            await self._outlet.drop("progress")
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer must count as delivered
             log.warning("progress message not deleted", error=type(error).__name__, detail=str(error)[:200])

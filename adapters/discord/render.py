@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from adapters.discord import limits
-from adapters.discord.limits import size
+from adapters.discord.limits import size, weight
 
 GAP = "\u200b"
 """A space without width: breaks what Discord would act on, and is not seen."""
+
+BREAK = "\x1e"
+"""Stands between two parts of a message while it is filled; texts that come in lose theirs."""
 
 TABLE_COLUMNS = 46
 """A table up to this width is set in a code block; phones would wrap a wider one, so it becomes a list."""
@@ -137,7 +140,7 @@ def _small(raw: str) -> str:
 
 
 def _blocks(markdown: str) -> Iterator[_Text | _Block]:
-    lines = markdown.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = markdown.replace(BREAK, "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     text: list[str] = []
     at = 0
     while at < len(lines):
@@ -223,31 +226,39 @@ def _width(text: str) -> int:
 # --- cutting into messages ------------------------------------------------------------------------------
 
 
-def split(markdown: str, footer: str = "", limit: int = limits.MESSAGE) -> list[str]:
-    """Turn Markdown into messages of at most ``limit`` characters; ``footer`` is set in small print below.
+def split(markdown: str, limit: int = limits.TEXT) -> list[str]:
+    """Turn Markdown into texts of at most ``limit`` characters (by :func:`adapters.discord.limits.weight`).
 
-    Code that spans messages is closed and opened again. Text without anything to show gives no message.
+    Code that spans texts is closed and opened again. Markdown without anything to show gives no text.
     """
-    pages = _Pages(limit)
-    for block in _blocks(markdown):
-        pages.add(block)
-    if footer.strip():
-        pages.add(_Text([raw.strip().strip("_") for raw in footer.splitlines() if raw.strip()], _small))
-    return pages.done()
+    return ["\n\n".join(parts) for parts in pages([markdown], limit=limit)]
 
 
-def clip(markdown: str, footer: str = "", limit: int = limits.MESSAGE) -> str:
-    """As much of a text as one message holds, and its whole footer."""
-    small = "\n".join(split("", footer, limit // 2)[:1])
-    pages = split(markdown, limit=limit - size(small) - 3)
-    head = pages[0] + ("\n…" if len(pages) > 1 else "") if pages else ""
-    return f"{head}\n{small}".strip()
+def pages(parts: Sequence[str], small: Sequence[str] = (), limit: int = limits.TEXT) -> list[list[str]]:
+    """Turn the parts of a document into messages: each the texts that stand in it, one a part.
+
+    All texts of a message together have at most ``limit`` characters. The lines of ``small`` stand below the last part
+    in small print. What shows nothing is left out.
+    """
+    filled = _Pages(limit)
+    for part in parts:
+        filled.part()
+        for block in _blocks(part):
+            filled.add(block)
+    filled.part()
+    filled.add(_Text([" ".join(raw.split()) for raw in small if raw.strip()], _small))
+    cut_up = [[text.strip("\n") for text in page.split(BREAK)] for page in filled.done()]
+    return [[text for text in page if _shows(text)] for page in cut_up]
+
+
+def _shows(text: str) -> bool:
+    return bool(text.replace(GAP, "").strip())
 
 
 def quote(text: str, limit: int = limits.MESSAGE) -> str:
     """A person's own words as a quotation that fits one message."""
-    pages = split("\n".join(f"> {raw}" for raw in text.strip().splitlines()), limit=limit - 4)
-    return (pages[0] + ("\n> …" if len(pages) > 1 else "")) if pages else "> …"
+    texts = split("\n".join(f"> {raw}" for raw in text.strip().splitlines()), limit - 4)
+    return (texts[0] + ("\n> …" if len(texts) > 1 else "")) if texts else "> …"
 
 
 def thread_name(question: str) -> str:
@@ -259,9 +270,12 @@ def thread_name(question: str) -> str:
 
 def cut(text: str, limit: int) -> str:
     """A plain text of at most ``limit`` characters."""
-    while size(text) > limit:
-        text = text[: limit - 1 - (size(text) - len(text))].rstrip() + "…"
-    return text
+    if size(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    while size(kept) >= limit:
+        kept = kept[: len(kept) - max(1, (size(kept) - limit) // 2)]
+    return kept.rstrip() + "…"
 
 
 class _Pages:
@@ -271,11 +285,16 @@ class _Pages:
         self._limit = limit
         self._pages: list[str] = []
         self._page = ""
+        self._parted = False
 
     def done(self) -> list[str]:
         """The messages; those that would show nothing are left out."""
         self._turn()
-        return [page for page in self._pages if page.replace(GAP, "").strip()]
+        return [page for page in self._pages if _shows(page)]
+
+    def part(self) -> None:
+        """What comes next is a part of its own."""
+        self._parted = True
 
     def add(self, block: _Text | _Block) -> None:
         """Put a block on, whole where that leaves no message half empty."""
@@ -285,7 +304,7 @@ class _Pages:
                 self._put("", lines, "", "\n" if block.render is _small else "\n\n")
             case _Block():
                 head, tail = f"```{block.language}\n", "\n```"
-                room = self._limit - len(head) - len(tail)
+                room = self._limit - weight(head) - weight(tail)
                 code = [inert(raw).replace("``", f"`{GAP}`") for raw in block.lines]
                 if any(raw.strip() for raw in code):
                     self._put(head, [piece for raw in code for piece in _chunks(raw, room)], tail, "\n")
@@ -293,7 +312,7 @@ class _Pages:
     def _lines(self, raw: str, render: Callable[[str], str]) -> Iterator[str]:
         """A line, cut at sentences or words until each part fits a message once it is rendered."""
         done = render(raw)
-        if size(done) <= self._limit:
+        if weight(done) <= self._limit:
             yield done
             return
         most = min(self._limit * 9 // 10, len(raw) * 2 // 3)
@@ -305,11 +324,14 @@ class _Pages:
         yield from self._lines(("> " if again and again.end() < at else "") + raw[at:].lstrip(), render)
 
     def _put(self, head: str, lines: list[str], tail: str, gap: str) -> None:
+        if not lines:
+            return
+        gap, self._parted = BREAK if self._parted else gap, False
         whole = head + "\n".join(lines) + tail
         if self._fits(gap + whole):
             self._page += (gap if self._page else "") + whole
             return
-        if size(whole) <= self._limit and size(self._page) > self._limit // 2:
+        if weight(whole) <= self._limit and weight(self._page) > self._limit // 2:
             self._turn(whole)
             self._page += whole
             return
@@ -328,13 +350,13 @@ class _Pages:
         self._page += tail if opened else ""
 
     def _fits(self, more: str) -> bool:
-        return size(self._page) + size(more) <= self._limit
+        return weight(self._page) + weight(more) <= self._limit
 
     def _turn(self, coming: str = "") -> None:
         """Begin a new message. A heading goes along with what comes below it, where both fit."""
         page, _, last = self._page.rpartition("\n")
         carried = last + "\n" if page.strip() and last.startswith("#") and coming else ""
-        if carried and size(carried) + size(coming) <= self._limit:
+        if carried and weight(carried) + weight(coming) <= self._limit:
             self._pages.append(page.rstrip())
             self._page = carried
             return
@@ -344,8 +366,10 @@ class _Pages:
 
 def _chunks(text: str, limit: int) -> Iterator[str]:
     """A line of code in parts that fit."""
-    while size(text) > limit:
-        part = text[: limit - (size(text[:limit]) - len(text[:limit]))]
+    while weight(text) > limit:
+        part = text[:limit]
+        while weight(part) > limit:
+            part = part[: len(part) * limit // weight(part)]
         yield part
         text = text[len(part) :]
     yield text

@@ -1,14 +1,20 @@
-"""Answering a person directly: the acknowledgement, replies for their eyes only, replies to messages."""
+"""Answering a person directly: the acknowledgement, replies for their eyes only, forms, replies to messages."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
+
 import aiohttp
 
-from adapters.discord.commands import Interaction
-from adapters.discord.library import discord
+from adapters.discord import limits
+from adapters.discord.forms import modal
+from adapters.discord.layout import Enclosure, Page, Rows, error_pages, few, reply_pages
+from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
 from adapters.discord.posting import (
     ALREADY_ACKNOWLEDGED,
+    CLOSED,
     UNKNOWN_INTERACTION,
     UNKNOWN_MESSAGE,
     Poster,
@@ -16,57 +22,89 @@ from adapters.discord.posting import (
     persist,
     unsettled,
 )
-from adapters.discord.render import split
+from core.cards import Download, Form, Reply
 from core.telemetry import get_logger
 
 log = get_logger(__name__)
 
+Audience = Literal["asker", "all", "same"]
+"""Who sees what follows: the asker alone, all; or it becomes of the message that was tapped."""
 
-async def acknowledge(interaction: Interaction, *, ephemeral: bool) -> bool:
-    """Tell Discord that an answer follows, within its 3 s. False when that is past: then nobody can be answered.
 
-    A lost reply to the first try shows as "already acknowledged" at the second, which is as good.
-    """
+async def acknowledge(interaction: Interaction, audience: Audience) -> bool:
+    """Tell Discord that an answer follows, within its 3 s. False when that is past: then nobody can be answered."""
+    if audience == "same":
+        return await _first(lambda: interaction.response.defer())
+    return await _first(lambda: interaction.response.defer(ephemeral=audience == "asker", thinking=True))
+
+
+async def open_form(interaction: Interaction, form: Form) -> bool:
+    """Open a form, which must be the first thing that Discord is told. False when it is too late for that."""
+    return await _first(lambda: interaction.response.send_modal(modal(form)))
+
+
+async def _first(call: Callable[[], Awaitable[object]]) -> bool:
+    """Make the one first response. A lost reply to the first try shows as "already acknowledged" at the second, which
+    is as good."""
     for _ in range(2):
         try:
-            await interaction.response.defer(ephemeral=ephemeral, thinking=True)
+            await call()
         except discord.InteractionResponded:
             return True
         except discord.HTTPException as error:
             if error.code == ALREADY_ACKNOWLEDGED:
                 return True
-            log.warning("slash command not acknowledged", code=error.code, detail=str(error)[:200])
+            log.warning("interaction not acknowledged", code=error.code, detail=str(error)[:200])
             if error.code == UNKNOWN_INTERACTION or not unsettled(error):
                 return False
         except (aiohttp.ClientError, OSError) as error:
-            log.warning("slash command not acknowledged", detail=str(error)[:200])
+            log.warning("interaction not acknowledged", detail=str(error)[:200])
         else:
             return True
     return False
 
 
-async def whisper(interaction: Interaction, text: str, timing: Timing) -> None:
-    """Fill a response that was deferred for the asker's eyes with a text, and add messages where one is too short."""
-    first, *more = split(text)
-    await persist(lambda: interaction.edit_original_response(content=first), timing)
+async def whisper(interaction: Interaction, reply: Reply, timing: Timing) -> None:
+    """Fill a response that was deferred for the asker's eyes, and add messages where one is too short."""
+    first, *more = few(await _with_file(interaction, reply), 1 + limits.FOLLOWUPS)
+
+    def fill() -> Awaitable[object]:
+        files = [enclosure.file() for enclosure in first.enclosures]
+        return interaction.edit_original_response(view=first.view(), attachments=files)
+
+    await persist(fill, timing)
     for page in more:
-        await interaction.followup.send(page, ephemeral=True, suppress_embeds=True)
+        await _add(interaction, page)
 
 
-async def refuse(interaction: Interaction, text: str, timing: Timing, *, keep: bool = False) -> None:
-    """Tell the asker alone why a command is not carried out, however it was acknowledged.
+async def whisper_instead(interaction: Interaction, reply: Reply, timing: Timing, *, keep: bool = False) -> None:
+    """The same after another acknowledgement. What was deferred for all cannot become private: its message is deleted
+    (unless ``keep``) and others are sent."""
+    if not keep:
+        await _take_back(interaction, timing)
+    for page in few(await _with_file(interaction, reply), limits.FOLLOWUPS):
+        await _add(interaction, page)
 
-    A public deferral cannot become private: its message is deleted (unless ``keep``) and another one sent.
+
+async def refuse(interaction: Interaction, text: str, timing: Timing, *, keep: bool = False, rows: Rows = ()) -> None:
+    """Tell the asker alone why something is not carried out, however it was acknowledged.
+
+    ``keep``: the first response is not ours to delete, or stands rightly.
     """
     try:
-        if not interaction.response.is_done() and not await acknowledge(interaction, ephemeral=True):
+        if not interaction.response.is_done() and not await acknowledge(interaction, "asker"):
             return
         if not keep:
             await _take_back(interaction, timing)
-        for page in split(text):
-            await interaction.followup.send(page, ephemeral=True, suppress_embeds=True)
+        for page in error_pages(text, rows):
+            await _add(interaction, page)
     except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
         log.warning("the asker was not told", text=text[:200], error=type(error).__name__, detail=str(error)[:200])
+
+
+async def _add(interaction: Interaction, page: Page) -> None:
+    files = [enclosure.file() for enclosure in page.enclosures]
+    await interaction.followup.send(view=page.view(), files=files, ephemeral=True)
 
 
 async def _take_back(interaction: Interaction, timing: Timing) -> None:
@@ -77,11 +115,38 @@ async def _take_back(interaction: Interaction, timing: Timing) -> None:
             raise
 
 
-async def reply(spot: Spot, text: str, timing: Timing) -> None:
-    """Answer a person's message with messages in the same place. Trouble is only logged: there is no other way."""
-    poster = Poster(f"reply {spot.since}", spot, timing)
+async def _with_file(interaction: Interaction, reply: Reply) -> Sequence[Page]:
+    """The reply's messages. Its file goes into a direct message; where that is refused, it comes along."""
+    pages = reply_pages(reply)
+    if reply.download is None:
+        return pages
+    download = _enclosed(reply.download)
     try:
-        for number, page in enumerate(split(text)):
-            await poster.post(f"page {number}", page)
+        direct = await interaction.user.create_dm()
+        await direct.send(view=Page((download.filename,), download=download).view())
+    except discord.HTTPException as error:
+        if error.code != CLOSED:
+            log.warning("file not sent as a direct message", code=error.code, detail=str(error)[:200])
+        closed = Page(("You take no direct messages from me, so here it is, for your eyes only.",), download=download)
+        return [*pages, closed]
+    return pages
+
+
+def _enclosed(download: Download) -> Enclosure:
+    return Enclosure(download.filename, download.data)
+
+
+async def reply(spot: Spot, what: Reply | str, timing: Timing) -> None:
+    """Answer a person's message with messages in the same place; a text is why something was not done.
+
+    Trouble is only logged: there is no other way.
+    """
+    poster = Poster(f"reply {spot.since}", spot, timing)
+    pages = error_pages(what) if isinstance(what, str) else reply_pages(what)
+    if not isinstance(what, str) and what.download:
+        pages.append(Page((what.download.filename,), download=_enclosed(what.download)))
+    try:
+        for number, page in enumerate(pages):
+            await poster.put(f"page {number}", page)
     except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
         log.warning("message not answered", error=type(error).__name__, detail=str(error)[:200])

@@ -19,6 +19,7 @@ from tests.emulators.provider import ProviderEmulator
 
 TIMING = Timing(
     pace=0.02,
+    tick=0.5,
     thread=3.0,
     call=5.0,
     retries=(0.01, 0.02, 0.05),
@@ -79,15 +80,15 @@ class Stage:
 
     def answers(self, channel_id: int) -> list[Message]:
         """The messages that end an answer: their small print names the run."""
-        return [m for m in self.emu.messages(channel_id) if "-# consortium " in m.content]
+        return [m for m in self.emu.messages(channel_id) if "-# consortium " in m.text and "👍" in str(m.components)]
 
     def progress(self, channel_id: int) -> list[Message]:
         """The progress messages."""
-        return [m for m in self.emu.messages(channel_id) if "-# in progress, run " in m.content]
+        return [m for m in self.emu.messages(channel_id) if any(i.startswith("stop:") for i in m.custom_ids)]
 
     async def run_of(self, answer: Message) -> Run:
         """The run that an answer's small print names, as history has it."""
-        found = re.search(r"run ([0-9a-f]{12})", answer.content)
+        found = re.search(r"run ([0-9a-f]{12})", answer.text)
         assert found
         run = await self.core.history.run(found[1])
         assert run
@@ -100,7 +101,7 @@ class Stage:
             shown = [interaction.response, *interaction.followups]
             return [m for m in shown if m is not None and m.ephemeral and not m.loading]
 
-        return "\n".join(m.content for m in await self.emu.wait_for(seen, timeout))
+        return "\n".join(m.text for m in await self.emu.wait_for(seen, timeout))
 
 
 @asynccontextmanager

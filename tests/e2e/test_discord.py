@@ -36,8 +36,8 @@ async def test_an_ask_becomes_a_thread_with_answer_and_charts(stage: Stage) -> N
     [thread] = emu.threads
     assert (thread.id, thread.name, thread.parent_id) == (response.id, QUESTION, emu.channel_id)
     [answer] = await stage.settled(thread.id)
-    assert "All 3 members answered" in answer.content
-    assert "(simulated)" in answer.content
+    assert "All 3 members answered" in answer.text
+    assert "(simulated)" in answer.text
     assert answer.flags & 4, "link previews are suppressed"
     files = emu.files(thread.id)
     run = await stage.run_of(answer)
@@ -55,7 +55,7 @@ async def test_progress_is_shown_while_members_think(emu: DiscordEmulator, tmp_p
         await emu.wait_for(lambda: emu.threads and stage.progress(emu.threads[0].id), 20)
         [thread] = emu.threads
         [progress] = stage.progress(thread.id)
-        assert "**Asking 3 members**" in progress.content
+        assert "**Asking 3 members**" in progress.text
         await emu.wait_for(lambda: any("✅" in text for text in progress.revisions), 20)
         await stage.settled(thread.id)
 
@@ -67,10 +67,10 @@ async def test_progress_tells_of_reviews(emu: DiscordEmulator, tmp_path: Path) -
         await emu.wait_for(lambda: emu.threads and stage.progress(emu.threads[0].id), 20)
         [progress] = stage.progress(emu.threads[0].id)
         said = "**3 members rank each other's answers**"
-        await emu.wait_for(lambda: any(said in text for text in [progress.content, *progress.revisions]), 20)
+        await emu.wait_for(lambda: any(said in text for text in [progress.text, *progress.revisions]), 20)
         [answer] = await stage.settled(emu.threads[0].id)
-        assert "2 of 3 agree; skeptic (simulated) disagrees" in answer.content
-        assert "strategy council" in answer.content
+        assert "2 of 3 agree; skeptic (simulated) disagrees" in answer.text
+        assert "strategy council" in answer.text
 
 
 async def test_words_in_the_thread_continue_the_run(stage: Stage) -> None:
@@ -130,7 +130,7 @@ async def test_commands_in_a_mention(stage: Stage) -> None:
         reply = await emu.wait_for(lambda: emu.messages(emu.channel_id)[-1].author.bot, 20)
         assert reply
         last = emu.messages(emu.channel_id)[-1]
-        assert answer in last.content
+        assert answer in last.text
         assert last.reference == (emu.channel_id, message.id)
         assert last.mentions == []
 
@@ -144,9 +144,9 @@ async def test_direct_messages(stage: Stage) -> None:
     await stage.ask("And by command?", channel_id=emu.dm_channel_id)
     await stage.settled(emu.dm_channel_id, 3)
     await emu.say(emu.alice, emu.dm_channel_id, "history")
-    await emu.wait_for(lambda: "**Your questions**" in emu.messages(emu.dm_channel_id)[-1].content, 20)
+    await emu.wait_for(lambda: "**Your questions**" in emu.messages(emu.dm_channel_id)[-1].text, 20)
     await emu.say(emu.alice, emu.dm_channel_id, "help")
-    await emu.wait_for(lambda: "- `roles assign model role`" in emu.messages(emu.dm_channel_id)[-1].content, 20)
+    await emu.wait_for(lambda: "- `roles assign model role`" in emu.messages(emu.dm_channel_id)[-1].text, 20)
     assert emu.threads == []
     elsewhere = await emu.command(emu.alice, "consortium history")
     assert "not asked anything" in await stage.told(elsewhere), "what is private stays in its channel"
@@ -234,7 +234,7 @@ async def test_a_rate_limit_says_when_to_try_again(emu: DiscordEmulator, tmp_pat
         assert "Try again in" in refused
         assert len(emu.messages(emu.channel_id)) == 1
         message = await emu.say(emu.alice, thread.id, "And at night?")
-        reply = await emu.wait_for(lambda: [m for m in emu.messages(thread.id) if "Try again in" in m.content], 20)
+        reply = await emu.wait_for(lambda: [m for m in emu.messages(thread.id) if "Try again in" in m.text], 20)
         assert reply[0].id > message.id
         await stage.answered(QUESTION, user=emu.bob)
 
@@ -263,8 +263,8 @@ async def test_a_hostile_question_pings_nobody_and_forges_nothing(stage: Stage) 
     assert shown
     for message in shown:
         assert (message.mentions, message.mention_everyone) == ([], False)
-        assert "](https" not in message.content
-        assert "discord.gg/abc" not in message.content
+        assert "](https" not in message.text
+        assert "discord.gg/abc" not in message.text
 
 
 async def test_commands_are_written_only_when_they_changed(emu: DiscordEmulator, tmp_path: Path) -> None:

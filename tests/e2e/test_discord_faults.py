@@ -63,7 +63,7 @@ async def test_a_lost_reply_to_a_post_makes_no_second_message(stage: Stage, how:
     thread = await stage.answered(QUESTION, charts=True)
     await emu.wait_for(lambda: emu.files(thread.id), 40)
     assert fault.hits == 2
-    contents = [m.content for m in emu.messages(thread.id)]
+    contents = [m.text for m in emu.messages(thread.id)]
     assert len(contents) == len(set(contents))
     assert len(stage.answers(thread.id)) == 1
     assert len(emu.files(thread.id)) == 2
@@ -107,7 +107,7 @@ async def test_without_the_permission_for_threads_the_answer_is_a_reply(emu: Dis
         [answer] = await stage.settled(place)
         assert asked.response is not None
         assert answer.reference == (place, asked.response.id)
-        assert "lacks the permission Create Public Threads" in answer.content
+        assert "lacks the permission Create Public Threads" in answer.text
         message = await emu.say(emu.alice, place, "and at night?", mention=True)
         _, answer = await stage.settled(place, 2)
         assert answer.reference == (place, message.id)
@@ -119,7 +119,7 @@ async def test_a_refused_thread_is_no_lost_answer(stage: Stage) -> None:
     emu.faults.status(403, "POST", THREADS)
     await stage.ask(QUESTION)
     [answer] = await stage.settled(emu.channel_id)
-    assert "No thread: " in answer.content
+    assert "No thread: " in answer.text
 
 
 async def test_a_long_wait_for_threads_is_not_waited_for(emu: DiscordEmulator, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_a_long_wait_for_threads_is_not_waited_for(emu: DiscordEmulator, t
         emu.faults.rate_limit(280, "POST", THREADS, scope="shared")
         await stage.ask(QUESTION)
         [answer] = await stage.settled(emu.channel_id)
-        assert "Discord does not let one be opened just now" in answer.content
+        assert "Discord does not let one be opened just now" in answer.text
     assert emu.threads == []
 
 
@@ -159,7 +159,7 @@ async def test_a_permission_taken_away_meanwhile_is_told(stage: Stage) -> None:
     asked = await stage.ask(QUESTION)
     await emu.wait_for(lambda: asked.followups, 20)
     assert asked.followups[0].ephemeral
-    assert "lacks the permission Send Messages in Threads" in asked.followups[0].content
+    assert "lacks the permission Send Messages in Threads" in asked.followups[0].text
 
 
 async def test_without_the_permission_for_files_the_charts_come_in_words(emu: DiscordEmulator, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_without_the_permission_for_files_the_charts_come_in_words(emu: Di
     async with on_stage(emu, tmp_path) as stage:
         await stage.ask(QUESTION, channel_id=place, charts=True)
         thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
-        await emu.wait_for(lambda: "permission Attach Files" in emu.messages(thread.id)[-1].content, 40)
+        await emu.wait_for(lambda: "permission Attach Files" in emu.messages(thread.id)[-1].text, 40)
 
 
 # --- the connection -------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ async def test_all_members_down(emu: DiscordEmulator, tmp_path: Path, provider: 
     async with on_stage(emu, tmp_path, provided(provider)) as stage:
         await stage.ask(QUESTION)
         thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
-        told = await emu.wait_for(lambda: [m for m in emu.messages(thread.id) if "No answer" in m.content], 20)
+        told = await emu.wait_for(lambda: [m for m in emu.messages(thread.id) if "No answer" in m.text], 20)
         assert "ada" in told[0].content
         await emu.wait_for(lambda: not stage.progress(thread.id), 20)
         assert stage.answers(thread.id) == []
@@ -265,7 +265,7 @@ async def test_an_arbiter_that_talks_rubbish(emu: DiscordEmulator, tmp_path: Pat
     provider.model("judge", reply="rubbish")
     async with on_stage(emu, tmp_path, provided(provider)) as stage:
         thread = await stage.answered(QUESTION)
-        texts = " ".join(m.content for m in emu.messages(thread.id))
+        texts = " ".join(m.text for m in emu.messages(thread.id))
         assert "No arbiter could decide, so the vote did, in the words of ada" in texts
         assert "judge" in texts
         assert "weather" not in texts
@@ -275,7 +275,7 @@ async def test_a_member_that_hangs(emu: DiscordEmulator, tmp_path: Path, provide
     provider.model("bert", always="hang")
     async with on_stage(emu, tmp_path, provided(provider)) as stage:
         thread = await stage.answered(QUESTION)
-        assert "2 of 3 members answered; bert" in emu.messages(thread.id)[1].content
+        assert "2 of 3 members answered; bert" in emu.messages(thread.id)[1].text
 
 
 async def test_a_hostile_and_endless_model_is_shown_safely(
@@ -291,7 +291,7 @@ async def test_a_hostile_and_endless_model_is_shown_safely(
         thread = await stage.answered(QUESTION)
         posted = emu.messages(thread.id)
         assert len(posted) > 3
-        whole = "\n".join(m.content for m in posted)
+        whole = "\n".join(m.text for m in posted)
         assert all(f"line_{n} = " in whole for n in range(150))
         assert "safe (<https://evil.example>)" in whole
         assert all(not m.mention_everyone and m.mentions == [] for m in posted)
@@ -324,7 +324,7 @@ async def test_a_process_that_ends_before_the_run_began_leaves_one_answer(emu: D
         thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
         await emu.wait_for(lambda: any("/threads" in r.path and r.status == 201 for r in emu.requests), 20)
         await emu.say(emu.alice, emu.channel_id, "help", mention=True)
-        await emu.wait_for(lambda: "asks a panel" in emu.messages(emu.channel_id)[-1].content, 20)
+        await emu.wait_for(lambda: "asks a panel" in emu.messages(emu.channel_id)[-1].text, 20)
     async with on_stage(emu, tmp_path) as stage:
         await stage.settled(thread.id)
     assert len(stage.answers(thread.id)) == 1

@@ -1,0 +1,247 @@
+"""Everything that people use, tap and fill in: acknowledged in time, carried out, answered where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+from adapters.discord import limits
+from adapters.discord.commands import MENU, Invocation, slash_help
+from adapters.discord.files import Files
+from adapters.discord.forms import filled
+from adapters.discord.inbound import check_may_answer, from_interaction
+from adapters.discord.library import Interaction, discord
+from adapters.discord.limits import Timing
+from adapters.discord.posting import persist
+from adapters.discord.render import cut
+from adapters.discord.replies import acknowledge, open_form, refuse, whisper, whisper_instead
+from adapters.discord.shows import Shows
+from adapters.discord.visiting import FOLLOW, visiting
+from core.attachments import Upload
+from core.cards import Button, Form, Input, Option, Redraw, Reply, Result
+from core.commands import actions, values
+from core.commands.values import AskCommand, Command, HelpCommand, asks, opens_form
+from core.errors import BadForm, Duplicate, Refused, UnknownCommand, user_text
+from core.service import Inbound, Service
+from core.telemetry import get_logger
+from core.types import Run
+
+log = get_logger(__name__)
+
+ABOUT = "about"
+"""What begins the action of the form that asks about a message; the message's id is behind it."""
+
+SAME = "same"
+"""Marks an interaction that is answered by changing the message that was tapped."""
+
+WONDER = "What do you make of this?"
+
+
+class Interactions:
+    """Answers interactions. Nothing is kept between them: what a button or a form means is in its action."""
+
+    def __init__(self, service: Service, shows: Shows, files: Files, timing: Timing) -> None:
+        self._service, self._shows, self._files, self._timing = service, shows, files, timing
+
+    async def handle(self, interaction: Interaction) -> None:
+        """Answer one, whatever comes of it."""
+        data: Mapping[str, Any] = interaction.data or {}
+        if interaction.type is discord.InteractionType.autocomplete:
+            await self._suggest(interaction, Invocation(data))
+            return
+        try:
+            match interaction.type:
+                case discord.InteractionType.application_command if data.get("type", 1) == 1:
+                    await self._use(interaction, Invocation(data))
+                case discord.InteractionType.application_command if data.get("name") == MENU:
+                    await self._ask_about(interaction, data)
+                case discord.InteractionType.component:
+                    await self._tap(interaction, data["custom_id"])
+                case discord.InteractionType.modal_submit:
+                    await self._submit(interaction, data)
+                case _:
+                    raise UnknownCommand("I do not know what that is; write `help` to see what there is.")
+        except Duplicate:
+            log.info("interaction dropped: it came twice")
+        except Exception as error:  # noqa: BLE001 - the person is told, the log has the rest
+            await self._refuse(interaction, error)
+
+    # --- what was done ------------------------------------------------------------------------------
+
+    async def _use(self, interaction: Interaction, invocation: Invocation) -> None:
+        files = tuple(self._files.of_option(attached) for attached in invocation.files())
+        await self._carry_out(interaction, invocation.command(), files=files)
+
+    async def _tap(self, interaction: Interaction, action: str) -> None:
+        if action.startswith(f"{FOLLOW}:"):
+            await open_form(interaction, _follow_up_form(action))
+            return
+        await self._carry_out(interaction, actions.decode(action))
+
+    async def _submit(self, interaction: Interaction, data: Mapping[str, Any]) -> None:
+        action, values_ = data["custom_id"], filled(data["components"])
+        begins, _, rest = action.partition(":")
+        if begins == FOLLOW:
+            await self._follow_up(interaction, rest, values_["text"][0])
+        elif begins == ABOUT:
+            target = await self._target(interaction, int(rest))
+            files = self._files.of_message(target) if target else ()
+            await self._carry_out(interaction, AskCommand(text=values_["text"][0]), files=files, target=target)
+        else:
+            await self._carry_out(interaction, actions.submitted(action, values_))
+
+    async def _ask_about(self, interaction: Interaction, data: Mapping[str, Any]) -> None:
+        """The entry in a message's menu: a form with the message quoted, to be worded before it is asked."""
+        message = data["resolved"]["messages"][data["target_id"]]
+        author = message["author"].get("global_name") or message["author"]["username"]
+        said = cut(message["content"].strip(), limits.FORM_TEXT - 200)
+        text = f"{WONDER}\n\n{author} wrote:\n{said}" if said else WONDER
+        question = Input(
+            name="text", label="Question", kind="lines", value=(text,), required=True, max_length=limits.FORM_TEXT
+        )
+        action = f"{ABOUT}:{data['target_id']}"
+        await open_form(interaction, Form(action=action, title=MENU, inputs=(question,), submit="Ask"))
+
+    async def _target(self, interaction: Interaction, message_id: int) -> discord.Message | None:
+        """The message that a question is about, where we may read it."""
+        if visiting(interaction) or interaction.channel_id is None:
+            return None
+        place = self._shows.spot(interaction.channel_id, 0)
+        try:
+            return await asyncio.wait_for(place.message(message_id).fetch(), self._timing.form)
+        except (discord.HTTPException, TimeoutError, OSError):
+            return None
+
+    async def _follow_up(self, interaction: Interaction, thread: str, text: str) -> None:
+        """A follow-up where the bot reads nothing: what it goes on from is named by the form."""
+        if not await acknowledge(interaction, "all"):
+            return
+        run = await self._service.follow_up(text, _in_thread(from_interaction(interaction), thread))
+        if run is None:
+            raise Refused("That conversation is not on record any more; please ask anew.")
+        await self._answer(interaction, run, public=True)
+
+    # --- carrying it out ----------------------------------------------------------------------------
+
+    async def _carry_out(
+        self,
+        interaction: Interaction,
+        command: Command,
+        *,
+        files: Sequence[Upload] = (),
+        target: discord.Message | None = None,
+    ) -> None:
+        inbound, public = from_interaction(interaction, files), asks(command)
+        if opens_form(command):
+            await self._fill_in(interaction, command, inbound)
+        elif isinstance(command, values.Resize):
+            interaction.extras[SAME] = True
+            if await acknowledge(interaction, "same"):
+                result = await self._service.handle(command, inbound)
+                if isinstance(result, Redraw):
+                    await self._shows.redraw(result, interaction)
+        elif await acknowledge(interaction, "all" if public else "asker"):
+            if public and visiting(interaction):
+                inbound = _in_thread(inbound, str(interaction.id))
+            elif public:
+                check_may_answer(interaction.app_permissions, inbound.where)
+            await self._answer(interaction, await self._handle(command, inbound), public=public, target=target)
+
+    async def _handle(self, command: Command, inbound: Inbound) -> Result:
+        result = await self._service.handle(command, inbound)
+        return Reply(text=slash_help(command.topic)) if isinstance(command, HelpCommand) else result
+
+    async def _fill_in(self, interaction: Interaction, command: Command, inbound: Inbound) -> None:
+        """Open a form. Discord wants it at once: one that takes longer is offered by a button."""
+        work = asyncio.ensure_future(self._service.handle(command, inbound))
+        await asyncio.wait({work}, timeout=self._timing.form)
+        if not work.done() and not await acknowledge(interaction, "asker"):
+            await asyncio.wait({work})
+            return
+        result = await work
+        if isinstance(result, Form) and not interaction.response.is_done():
+            await open_form(interaction, result)
+        elif await acknowledge(interaction, "asker"):
+            await self._answer(interaction, offer(result, command), public=False)
+
+    async def _answer(
+        self, interaction: Interaction, result: Result, *, public: bool, target: discord.Message | None = None
+    ) -> None:
+        match result:
+            case Run() as run:
+                await self._shows.by_interaction(run, interaction, target)
+            case Reply() as reply if public:
+                await whisper_instead(interaction, reply, self._timing)
+            case Reply() as reply:
+                await whisper(interaction, reply, self._timing)
+            case _:
+                log.error("nothing can be made of this here", result=type(result).__name__)
+
+    async def _refuse(self, interaction: Interaction, error: Exception) -> None:
+        """Tell the asker alone what went wrong; a form that was not filled in right can be opened again."""
+        log_error(error, interaction.id)
+        rows: tuple[tuple[Button, ...], ...] = ()
+        if isinstance(error, BadForm):
+            action = await self._service.keep_form(error, from_interaction(interaction))
+            rows = ((Button(label="Fill it in again", action=action, style="primary"),),)
+        same = SAME in interaction.extras  # then the first response is the tapped message, not ours to take back
+        await refuse(interaction, user_text(error, str(interaction.id)), self._timing, keep=same, rows=rows)
+
+    # --- while somebody types -----------------------------------------------------------------------
+
+    async def _suggest(self, interaction: Interaction, invocation: Invocation) -> None:
+        """Offer what fits. Trouble offers nothing: what was typed is checked when it is sent."""
+        kinds, typed = invocation.typing()
+        found: list[Option] = []
+        try:
+            inbound = from_interaction(interaction)
+            for kind in kinds:
+                found += await self._service.suggest(kind, typed, inbound)
+            await self._offer(interaction, found)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it
+            log.warning("nothing suggested", error=type(error).__name__, detail=str(error)[:200])
+
+    async def _offer(self, interaction: Interaction, found: Sequence[Option]) -> None:
+        fitting = [option for option in found if 1 <= limits.size(option.value) <= limits.CHOICE]
+        choices = [
+            discord.app_commands.Choice(name=cut(option.label, limits.CHOICE), value=option.value)
+            for option in fitting[: limits.CHOICES]
+        ]
+
+        def send() -> Awaitable[object]:
+            return interaction.response.autocomplete(choices)
+
+        await persist(send, self._timing)
+
+
+def offer(result: Result, command: Command) -> Result:
+    """A form, where none can be opened, as a button that opens it."""
+    if not isinstance(result, Form):
+        return result
+    button = Button(label=result.title, action=actions.encode(command), style="primary")
+    return Reply(text=result.intro or "This is filled in as a form:", buttons=((button,),))
+
+
+def log_error(error: BaseException, event: int) -> None:
+    """Note what somebody was told."""
+    if isinstance(error, Refused):
+        log.info("refused", event_id=event, reason=type(error).__name__)
+    else:
+        log.error("not carried out", event_id=event, exc_info=error)
+
+
+def _in_thread(inbound: Inbound, thread: str) -> Inbound:
+    return inbound.model_copy(update={"where": inbound.where.model_copy(update={"thread": thread})})
+
+
+def _follow_up_form(action: str) -> Form:
+    text = Input(
+        name="text",
+        label="What do you want to know?",
+        kind="lines",
+        required=True,
+        max_length=limits.FORM_TEXT,
+        hint='Write "ask model: …" to ask one member alone.',
+    )
+    return Form(action=action, title="Follow up", inputs=(text,), submit="Ask")

@@ -1,0 +1,77 @@
+"""Where the bot is no member: somebody has it installed for themselves, and all goes through their interaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Sequence
+
+from adapters.discord import limits
+from adapters.discord.layout import Page, few, mark
+from adapters.discord.library import Interaction, discord
+from adapters.discord.limits import Timing
+from adapters.discord.posting import persist
+from core.cards import Button
+from core.telemetry import get_logger
+
+log = get_logger(__name__)
+
+FOLLOW = "follow"
+"""What begins the action of the button that opens the form for a follow-up; the thread's id is behind it."""
+
+
+def visiting(interaction: Interaction) -> bool:
+    """Whether the bot is no member there: it opens no threads and reads nothing."""
+    if interaction.guild_id is not None:
+        return interaction.client.get_guild(interaction.guild_id) is None
+    return bool(interaction.context.private_channel)
+
+
+def follow_up_button(thread: str) -> Button:
+    """Goes on from an answer there: what people write reaches nobody."""
+    return Button(label="Follow up", action=f"{FOLLOW}:{thread}")
+
+
+class Visit:
+    """Shows a run in the response to an interaction: progress and the beginning of the answer in the first message,
+    the rest in further ones, of which Discord takes five within a quarter of an hour."""
+
+    def __init__(self, subject: str, interaction: Interaction, timing: Timing) -> None:
+        self._subject, self._interaction, self._timing = subject, interaction, timing
+        self._first: str | None = None
+        self._standing: set[str] = set()
+        self._left = limits.FOLLOWUPS
+        self._until = time.monotonic() + limits.TOKEN_HOLDS
+
+    def fitting(self, pages: Sequence[Page]) -> list[Page]:
+        """So many of an answer's messages as there may be, one left for the charts."""
+        return few(pages, limits.FOLLOWUPS)
+
+    async def put(self, key: str, page: Page) -> None:
+        """Show a message, once. Raises discord.HTTPException or what the connection raised."""
+        if key in self._standing:
+            return
+        if self._first is None:
+            await self._edit(key, page)
+            self._first = key
+        elif self._left:
+            files = [enclosure.file() for enclosure in page.enclosures]
+            await self._interaction.followup.send(view=page.view(mark(self._subject, key)), files=files)
+            self._left -= 1
+        else:
+            log.warning("no further message may follow", key=key)
+        self._standing.add(key)
+
+    async def change(self, key: str, page: Page) -> None:
+        """Show a state that goes when something is put."""
+        if self._first is None and time.monotonic() < self._until:
+            await self._edit(key, page)
+
+    async def drop(self, key: str) -> None:
+        """Nothing: what is put stands in its place."""
+
+    async def _edit(self, key: str, page: Page) -> None:
+        def edit() -> Awaitable[discord.InteractionMessage]:
+            files = [enclosure.file() for enclosure in page.enclosures]
+            return self._interaction.edit_original_response(view=page.view(mark(self._subject, key)), attachments=files)
+
+        await persist(edit, self._timing)
