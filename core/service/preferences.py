@@ -99,7 +99,7 @@ class PreferenceDesk:
         else:
             name, setup = await office.setup(command.name)
             session = session.model_copy(update={"consortium": name})
-            undo = written(inbound.prefix, "use default")
+            undo = written(inbound.prefix, "use none")
             text = f"You ask **{name}** here from now on, for yourself. Undo: {undo}"
         session, note = self._fitting(session, setup)
         await office.sessions.save(inbound.asker, inbound.where, session)

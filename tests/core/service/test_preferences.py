@@ -98,7 +98,7 @@ async def test_roles_are_dealt_by_chance_each_to_one_model(desk: Desk) -> None:
 async def test_a_consortium_is_chosen_and_taken_back(desk: Desk) -> None:
     await desk.history.consortia.save("Mine", MINE)
     reply = await desk.reply(UseConsortium(name="mine"))
-    assert reply.text == "You ask **Mine** here from now on, for yourself. Undo: `/consortium use default`"
+    assert reply.text == "You ask **Mine** here from now on, for yourself. Undo: `/consortium use none`"
     assert [actions.decode(button.action) for button in reply.buttons[0]] == [
         ShowCommand(what="Mine"),
         UseConsortium(),
@@ -106,7 +106,7 @@ async def test_a_consortium_is_chosen_and_taken_back(desk: Desk) -> None:
     ]
     assert (await desk.ask()).consortium == "Mine"
     assert (await desk.ask(BOB)).consortium == "default"
-    undone = await desk.say(parse("use default"))
+    undone = await desk.say(parse("use none"))
     assert undone == "You ask **default** here from now on, the default of this channel."
     assert (await desk.ask()).consortium == "default"
     with pytest.raises(NotFound, match="Did you mean `Mine`"):
