@@ -170,7 +170,7 @@ def read_submission(body: Payload, me: Identity) -> Said:
         ts=carried.get("ts"),
         thread=carried.get("thread"),
         prefix=str(carried.get("prefix", COMMAND)),
-        event_ids=(f"slack:view:{body['view']['id']}:{body['view'].get('hash', '')}",),
+        event_ids=(f"slack:view:{body['view']['id']}:{body.get('trigger_id')}",),
         **_by(body, me),
     )
 

@@ -41,8 +41,8 @@ PROMPTS: Final = 4
 BLOCKS: Final = 45
 """Blocks of one message; Slack takes 50."""
 
-LINE: Final = 1_000
-"""Characters of a status or of a line of small print."""
+LINE: Final = 400
+"""Characters of a status or of a line of small print, before what Slack reads as markup is escaped."""
 
 SECTION: Final = 2_900
 """Characters of a section's or a context's text; Slack takes 3,000."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -11,9 +12,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import limits
-from adapters.slack.api import Api, Responder, Spot, Upload, error_code, retry_handlers
-from adapters.slack.render import in_block, in_text
+from adapters.slack.api import Allowance, Api, Spot, Upload, error_code, retry_handlers
+from adapters.slack.render import in_text
+from adapters.slack.responses import Responder
 from adapters.slack.socketmode import SocketMode
+from core.cards import Card
 from tests.emulators.slack import Message, SlackEmulator
 
 REPEATS = (0.01, 0.02, 0.03)
@@ -81,9 +84,49 @@ async def test_what_is_refused_is_not_repeated(slack: SlackEmulator, api: Api) -
 async def test_progress_leaves_edits_for_answers(slack: SlackEmulator, api: Api) -> None:
     ts = await api.post_once(spot(slack), "0", in_text("progress"))
     for number in range(limits.UPDATES):
-        assert api.may_update()
-        await api.update(slack.channel, ts, in_block(f"progress {number}"))
-    assert not api.may_update()
+        assert api.updates.left()
+        await api.update(spot(slack), "0", ts, in_text(f"progress {number}"))
+    assert not api.updates.left()
+
+
+async def test_an_allowance_is_of_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowance = Allowance(1)
+    now = asyncio.get_running_loop().time()
+    allowance.spend()
+    assert not allowance.left()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 61)
+    assert allowance.left()
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"),
+    [
+        ("https://files.slack.com/files-pri/T1-F1/a.txt", True),
+        ("https://slack.com/files/a.txt", True),
+        ("http://files.slack.com/files-pri/T1-F1/a.txt", False),
+        ("https://files.slack.com.evil.net/a.txt", False),
+        ("https://evilslack.com/a.txt", False),
+        ("https://slack.com@evil.net/a.txt", False),
+        ("https://[broken", False),
+        ("", False),
+    ],
+)
+async def test_the_token_is_shown_to_slack_alone(session: aiohttp.ClientSession, url: str, ours: bool) -> None:
+    api = Api(AsyncWebClient("xoxb-x", "https://slack.com/api/", session=session), session, "B1", ())
+    assert api.owns(url) is ours
+
+
+async def test_what_is_streamed_is_found_by_having_no_mark(slack: SlackEmulator, api: Api) -> None:
+    root = await api.post_once(spot(slack), "root", in_text("root"))
+    in_thread = spot(slack, thread=root)
+    await api.say(slack.channel, root, Card(body="A remark of no run."))
+    ts = await api.start_stream(in_thread, (slack.team_id, slack.user), [])
+    assert (await api.seen(in_thread)).unmarked == [ts]
+    for _ in range(2):
+        await api.stop_stream(in_thread, "0", ts, [])
+    seen = await api.seen(in_thread)
+    assert (seen.unmarked, seen.parts) == ([], {"root": root, "0": ts})
+    slack.assert_clean()
 
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"])
@@ -112,7 +155,7 @@ async def test_files_are_found_without_a_bots_id(slack: SlackEmulator, api: Api)
 async def test_a_response_url_is_not_overused(slack: SlackEmulator, session: aiohttp.ClientSession) -> None:
     command = await slack.command("/consortium help")
     responder = Responder(command.payload["response_url"], session)
-    sent = [await responder.send("text") for _ in range(limits.RESPONSES + 2)]
+    sent = [await responder.send(Card(body="text")) for _ in range(limits.RESPONSES + 2)]
     assert sent == [True] * limits.RESPONSES + [False] * 2
     assert len(slack.calls_to("response_url")) == limits.RESPONSES
 

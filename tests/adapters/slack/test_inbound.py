@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from adapters.slack.inbound import Identity, plain, read_command, read_event
+from adapters.slack.inbound import (
+    Identity,
+    carried,
+    plain,
+    read_click,
+    read_command,
+    read_event,
+    read_stop,
+    read_submission,
+)
 
 ME = Identity(team="T1", user="U0BOT", bot="B0BOT", name="consortium")
 MESSAGE: dict[str, Any] = {
@@ -50,9 +60,9 @@ def test_a_mention_opens_a_thread_under_itself() -> None:
     said = read_event(envelope(MENTION), ME)
     assert said
     assert (said.text, said.addressed, said.thread, said.private) == ("why?", True, None, None)
-    inbound = said.inbound(private=False)
-    assert (inbound.where.workspace, inbound.where.channel, inbound.where.thread) == ("T1", "C1", "2.000000")
-    assert inbound.prefix == "@consortium"
+    assert (said.where.workspace, said.where.channel, said.where.thread) == ("T1", "C1", "2.000000")
+    assert said.where.private, "until Slack has been asked"
+    assert said.prefix == "@consortium"
 
 
 def test_message_and_mention_share_a_key_but_not_their_event_ids() -> None:
@@ -70,7 +80,7 @@ def test_a_reply_is_a_follow_up(subtype: str | None) -> None:
     said = read_event(envelope({**REPLY, "subtype": subtype}), ME)
     assert said
     assert not said.addressed
-    assert said.inbound(private=False).where.thread == "1.000000"
+    assert said.where.thread == "1.000000"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,7 @@ def test_a_slash_command() -> None:
     body = {"team_id": "T1", "channel_id": "D1", "user_id": "U1", "user_name": "ada", "trigger_id": "1.2"}
     said = read_command({**body, "command": "/consortium", "text": "ask why &lt;b&gt;?"}, ME)
     assert (said.text, said.name, said.prefix, said.private) == ("ask why <b>?", "ada", "/consortium", True)
-    assert said.inbound(private=True).where.thread is None
+    assert said.where.thread is None
 
 
 @pytest.mark.parametrize(
@@ -119,3 +129,38 @@ def test_a_slash_command() -> None:
 )
 def test_plain(marked: str, expected: str) -> None:
     assert plain(marked) == expected
+
+
+CLICK: dict[str, Any] = {
+    "user": {"id": "U1", "name": "ada", "team_id": "T1"},
+    "team": {"id": "T1"},
+    "trigger_id": "1.2",
+    "actions": [{"value": "answers:r1", "action_ts": "5.0"}],
+}
+
+
+def test_a_click_is_in_the_thread_of_its_message() -> None:
+    in_thread = {"type": "message", "channel_id": "C1", "message_ts": "3.0", "thread_ts": "2.0", "is_ephemeral": False}
+    said = read_click({**CLICK, "container": in_thread}, ME)
+    assert (said.text, said.where.thread, said.user, said.trigger) == ("answers:r1", "2.0", "U1", "1.2")
+    top = {name: value for name, value in in_thread.items() if name != "thread_ts"}
+    assert read_click({**CLICK, "container": top}, ME).where.thread == "3.0"
+    fleeting = read_click({**CLICK, "container": {**top, "is_ephemeral": True}}, ME)
+    assert (fleeting.where.thread, fleeting.fleeting) == (None, True), "nothing can be opened under what one alone sees"
+    home = read_click({**CLICK, "container": {"type": "view", "view_id": "V1"}}, ME)
+    assert (home.channel, home.where.thread) == ("", None)
+
+
+def test_a_form_finds_back_to_where_it_was_opened() -> None:
+    in_thread = {"type": "message", "channel_id": "D1", "message_ts": "3.0", "thread_ts": "2.0"}
+    said = read_click({**CLICK, "container": in_thread}, ME)
+    view = {"id": "V1", "private_metadata": json.dumps({**carried(said), "action": "settings"})}
+    back = read_submission({**CLICK, "view": view}, ME)
+    assert (back.where, back.text, back.prefix) == (said.where, "settings", said.prefix)
+    assert not set(back.event_ids) & set(said.event_ids)
+
+
+def test_slacks_own_stop_counts_once_under_both_its_names() -> None:
+    event = {"channel": "D1", "thread_ts": "2.0", "user": "U1", "streaming_message_ts": ["3.0"], "event_ts": "9.0"}
+    ids = [set(read_stop({**envelope(event), "event_id": event_id}, ME).event_ids) for event_id in ("Ev1", "Ev2")]
+    assert ids[0] & ids[1]

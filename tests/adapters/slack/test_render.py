@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.slack import limits
-from adapters.slack.render import cannot_post, in_block, in_text, messages, question, safe, texts, to_mrkdwn
+from adapters.slack.render import cannot_post, line, question, safe, to_mrkdwn
 from tests.emulators.slack.blocks import check_blocks
 from tests.emulators.slack.content import Content, lint, open_fence
 from tests.emulators.slack.journal import Journal
@@ -45,15 +45,12 @@ def test_safe_markdown_is_dead_and_closed(markdown: str) -> None:
     assert not open_fence(text)
 
 
-@given(MARKDOWN)
-def test_every_message_passes_the_strict_workspace(markdown: str) -> None:
-    for piece in messages(markdown):
-        if not piece.strip():
-            continue
-        assert lints(in_block(piece)) == []
-        for text in texts(piece):
-            assert len(text) <= limits.TEXT
-            assert lints(in_text(text)) == []
+@given(MARKDOWN, st.integers(10, 200))
+def test_a_line_is_one_line_and_not_long(markdown: str, most: int) -> None:
+    text = line(markdown, most)
+    assert "\n" not in text
+    assert "```" not in text
+    assert len(text) <= 6 * most
 
 
 @given(MARKDOWN)
