@@ -9,7 +9,6 @@ from core.commands import values
 from core.commands.actions import encode
 from core.errors import NotFound
 from core.present import wording
-from core.present.earlier import AnswerText, answer_text
 from core.present.figures import cost_text, short, tokens_text
 from core.present.shortening import shortened
 from core.types import (
@@ -24,8 +23,6 @@ from core.types import (
     VerdictSource,
 )
 from core.votes.confidence import word
-
-__all__ = ["AnswerText", "answer_card", "answer_text", "answers_reply", "answers_text", "dissent_reply", "failed_card"]
 
 FEW = 3
 """Lines of a section while the answer is shown short."""
@@ -251,11 +248,6 @@ def answers_reply(run: Run, page: int = 1) -> Reply:
         Button(label=label, action=encode(values.ShowAnswers(run=run.id, page=number))) for label, number in turns
     )
     return Reply(text=pages[page - 1], buttons=(buttons,) if buttons else ())
-
-
-def answers_text(run: Run, page: int = 1) -> str:
-    """The text of :func:`answers_reply`."""
-    return answers_reply(run, page).text
 
 
 def _pages(run: Run) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST = 1_000
 """Characters of a formula; what is longer is none, or nothing that reads well as text."""
 
-MOST_WORK = 6_000
+MOST_WORK = 4_000
 """Characters of formulae in one text that are put into words; the rest stays as it is: reading LaTeX takes a while."""
 
 EACH = 20

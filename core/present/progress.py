@@ -6,11 +6,8 @@ from core.cards import Button, Card, Section, Tone
 from core.commands.actions import encode
 from core.commands.values import StopCommand
 from core.delivery import RunView
-from core.present.earlier import progress_text
 from core.present.figures import FAILED_BECAUSE, short
 from core.types import Failure, Member, Response
-
-__all__ = ["head", "member_state", "progress_card", "progress_text"]
 
 
 def progress_card(view: RunView, now: float) -> Card:
