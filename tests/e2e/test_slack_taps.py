@@ -196,10 +196,10 @@ async def test_a_form_says_what_is_wrong_by_its_input(stage: Stage) -> None:
     members = next(b for b in options if b["block_id"] == "members")["element"]
     picked = [option["value"] for option in members["options"][:2]] if "options" in members else "pragmatist"
     await slack.submit_view(form, {"name": "two words here", "members": picked})
-    assert form.open
+    assert slack.modals() == [form]
     assert "name" in form.errors
     await slack.submit_view(form, {"name": "pair"})
-    assert not form.open
+    assert slack.modals() == []
     assert "pair" in await stage.told()
     await stage.idle()
 
@@ -227,7 +227,7 @@ async def test_a_slow_form_is_closed_and_can_be_opened_again(stage: Stage, monke
     members = next(b for b in form.body["blocks"] if b["block_id"] == "members")["element"]
     picked = [option["value"] for option in members["options"][:2]] if "options" in members else "pragmatist"
     await slack.submit_view(form, {"name": "two words here", "members": picked})
-    assert not form.open
+    assert slack.modals() == []
     await stage.told()
     offer = last_told(stage)
     await slack.click(slack.channel, offer.ts, buttons(offer)["Open the form"])
@@ -266,6 +266,7 @@ async def test_the_home_asks_examples_in_the_direct_messages(stage: Stage) -> No
     slack = stage.slack
     await slack.open_home()
     home = await slack.wait_for(slack.home)
+    assert home is not None
     rows = [block["elements"] for block in home.body["blocks"] if block["type"] == "actions"]
     example = next(e for row in rows for e in row if e["value"].startswith("example:"))
     await slack.click_view(home, example["action_id"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import aiohttp
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import limits
@@ -24,70 +23,65 @@ from tests.emulators.slack.journal import Clock, Journal
 from tests.emulators.slack.views import ViewMethods
 from tests.emulators.slack.workspace import Workspace
 
-PIECES = st.sampled_from(
-    [
-        *("`", "``", "```", "````", "~~~", "```py\nx = 1\n```\n", "\n", "\n\n", " ", "    ", "> ", "- ", "# ", "1. "),
-        *(
-            "| a | b |\n|---|---|\n| 1 | 2 |\n",
-            "<!channel>",
-            "<!here|here>",
-            "<@U0ALICE001>",
-            "@everyone",
-            "<!subteam^S1>",
-        ),
-        *("[good.com](https://evil.com)", "<https://evil.com|x>", "[x]: https://evil.com", "](", "&", "&lt;", "<", ">"),
-        *(
-            "$x^2$",
-            "$$\\frac{a}{b}$$",
-            "\\(\\sqrt{2}\\)",
-            "$5 and $6",
-            "\\[ \\sum_i x_i \\]",
-            "$",
-            "**",
-            "*",
-            "_",
-            "\\",
-        ),
-        *(
-            "שלום עולם",
-            "مرحبا",
-            "日本語のテキスト",
-            "👩‍👩‍👧‍👦",
-            "🇩🇪",
-            "\u200b",
-            "\u200d",
-            "\u2060",
-            "\u202e",
-            "\x00",
-            "\u2028",
-        ),
-        *("word ", "a long line of words that goes on and on " * 40, "x" * 3_000, "&" * 900, "<" * 700),
-    ]
+PIECES = (
+    *("`", "``", "```", "````", "~~~", "```py\nx = 1\n```\n", "\n", "\n\n", " ", "    ", "> ", "- ", "# ", "1. "),
+    *("| a | b |\n|---|---|\n| 1 | 2 |\n", "<!channel>", "<!here|here>", "<@U0ALICE001>", "@everyone", "<!subteam^S1>"),
+    *("[good.com](https://evil.com)", "<https://evil.com|x>", "[x]: https://evil.com", "](", "&", "&lt;", "<", ">"),
+    *("$x^2$", "$$\\frac{a}{b}$$", "\\(\\sqrt{2}\\)", "$5 and $6", "\\[ \\sum_i x_i \\]", "$", "**", "*", "_", "\\"),
+    *(
+        "שלום עולם",
+        "مرحبا",
+        "日本語のテキスト",
+        "👩\u200d👩\u200d👧",
+        "🇩🇪",
+        "\u200b",
+        "\u2060",
+        "\u202e",
+        "\x00",
+        "\u2028",
+    ),
+    *("word ", "a line of words that goes on and on, ", "x" * 90, "&" * 70, "<" * 50),
 )
-TEXT = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=200)
-LABEL = TEXT.map(lambda text: text[:40] or "x")
-ACTION = st.sampled_from(["answers:r1", "delete:r1:1", "remove:x", "forget-me:1", "nosuch:1", "x" * 100, "resize:r:1"])
-BUTTON = st.builds(
-    Button,
-    label=LABEL,
-    action=ACTION,
-    style=st.sampled_from(["plain", "primary", "danger"]),
-    emoji=st.sampled_from(["", "👍"]),
-)
-ROWS = st.lists(st.lists(BUTTON, max_size=5).map(tuple), max_size=6).map(tuple)
-CARD = st.builds(
-    Card,
-    tone=st.sampled_from(Tone),
-    status=TEXT,
-    body=TEXT | st.integers(1, 9).flatmap(lambda n: TEXT.map(lambda text: f"{text}\n\n" * n)),
-    sections=st.lists(
-        st.builds(Section, title=LABEL, lines=st.lists(TEXT, max_size=4).map(tuple)), max_size=4
-    ).map(tuple),
-    footer=st.lists(TEXT, max_size=4).map(tuple),
-    buttons=ROWS,
-    good=st.none() | BUTTON,
-    bad=st.none() | BUTTON,
-)  # fmt: skip
+LONG = ("word " * 2_500, "x" * 12_500, "&" * 3_000, "```\n" + "code()\n" * 1_800 + "```\n", "| a | b |\n" * 1_200)
+ACTIONS = ("answers:r1", "delete:r1:1", "remove:x", "forget-me:1", "nosuch:1", "x" * 100, "resize:r:1")
+
+
+def some_text(rng: Random, most: int = 12) -> str:
+    """A text of whatever may come in one, or of characters at random."""
+    if not rng.randrange(6):
+        return "".join(
+            chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x20, 0xD7FF)))) for _ in range(rng.randrange(80))
+        )
+    return "".join(rng.choice(PIECES) for _ in range(rng.randrange(most)))
+
+
+def some_button(rng: Random) -> Button:
+    style: Any = rng.choice(("plain", "primary", "danger"))
+    label = some_text(rng)[:40] or "x"
+    return Button(label=label, action=rng.choice(ACTIONS), style=style, emoji=rng.choice(("", "👍")))
+
+
+def some_rows(rng: Random) -> tuple[tuple[Button, ...], ...]:
+    return tuple(tuple(some_button(rng) for _ in range(rng.randrange(6))) for _ in range(rng.choice((0, 1, 1, 2, 6))))
+
+
+def some_card(rng: Random) -> Card:
+    body = some_text(rng, 40)
+    if not rng.randrange(12):
+        body += rng.choice(LONG) + some_text(rng)
+    return Card(
+        tone=rng.choice(list(Tone)),
+        status=some_text(rng) * rng.choice((0, 1, 1, 9)),
+        body=body,
+        sections=tuple(
+            Section(title=some_text(rng, 3), lines=tuple(some_text(rng) for _ in range(rng.randrange(4))))
+            for _ in range(rng.randrange(4))
+        ),
+        footer=tuple(some_text(rng) for _ in range(rng.randrange(4))),
+        buttons=some_rows(rng),
+        good=some_button(rng) if rng.randrange(3) else None,
+        bad=some_button(rng) if rng.randrange(3) else None,
+    )
 
 
 def faults(page: Page) -> list[str]:
@@ -108,9 +102,14 @@ def alive(page: Page) -> list[str]:
     return [text for text in marked if "<@" in text or "<!" in text or "<#" in text]
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(CARD)
-def test_every_card_passes_the_strict_workspace(card: Card) -> None:
+@pytest.mark.parametrize("seed", range(10))
+def test_every_card_passes_the_strict_workspace(seed: int) -> None:
+    rng = Random(seed)
+    for _ in range(200):
+        check_card(some_card(rng))
+
+
+def check_card(card: Card) -> None:
     made = pages(card)
     for page in made:
         assert faults(page) == []
@@ -172,28 +171,31 @@ def test_feedback_has_buttons_of_its_own() -> None:
 
 # --- forms ------------------------------------------------------------------------------------------------
 
-OPTION = st.builds(
-    Option, value=st.text(max_size=60), label=TEXT.map(lambda t: t[:75]), about=TEXT.map(lambda t: t[:90])
-)
-INPUT = st.builds(
-    Input,
-    name=st.text("abcdefgh", min_size=1, max_size=20),
-    label=LABEL,
-    kind=st.sampled_from(["line", "lines", "choice", "choices"]),
-    value=st.lists(TEXT, max_size=2).map(tuple),
-    options=st.lists(OPTION, max_size=12, unique_by=lambda o: o.value).map(tuple),
-    required=st.booleans(),
-    hint=TEXT.map(lambda t: t[:200]),
-    max_length=st.sampled_from([1, 300, 5_000]),
-)
-FORM = st.builds(
-    Form,
-    action=ACTION,
-    title=LABEL,
-    inputs=st.lists(INPUT, min_size=1, max_size=5, unique_by=lambda i: i.name).map(tuple),
-    submit=LABEL,
-    intro=TEXT,
-)
+
+def some_form(rng: Random) -> Form:
+    values = [f"v{n}" * rng.randrange(20) for n in range(rng.randrange(12))]
+    fields = tuple(
+        Input(
+            name=f"field{number}",
+            label=some_text(rng)[:40],
+            kind=rng.choice(("line", "lines", "choice", "choices")),
+            value=tuple(rng.choice((some_text(rng), *values)) for _ in range(rng.randrange(3))),
+            options=tuple(
+                Option(value=value, label=some_text(rng)[:75], about=some_text(rng)[:90]) for value in set(values)
+            ),
+            required=rng.random() < 0.5,
+            hint=some_text(rng)[:200],
+            max_length=rng.choice((1, 300, 5_000)),
+        )
+        for number in range(rng.randrange(1, 6))
+    )
+    return Form(
+        action=rng.choice(ACTIONS),
+        title=some_text(rng, 4),
+        inputs=fields,
+        submit=some_text(rng, 3),
+        intro=some_text(rng),
+    )
 
 
 def views(clock: Clock = lambda: 0.0) -> ViewMethods:
@@ -201,19 +203,20 @@ def views(clock: Clock = lambda: 0.0) -> ViewMethods:
     return ViewMethods(Workspace(journal, clock, ()), 3.0)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(FORM)
-def test_every_form_can_be_opened(form: Form) -> None:
-    methods = views()
-    view = form_view(form, {"channel": "C1", "thread": "1.0"})
-    methods.open({"trigger_id": methods.issue_trigger("U0ALICE001"), "view": view})
-    assert input_names(view) == {field.name for field in form.inputs}
+def test_every_form_can_be_opened() -> None:
+    rng = Random(1)
+    for _ in range(200):
+        methods, form = views(), some_form(rng)
+        view = form_view(form, {"channel": "C1", "thread": "1.0"})
+        methods.open({"trigger_id": methods.issue_trigger("U0ALICE001"), "view": view})
+        assert input_names(view) == {field.name for field in form.inputs}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(TEXT, ROWS)
-def test_every_reply_can_stand_in_the_home(text: str, rows: tuple[tuple[Button, ...], ...]) -> None:
-    views().publish({"user_id": "U0ALICE001", "view": home_view(Reply(text=text[:20_000], buttons=rows))})
+def test_every_reply_can_stand_in_the_home() -> None:
+    rng = Random(2)
+    for _ in range(100):
+        reply = Reply(text=some_card(rng).body[:20_000], buttons=some_rows(rng))
+        views().publish({"user_id": "U0ALICE001", "view": home_view(reply)})
 
 
 def test_what_is_filled_in_comes_back_by_name() -> None:
