@@ -42,6 +42,8 @@ def shortened(markdown: str, most: int = MOST) -> tuple[str, bool]:
     while kept and kept[-1].kind == "heading":
         kept.pop()
     text = "".join((b.gap if index else "") + b.text for index, b in enumerate(kept))
+    if text == whole:
+        return whole, False
     if not kept or kept[-1].kind in ("item", "solid"):
         return f"{text}\n\n…".strip(), True
     return (text if text.endswith("…") else f"{text} …"), True
