@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +21,11 @@ from sqlalchemy import Connection, MetaData, Table, insert, inspect, text
 from adapters.history import SqlHistory, migrations
 from adapters.history.database import Database, parse
 from adapters.history.schema import metadata
+from core.asks import Person
 from core.errors import ConfigError
+from core.governance import Estimate
 from core.types import RunStatus
-from tests.adapters.history.samples import new_run
+from tests.adapters.history.samples import CHANNEL, new_run
 
 T = TypeVar("T")
 FOLDER = Path(migrations.__file__).parent
@@ -190,6 +192,46 @@ async def test_what_the_first_version_wrote_is_kept(empty_url: str) -> None:
         again = await history.run("old")
         assert again is not None
         assert again.rounds[0].kind == "reviews"
+
+
+def fill_0002(connection: Connection) -> None:
+    """A database as the second version left it: what it had added, beside a run of the first."""
+    fill_0001(connection)
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0002")
+    vote = {"run_id": "old", "member": "qwen", "model": "qwen", "consortium": "default", "answer": "so", "agreed": True}
+    setup = '{"members":["qwen:2"],"arbiter":"llama"}'
+    rows: dict[str, dict[str, object]] = {
+        "votes": vote | {"correct": True},
+        "labels": {"run_id": "old", "answer": None, "good": True, "labelled_at": THEN},
+        "consortia": {"key": "jury", "name": "Jury", "setup": setup, "saved_at": THEN},
+        "settings": {"key": "default consortium", "value": '"Jury"'},
+    }
+    for name, row in rows.items():
+        connection.execute(insert(Table(name, MetaData(), autoload_with=connection)), row)
+
+
+async def test_what_the_second_version_wrote_is_kept_and_works_with_what_is_new(empty_url: str) -> None:
+    await on(empty_url, fill_0002)
+    async with SqlHistory(empty_url) as history:
+        assert await history.consortia.default() == "Jury"
+        (standing,) = await history.lessons.standings()
+        assert (standing.model, standing.record.correct, standing.record.agreed) == ("qwen", 1, 1)
+        person, where = Person(id="U1"), CHANNEL
+        run = await history.visible("old", person, where)
+        assert run is not None
+        (turn,) = await history.conversation(where, THEN + timedelta(seconds=1), 5)
+        assert (turn.question, turn.answer, turn.answers) == ("Why?", "So it is.", {"qwen": "So.", "llama": "So."})
+        assert await history.expired(where.platform, where.workspace, THEN + timedelta(seconds=1), 5) == ["old"]
+        assert (await history.lessons.latencies(THEN))["llama"].p50 == 0.5
+        await history.lessons.feedback("old", person, False)
+        assert await history.lessons.opinions_of() == {"default": (0, 1)}
+        await history.governance.reserve(run, Estimate(calls=1, tokens=5))
+        assert (await history.governance.spending(where, person, THEN)).at("user", "day").tokens == 5
+        await history.delete("old")
+        assert await history.lessons.standings() == []
 
 
 async def test_a_filled_database_can_go_back_to_the_first_version(empty_url: str) -> None:

@@ -15,6 +15,7 @@ from adapters.history import SqlHistory, migrations
 from adapters.history.database import Database, Work, parse
 from adapters.history.rows import outcome_row, run_row
 from adapters.history.schema import outcomes
+from adapters.history.schema import runs as runs_table
 from adapters.history.statements import Statements
 from adapters.history.writer import Statement, Write, Writer, batched
 from core.errors import NotFound, Unavailable
@@ -247,3 +248,36 @@ async def test_deadlocks_do_not_lose_writes(url: str) -> None:
             assert stored is not None
             assert stored.status is RunStatus.DONE
             assert stored.rounds[0].outcomes == (answer,)
+
+
+async def test_a_change_sees_what_was_handed_in_before_it_and_comes_before_what_follows(gate: Gate) -> None:
+    """Each change is a transaction of its own, between those of the writes."""
+    a, b = new_run(), new_run()
+
+    def stored(connection: Connection) -> int:
+        return int(connection.execute(select(func.count()).select_from(runs_table)).scalar_one())
+
+    async with writing(gate) as writer:
+        before = asyncio.create_task(writer.write(a.id, opening(a)))
+        change = asyncio.create_task(writer.change(stored))
+        after = asyncio.create_task(writer.write(b.id, opening(b)))
+        await gate.entered.wait()
+        gate.open.set()
+        await asyncio.gather(before, change, after)
+        assert (change.result(), gate.transactions) == (1, 3)
+        assert await writer.change(stored) == 2
+
+
+async def test_a_change_that_fails_changes_nothing_and_harms_nobody(gate: Gate) -> None:
+    a, b = new_run(), new_run()
+
+    def fail(connection: Connection) -> None:
+        connection.execute(DO.open_run, run_row(a))
+        raise KeyError("wrong")
+
+    gate.open.set()
+    async with writing(gate) as writer:
+        done = await asyncio.gather(writer.change(fail), writer.write(b.id, opening(b)), return_exceptions=True)
+        assert isinstance(done[0], KeyError)
+        ids = await writer.change(lambda c: list(c.execute(select(runs_table.c.id)).scalars()))
+        assert ids == [b.id]
