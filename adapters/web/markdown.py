@@ -13,6 +13,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from core.present.maths import readable
+
 _SCHEMES = ("http://", "https://", "mailto:")
 _WIDE = '<div class="wide" tabindex="0">'
 """Holds what may be wider than the page, so that it scrolls by itself, with the keyboard too."""
@@ -20,17 +22,18 @@ _WIDE = '<div class="wide" tabindex="0">'
 
 @lru_cache(maxsize=512)
 def html(markdown: str) -> str:
-    """Safe HTML: no raw HTML, no pictures, no inline styles, links only to the web and to mail, opened apart.
+    """Safe HTML: no raw HTML, no pictures, no inline styles, links only to the web and to mail, opened apart. Formulae
+    become text.
 
     What was asked for lately is remembered: while a run goes on, the same answers are shown again and again.
     """
-    return str(_parser().render(markdown))
+    return str(_parser().render(readable(markdown)))
 
 
 @lru_cache(maxsize=512)
 def inline_html(markdown: str) -> str:
     """As :func:`html` for a single line, without a paragraph around it."""
-    return str(_parser().renderInline(" ".join(markdown.split())))
+    return str(_parser().renderInline(" ".join(readable(markdown).split())))
 
 
 @cache

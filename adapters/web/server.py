@@ -9,21 +9,27 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from adapters.web.guard import is_browser_id, is_local, is_same_origin
 from adapters.web.markdown import html
-from adapters.web.render import panel_json, progress_json, run_json
+from adapters.web.reading import MAX_BODY, Sent, read_sent
+from adapters.web.render import Json, form_json, panel_json, progress_json, reply_json, run_json
+from adapters.web.shelf import Item, Shelf
+from adapters.web.suggesting import PREFIX, suggested
 from core.asks import Person, Platform, ThreadRef
-from core.cards import Reply
+from core.attachments import MOST_BYTES, MOST_FILES
+from core.cards import Form, Redraw, Result
+from core.commands.actions import decode, submitted
 from core.commands.grammar import parse, parse_message
-from core.commands.values import AskCommand, Command
+from core.commands.values import AskCommand, Command, DeleteRun, ForgetMe, ShowCharts, asks
 from core.delivery import RunView, deliver
-from core.errors import ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
+from core.errors import BadForm, ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
 from core.ports import Events, History
 from core.service import Inbound, Service
 from core.telemetry import get_logger
@@ -32,10 +38,11 @@ from core.types import Chart, Run
 log = get_logger(__name__)
 
 COOKIE = "consortium"
-PREFIX = "/consortium"
 SLACK_PATH = "/slack/events"
-MAX_BODY = 64 * 1024
 MAX_SLACK_BODY = 1024 * 1024
+LONGEST_TYPED = 500
+"""Characters behind which nothing is suggested."""
+
 RECENT = 20
 """Runs that a page shows when it is opened again."""
 
@@ -47,17 +54,17 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_STATIC = {
-    "/": ("page.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+_FILES = (
+    *("page.html", "page.css", "icon.svg", "page.js", "actions.js", "runs.js", "dialogs.js", "composer.js"),
+    *("server.js", "dom.js"),
+)
+_KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 _STATUS = {NotFound: 404, Duplicate: 409, RateLimited: 429, Refused: 400, Unavailable: 503}
 _HTTP_TEXT = {
     404: "There is nothing at this address.",
     405: "This address does not take such requests.",
-    413: f"That is too long: a message has at most {MAX_BODY // 1024} kB.",
+    413: f"That is too long: a message has at most {MAX_BODY // 1024} kB, and {MOST_FILES} files of "
+    f"{MOST_BYTES // 2**20} MB each.",
 }
 
 _NEWCOMER = web.RequestKey("newcomer", str)
@@ -73,17 +80,21 @@ class WebSurface:
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[Any]] = set()
         folder = resources.files("adapters.web") / "static"
-        self._static = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _STATIC.items()}
+        self._static = {f"/{name}": ((folder / name).read_bytes(), _KINDS[name.partition(".")[2]]) for name in _FILES}
+        self._static["/"] = self._static.pop("/page.html")
+        self._shelf = Shelf()
         self._app = web.Application(client_max_size=MAX_SLACK_BODY, middlewares=[self._guard])
         self._app.on_shutdown.append(self._end_streams)
         self._app.add_routes(
             [
-                *(web.get(path, self._file) for path in _STATIC),
+                *(web.get(path, self._file) for path in self._static),
                 web.get("/healthz", self._health),
                 web.post("/api/commands", self._command),
+                web.get("/api/suggest", self._suggest),
                 web.get("/api/threads", self._threads),
                 web.get("/api/events", self._follow),
                 web.get("/api/runs/{run}/charts/{name}", self._chart),
+                web.get("/api/files/{key}", self._lying_here),
             ]
         )
         if slack:
@@ -170,44 +181,96 @@ class WebSurface:
         return web.Response(body=body, content_type=kind, charset="utf-8")
 
     async def _command(self, request: web.Request) -> web.Response:
-        text, thread, event_id = await _read_command(request.clone(client_max_size=MAX_BODY))
+        """A text, a tap or a form that was filled in. What comes of it has a type: run, reply, form or error."""
+        sent = await read_sent(request)
         person = self._person(request)
-        inbound = Inbound(
-            asker=person,
-            where=_where(person, thread),
-            event_ids=(f"web:{person.id}:{event_id}",) if event_id else (),
-            prefix=PREFIX,
-        )
-        result = await self._carry_out(text, inbound)
-        if isinstance(result, Reply):
-            return web.json_response({"type": "reply", "html": html(result.text)})
-        return web.json_response({"type": "run", "run": run_json(result)})
+        inbound = _inbound(person, sent)
+        try:
+            command = _command_of(sent, in_thread=inbound.where.thread is not None)
+            result = await self._carry_out(command, sent, inbound)
+        except BadForm as error:
+            shown: Json = {"type": "form", "form": form_json(error.form), "problems": error.problems}
+            return web.json_response(shown, status=400)
+        return web.json_response(await self._shown(command, result, person))
 
-    async def _carry_out(self, text: str, inbound: Inbound) -> Reply | Run:
+    async def _carry_out(self, command: Command | None, sent: Sent, inbound: Inbound) -> Result:
         """A command, or as in any direct message a question; in a thread the question continues it."""
-        command = _command_of(text, in_thread=inbound.where.thread is not None)
         if command is None:
-            run = await self._service.follow_up(text, inbound)
-            if run is None:
+            found = await self._service.follow_up(sent.text or "", inbound)
+            if found is None:
                 raise NotFound("There is no such thread, or its first answer is still to come.")
-            return run
-        if isinstance(command, AskCommand) and inbound.where.thread is None:
+            return found
+        if asks(command) and inbound.where.thread is None:
             where = inbound.where.model_copy(update={"thread": secrets.token_hex(6)})
             inbound = inbound.model_copy(update={"where": where})
         return await self._service.handle(command, inbound)
+
+    async def _shown(self, command: Command | None, result: Result, person: Person) -> Json:
+        """The result as the page takes it, with the runs that are ``gone`` since."""
+        match result:
+            case Run():
+                return {"type": "run", "run": run_json(result, long=await self._service.long(result))}
+            case Redraw():
+                return {"type": "run", "run": run_json(result.run, long=result.long)}
+            case Form():
+                return {"type": "form", "form": form_json(result), "problems": {}}
+        gone: list[str] | None = []
+        if isinstance(command, DeleteRun) and await self._history.run(command.run) is None:
+            gone = [command.run]
+        elif isinstance(command, ForgetMe) and command.confirmed:
+            gone = None
+        on_record = await self._on_record(command)
+        pictures = [
+            f"/api/runs/{command.run}/charts/{chart.filename}"
+            if isinstance(command, ShowCharts) and chart.filename in on_record
+            else self._fetched_at(Item(person.id, chart.filename, "image/png", chart.png))
+            for chart in result.pictures
+        ]
+        file = result.download
+        download = self._fetched_at(Item(person.id, file.filename, file.media_type, file.data)) if file else None
+        return {**reply_json(result, pictures, download), "gone": gone}
+
+    async def _on_record(self, command: Command | None) -> set[str]:
+        charts = await self._history.charts(command.run) if isinstance(command, ShowCharts) else ()
+        return {chart.filename for chart in charts}
+
+    def _fetched_at(self, item: Item) -> str:
+        return f"/api/files/{self._shelf.put(item)}"
+
+    async def _lying_here(self, request: web.Request) -> web.Response:
+        """A picture or a file of a reply."""
+        person = self._known(request)
+        item = self._shelf.get(request.match_info["key"], person.id) if person else None
+        if item is None:
+            raise NotFound("This file is not kept any more. Please ask for it again.")
+        headers = {"Cache-Control": "private, max-age=3600, immutable"}
+        if item.media_type != "image/png":
+            headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(item.filename)}"}
+        return web.Response(body=item.data, content_type=item.media_type, headers=headers)
+
+    async def _suggest(self, request: web.Request) -> web.Response:
+        """What may stand at the end of ``text``."""
+        person = self._known(request)
+        text = request.query.get("text", "")
+        if person is None or len(text) > LONGEST_TYPED:
+            return web.json_response({"start": 0, "options": []})
+        inbound = _inbound(person, Sent(thread=None))
+        start, found = await suggested(text, lambda kind, typed: self._service.suggest(kind, typed, inbound))
+        options = [{"insert": insert, "label": option.label, "about": option.about} for insert, option in found]
+        return web.json_response({"start": start, "options": options})
 
     async def _threads(self, request: web.Request) -> web.Response:
         """The browser's recent runs, oldest first, and who is on the panel."""
         person = self._person(request)
         rows = await self._history.page(person, _where(person, None), RECENT, 0)
-        runs = [run for row in reversed(rows) if (run := await self._history.run(row.id))]
+        runs = [run for row in reversed(rows) if (run := await self._history.run(row.id)) and run.ask.where.thread]
+        long = bool(runs) and await self._service.long(runs[-1])  # it holds for all that this browser asked
         _, setup = await self._service.setup()
-        panel = self._service.catalog.panel(setup)
         return web.json_response(
             {
-                "runs": [run_json(run, await self._history.charts(run.id)) for run in runs if run.ask.where.thread],
-                "panel": panel_json(panel),
-                "simulated": all(member.simulated for member in panel),
+                "runs": [run_json(run, long=long) for run in runs],
+                "panel": panel_json(self._service.catalog.panel(setup)),
+                "welcome": reply_json(self._service.welcome("opened", PREFIX)),
             }
         )
 
@@ -233,9 +296,9 @@ class WebSurface:
         return response
 
     async def _tell(self, run: Run, response: web.StreamResponse) -> None:
-        presenter = PagePresenter(run, response)
+        presenter = PagePresenter(run, response, long=await self._service.long(run))
         await deliver(run, presenter, self._events, self._history)
-        await presenter.end(await self._history.run(run.id) or run, await self._history.charts(run.id))
+        await presenter.end(await self._history.run(run.id) or run)
 
     async def _chart(self, request: web.Request) -> web.Response:
         run = await self._own_run(request, request.match_info["run"])
@@ -252,8 +315,8 @@ class PagePresenter:
     pace = 0.12
     tick: float | None = None
 
-    def __init__(self, run: Run, response: web.StreamResponse) -> None:
-        self._run, self._response = run, response
+    def __init__(self, run: Run, response: web.StreamResponse, *, long: bool) -> None:
+        self._run, self._response, self._long = run, response, long
         self._note: str | None = None
 
     async def progress(self, view: RunView) -> None:
@@ -262,21 +325,20 @@ class PagePresenter:
 
     async def answer(self, run: Run) -> None:
         """Write the answer."""
-        await self._write(run_json(run))
+        await self._write(run_json(run, long=self._long))
 
     async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
-        """Write the answer with its charts."""
+        """Remember why there are none: the charts themselves are a tap away."""
         self._note = note
-        await self._write(run_json(run, charts, note))
 
     async def failed(self, run: Run, text: str) -> None:
         """Nothing yet: what is stored tells more, and follows at once."""
 
-    async def end(self, run: Run, charts: Sequence[Chart]) -> None:
+    async def end(self, run: Run) -> None:
         """Write the run as it is stored for good."""
-        await self._write(run_json(run, charts, self._note))
+        await self._write(run_json(run, long=self._long, note=self._note))
 
-    async def _write(self, run: dict[str, Any]) -> None:
+    async def _write(self, run: Json) -> None:
         await self._response.write(f"data: {json.dumps(run)}\n\n".encode())
 
 
@@ -284,8 +346,24 @@ def _where(person: Person, thread: str | None) -> ThreadRef:
     return ThreadRef(platform=Platform.WEB, workspace="local", channel=person.id, thread=thread, private=True)
 
 
-def _command_of(text: str, *, in_thread: bool) -> Command | None:
-    """What was typed as a command; None for a message that continues a thread. Raises Refused."""
+def _inbound(person: Person, sent: Sent) -> Inbound:
+    """Whoever sits at this machine runs it, so there is nothing here that they may not do."""
+    return Inbound(
+        asker=person,
+        where=_where(person, sent.thread or None),
+        event_ids=(f"web:{person.id}:{sent.id}",) if sent.id else (),
+        prefix=PREFIX,
+        manages=True,
+        moderates=True,
+        files=sent.files,
+    )
+
+
+def _command_of(sent: Sent, *, in_thread: bool) -> Command | None:
+    """What was sent as a command; None for a message that continues a thread. Raises Refused."""
+    if sent.action is not None:
+        return decode(sent.action) if sent.filled is None else submitted(sent.action, sent.filled)
+    text = sent.text or ""
     first = text.split(maxsplit=1)[0] if text else ""
     if first.lower() == PREFIX:
         return parse(text[len(PREFIX) :])
@@ -293,23 +371,7 @@ def _command_of(text: str, *, in_thread: bool) -> Command | None:
         raise Refused(f"There is no `{first[:40].replace('`', '')}`. Every command begins with `{PREFIX}`.")
     if in_thread:
         return None
-    return parse_message(text)
-
-
-async def _read_command(request: web.Request) -> tuple[str, str | None, str | None]:
-    """The text, the thread and the sender's id of a command. Raises Refused."""
-    if request.content_type != "application/json":
-        raise Refused("Send JSON.")
-    try:
-        body = json.loads(await request.read())
-        text, thread, event_id = body["text"], body.get("thread"), body.get("id")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise Refused('Send {"text": "/consortium ask …", "thread": null, "id": null}.') from None
-    if not isinstance(text, str) or not isinstance(thread, str | None) or not isinstance(event_id, str | None):
-        raise Refused('"text" is a text; "thread" and "id" are texts or null.')
-    if len(thread or "") > 64 or len(event_id or "") > 64:
-        raise Refused('"thread" and "id" have at most 64 characters.')
-    return text.encode("utf-8", "replace").decode().strip(), thread or None, event_id or None
+    return AskCommand(text=text) if sent.files else parse_message(text)
 
 
 def _problem(status: int, text: str) -> web.Response:
