@@ -63,8 +63,9 @@ async def stage(slack: SlackEmulator, core: Core) -> AsyncIterator[Stage]:
 
 
 async def test_every_method_may_be_refused_for_its_rate(slack: SlackEmulator, core: Core) -> None:
-    methods = ("auth.test", "apps.connections.open", "conversations.info", "chat.postMessage", "chat.update")
-    for method in (*methods, "files.getUploadURLExternal", "files.completeUploadExternal"):
+    methods = ("auth.test", "apps.connections.open", "conversations.info", "users.info", "chat.postMessage")
+    streams = ("chat.startStream", "chat.stopStream", "chat.update")
+    for method in (*methods, *streams, "files.getUploadURLExternal", "files.completeUploadExternal"):
         slack.fault(method, status=429, retry_after=0, times=2)
     async with on_stage(slack, core) as stage:
         root = await stage.ask(QUESTION, options="")
@@ -83,7 +84,10 @@ async def test_the_wait_that_slack_asks_for_is_kept(stage: Stage) -> None:
     assert repeated.at - refused.at >= 1
 
 
-@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "files.completeUploadExternal"])
+@pytest.mark.parametrize(
+    "method",
+    ["chat.postMessage", "chat.startStream", "chat.stopStream", "chat.update", "files.completeUploadExternal"],
+)
 @pytest.mark.parametrize("after", [True, False], ids=["done", "not done"])
 async def test_a_lost_reply_makes_no_second_message(stage: Stage, method: str, after: bool) -> None:
     stage.slack.fault(method, drop=True, after=after, times=1 if method.startswith("files") else 2)

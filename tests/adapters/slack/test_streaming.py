@@ -1,0 +1,185 @@
+"""A run streamed into its message: cards, text as it grows, and every way in which a stream ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from random import Random
+
+import aiohttp
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack import limits
+from adapters.slack.api import Api, Spot, retry_handlers
+from adapters.slack.limits import Timing
+from adapters.slack.presenter import ThreadPresenter
+from adapters.slack.streaming import Streams, _ready
+from core.cards import Card
+from core.delivery import RunView
+from core.types import Failure, FailureKind, Member, Response
+from tests.adapters.slack.test_blocks import some_text
+from tests.emulators.slack import Message, SlackEmulator
+from tests.emulators.slack.content import open_fence
+
+A, B, JUDGE = (Member(id=name, model=name) for name in ("ada", "bert", "judge"))
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[SlackEmulator]:
+    async with SlackEmulator(echo=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def streams(slack: SlackEmulator) -> AsyncIterator[Streams]:
+    async with aiohttp.ClientSession() as session:
+        client = AsyncWebClient(slack.bot_token, slack.api_url, session=session, retry_handlers=retry_handlers())
+        yield Streams(Api(client, session, slack.bot_id, (0.01, 0.02)))
+
+
+async def presenter_in(slack: SlackEmulator, streams: Streams, *, resumed: bool = False) -> ThreadPresenter:
+    root = next((m.ts for m in slack.messages()), None) or await slack.say("Why?")
+
+    async def tell(card: Card, active: bool) -> None:
+        raise AssertionError("nobody is told anything")
+
+    now = slack.workspace.clock()
+    spot = Spot("run1", slack.channel, root, now - 300, now)
+    timing = Timing(pace=0.0, stream_pace=0.0)
+    person = (slack.team_id, slack.user)
+    return ThreadPresenter(streams, spot, person, asyncio.create_task, tell, timing, resumed=resumed)
+
+
+def view_of(**changes: object) -> RunView:
+    view = RunView(run_id="run1", panel=(A, B))
+    for name, value in changes.items():
+        setattr(view, name, value)
+    return view
+
+
+def the_message(slack: SlackEmulator) -> Message:
+    [message] = slack.messages(by_bot=True)
+    return message
+
+
+DONE = {
+    "ada": Response(member=A, text="yes", seconds=1.25),
+    "bert": Failure(member=B, kind=FailureKind.TIMEOUT, detail="bert timed out"),
+}
+
+
+async def test_members_are_cards_and_the_answer_grows_by_words(slack: SlackEmulator, streams: Streams) -> None:
+    shown = await presenter_in(slack, streams)
+    view = view_of()
+    await shown.progress(view)
+    stream = the_message(slack).stream
+    assert stream is not None
+    assert [(t.title, t.status) for t in stream.tasks.values()] == [("ada", "in_progress"), ("bert", "in_progress")]
+    assert stream.recipient == slack.user
+    [row] = stream.blocks
+    assert row["elements"][0]["value"] == "stop:run1"
+    view.outcomes = dict(DONE)
+    await shown.progress(view)
+    assert [(t.title, t.status) for t in stream.tasks.values()] == [
+        ("ada · 1.2 s", "complete"),
+        ("bert · timed out", "error"),
+    ]
+    calls = len(slack.calls)
+    await shown.progress(view)
+    assert len(slack.calls) == calls, "nothing new, nothing sent"
+    view.judge, view.text = JUDGE, "Yes, <@U1> and [a li"
+    await shown.progress(view)
+    assert the_message(slack).text == "Yes, &lt;@U1&gt; and "
+    view.text += "nk](https://a.org) here"
+    await shown.progress(view)
+    assert the_message(slack).text == "Yes, &lt;@U1&gt; and [a link](https://a.org) (a.org) "
+    slack.assert_clean()
+
+
+@pytest.mark.parametrize("how", ["void", "dead", "stopped", "refused", "no chunks", "lost", "spent"])
+async def test_whatever_ends_a_stream_the_run_goes_on_in_one_message(
+    slack: SlackEmulator, streams: Streams, how: str
+) -> None:
+    shown = await presenter_in(slack, streams)
+    view = view_of(judge=JUDGE, text="One answer is this ")
+    match how:
+        case "refused":
+            slack.fault("chat.startStream", error="channel_type_not_supported")
+        case "no chunks":
+            slack.fault("chat.startStream", error="invalid_chunks")
+        case "lost":
+            slack.fault("chat.startStream", drop=True, after=True)
+        case "spent":
+            for _ in range(limits.STREAMS):
+                streams.api.streams.spend()
+    await shown.progress(view)
+    await shown.progress(view)
+    message = the_message(slack)
+    if how == "dead" and message.stream:
+        message.stream.ends = 0.0
+    elif how == "stopped":
+        await slack.stop_stream(slack.channel, message.ts)
+    view.text = "Another " if how == "void" else view.text + "and more "
+    await shown.progress(view)
+    message = the_message(slack)
+    assert not message.streaming
+    assert "Asking 2 members" in message.text
+    assert view.text.strip() in message.text
+    assert message.metadata == {"event_type": "consortium_run", "event_payload": {"run_id": "run1", "part": "0"}}
+    assert streams.open() is (how not in ("refused", "spent"))
+    assert streams.buttons is (how != "no chunks")
+    slack.assert_clean(*["undelivered"] * len([v for v in slack.violations if v.kind == "undelivered"]))
+
+
+async def test_a_stream_that_a_dead_process_left_is_ended_by_the_next(slack: SlackEmulator, streams: Streams) -> None:
+    await (await presenter_in(slack, streams)).progress(view_of())
+    left = the_message(slack)
+    assert left.streaming
+    after = await presenter_in(slack, Streams(streams.api), resumed=True)
+    await after.progress(view_of(outcomes=dict(DONE)))
+    message = the_message(slack)
+    assert (message.ts, message.streaming) == (left.ts, False)
+    assert "2 done" in message.text
+    slack.assert_clean()
+
+
+async def test_another_run_of_the_thread_keeps_its_stream(slack: SlackEmulator, streams: Streams) -> None:
+    await (await presenter_in(slack, streams)).progress(view_of())
+    theirs = the_message(slack)
+    after = await presenter_in(slack, streams, resumed=True)
+    await after.progress(view_of())
+    assert theirs.streaming, "it is this process's own, and alive"
+    assert len(slack.messages(by_bot=True)) == 2
+    slack.assert_clean()
+
+
+async def test_additions_stay_below_the_tier(slack: SlackEmulator, streams: Streams) -> None:
+    shown = await presenter_in(slack, streams)
+    view = view_of(judge=JUDGE)
+    for number in range(limits.APPENDS + 30):
+        view.text += f"word{number} "
+        await shown.progress(view)
+    assert len(slack.calls_to("chat.appendStream")) == limits.APPENDS
+    assert all(call.status == 200 for call in slack.calls)
+    slack.assert_clean()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_written_is_streamed_harmlessly(slack: SlackEmulator, streams: Streams, seed: int) -> None:
+    rng = Random(seed)
+    shown, view = await presenter_in(slack, streams), view_of(judge=JUDGE)
+    for _ in range(25):
+        view.text += some_text(rng)
+        await shown.progress(view)
+    message = the_message(slack)
+    assert "<@" not in message.text
+    assert "<!" not in message.text
+    assert not open_fence(message.text)
+    slack.assert_clean()
+
+
+def test_a_long_piece_of_code_takes_no_time() -> None:
+    code = "```py\n" + "value = value + 1\n" * 5_000
+    assert _ready(code, 0) == 0
+    assert _ready(code + "```\nand then ", 0) > len(code)
