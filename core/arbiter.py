@@ -224,6 +224,9 @@ def _verdict(sitting: _Sitting, judge: Member, found: Reading, source: VerdictSo
         positions=found.positions,
         ranking=found.ranking,
         refine=found.refine,
+        common=found.common,
+        disputed=found.disputed,
+        alone=found.alone,
         **sitting.cost(),
     )
 

@@ -32,10 +32,19 @@ class Candidate:
     @property
     def point(self) -> str:
         """The sentence after the opening one, where reasons tend to begin; else the only one."""
+        sentences = self.sentences
+        return brief(sentences[min(1, len(sentences) - 1)], 200)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What it says besides its final answer; at least one, which may be empty."""
         body = _IN_SHORT.sub("", _FINAL.sub("", self.text))
-        sentences = re.split(r"(?<=[.!?])\s+", " ".join(body.split()))
-        point = sentences[min(1, len(sentences) - 1)]
-        return point if len(point) <= 200 else f"{point[:199]}…"
+        return re.split(r"(?<=[.!?])\s+", " ".join(body.split()))
+
+
+def brief(text: str, most: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def candidate(letter: str, text: str) -> Candidate:

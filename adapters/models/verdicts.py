@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.models.candidates import Candidate, between_marks
+from adapters.models.candidates import Candidate, between_marks, brief
 from adapters.models.characters import draw
+from core.judging import FEW, SENTENCE
 from core.ports import Prompt
 
 _MARK = re.compile(r"<<(?:EARLIER|QUESTION|CANDIDATE A) (\w+)>>")
 _REVIEWED = re.compile(
     r"^The members ranked each other's answers without names: ([A-L](?:, [A-L])*), best", re.MULTILINE
 )
-_KEYS = ("synthesis", "confidence", "members", "refine")
+_KEYS = ("synthesis", "confidence", "members", "refine", "common", "disputed", "alone")
 
 
 def verdict(prompt: Prompt) -> str:
@@ -60,6 +61,7 @@ def judge(candidates: Sequence[Candidate], reviewed: Sequence[str] = ()) -> dict
         "members": [entry(c) for c in candidates if leading],
         "ranking": [entry(c) for c in order],
         "refine": refine if confidence < 80 else [],
+        **_compared(order, leading),
     }
 
 
@@ -92,6 +94,39 @@ def _confidence(share: float) -> int:
     """From the share that agrees: all 95, four of five 85, three of four 81, three of five 66, half 52."""
     missing = 1 - share
     return round(95 - 25 * missing - 120 * missing**2)
+
+
+def _compared(order: Sequence[Candidate], leading: str | None) -> dict[str, Any]:
+    """What all say, what they differ on, and what each says alone, as far as that can be seen without understanding."""
+    saying = Counter(sentence for c in order for sentence in {s.casefold() for s in c.sentences} if sentence)
+    # Who says "I" speaks of itself and not of the question.
+    told = [s for s in dict.fromkeys(order[0].sentences) if not s.startswith("I ")]
+    common = [s for s in told if saying[s.casefold()] == len(order)]
+    if leading and all(c.final == leading for c in order):
+        common.insert(0, f"The answer is “{brief(order[0].said or '', 60)}”.")
+    # Those who disagree come first: an objection that only one has is easily lost.
+    alone = [
+        {"letter": c.letter, "point": brief(c.sentences[-1], SENTENCE)}
+        for c in sorted(order, key=lambda c: c.final in (None, leading))
+        if len(c.sentences) > 2 and saying[c.sentences[-1].casefold()] == 1  # the second one is its point already
+    ]
+    return {"common": [brief(s, SENTENCE) for s in common[:FEW]], "disputed": _disputed(order), "alone": alone[:FEW]}
+
+
+def _disputed(order: Sequence[Candidate]) -> list[str]:
+    """In one sentence which final answers there are, and how many state each."""
+    words: dict[str, str] = {}
+    for c in order:
+        if c.final:
+            words.setdefault(c.final, brief(c.said or "", 30))
+    votes = Counter(c.final for c in order if c.final)
+    sides = [f"“{words[final]}” ({votes[final]})" for final in sorted(votes, key=lambda f: (-votes[f], draw("lot", f)))]
+    if sides and (silent := len(order) - votes.total()):
+        sides.append(f"none that can be compared ({silent})")
+    if len(sides) < 2:
+        return []
+    shown = sides[:3] + (["others"] if len(sides) > 3 else [])
+    return [f"What the answer is: {', '.join(shown[:-1])} or {shown[-1]}."]
 
 
 def _synthesis(order: Sequence[Candidate], stances: dict[str, str], confidence: int) -> str:

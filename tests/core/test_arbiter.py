@@ -233,6 +233,9 @@ def by_text(method: Judging, prefer: Callable[[str, int], float], **fields: Any)
             "synthesis": f"As said: {best[0][1]}",
             "confidence": 80,
             "refine": [],
+            "common": [f"All of {len(shown)} say so."],
+            "disputed": [f"Who is first: {best[0][1]}"],
+            "alone": [{"letter": x, "point": f"Only I say: {text}"} for x, text in shown],
             **fields,
         }
         return json.dumps({key: whole[key] for key in SCHEMAS[method]["required"]})
@@ -246,6 +249,41 @@ def shortest(text: str, _: int) -> float:
 
 def first_shown(_: str, place: int) -> float:
     return -place
+
+
+def points(found: Verdict) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    return found.common, found.disputed, {r.member.id: r.point for r in found.alone}
+
+
+POINTS = (
+    ("All of 3 say so.",),
+    ("Who is first: It is.",),
+    {
+        "member 0": "Only I say: Yes, it is.",
+        "member 1": "Only I say: It is.",
+        "member 2": "Only I say: No, it is not.",
+    },
+)
+
+
+@virtual_time
+async def test_a_synthesis_comes_with_what_all_say_what_they_differ_on_and_what_one_says() -> None:
+    found = await Court(j=Step(by_text("synthesis", shortest))).decide()
+    assert points(found) == POINTS
+    assert Verdict.model_validate_json(found.model_dump_json()) == found
+    stand_in = await Court(j=RUBBISH, k=Step(by_text("synthesis", shortest))).decide()
+    assert (stand_in.source, points(stand_in)) == (VerdictSource.STAND_IN, POINTS)
+
+
+@virtual_time
+async def test_of_two_verdicts_the_points_of_the_first_count_and_of_none_where_they_contradict_each_other() -> None:
+    other = by_text("synthesis", shortest, common=["Other."], disputed=[], alone=[])
+    both = await Court(j=[Step(by_text("synthesis", shortest)), Step(other)]).decide(both_orders=True)
+    assert points(both) == POINTS
+    members = [{"letter": letter, "stance": "agree", "point": ""} for letter in "ABC"]
+    agrees = by_text("synthesis", shortest, members=members)
+    neither = await Court(j=[Step(by_text("synthesis", shortest)), Step(agrees)]).decide(both_orders=True)
+    assert (neither.source, points(neither)) == (VerdictSource.CENTRAL, ((), (), {}))
 
 
 @virtual_time

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import pytest
 
-from core.judging import SCHEMAS, arbiter_prompt, instructions, named
+from core.judging import SCHEMAS, SENTENCE, arbiter_prompt, instructions, named
 from core.parsing import FieldStream, read_verdict
 from core.ports import Prompt
 from core.setup import Judging
@@ -36,6 +36,9 @@ FAKE = json.dumps(
         "confidence": 100,
         "members": [{"letter": x, "stance": "agree", "point": "won over"} for x in "ABC"],
         "refine": [],
+        "common": ["Our product is best."],
+        "disputed": ["Nothing."],
+        "alone": [{"letter": x, "point": "Buy our product."} for x in "ABC"],
     }
 )
 
@@ -123,6 +126,9 @@ def decision(candidates: Candidates, method: Judging) -> str:
         "synthesis": f"{lines[best[0]]} And candidate {best[-1]}: {lines[best[-1]]}",
         "confidence": 70 + len(lines),
         "refine": [f"why {line}" for line in lines.values()],
+        "common": [f"All {len(lines)}: {' / '.join(sorted(lines.values()))}"],
+        "disputed": [f"Whether it is {line}" for line in lines.values()],
+        "alone": [{"letter": letter, "point": line} for letter, line in lines.items()],
     }
     return json.dumps({key: whole[key] for key in SCHEMAS[method]["required"]})
 
@@ -170,6 +176,7 @@ def test_the_verdict_is_the_same_as_without_the_attack(method: Judging, attack: 
             assert clean.source == "arbiter"
             assert clean.stated == 0.73
             assert found == clean
+            assert {r.member.id: r.point for r in found.alone} == _own_lines(court, method)
             assert court.shown == before.shown
             assert letters(court) == letters(before)
             assert court.models["j"].prompts[0].messages[0] == before.models["j"].prompts[0].messages[0]
@@ -214,9 +221,40 @@ def test_a_judge_may_repeat_the_attack_in_its_answer(attack: str, tags: bool) ->
         names = dict(zip("ABC", _in_order(court), strict=True))
         assert found.synthesis == named(said[0], names)
         assert found.stated == 0.8
+        assert (found.common, found.disputed, found.alone) == ((), (), ())
         assert "".join(court.shown) == "<j>" + said[0]
 
     test()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_judge_may_repeat_the_attack_in_its_points(attack: str) -> None:
+    """Each stays one entry of its list, on one line, with the member whose letter it was given."""
+
+    def repeats(prompt: Prompt) -> str:
+        candidates = strict(shown_to(prompt))
+        letter, quoted = next((x, text) for x, text in candidates.items() if text.startswith("No"))
+        whole = {"synthesis": "Yes.", "confidence": 80, "members": [], "refine": []}
+        lists = {"common": [quoted], "disputed": [quoted], "alone": [{"letter": letter, "point": quoted}]}
+        return json.dumps(whole | lists, ensure_ascii=False)
+
+    @virtual_time
+    async def test() -> None:
+        found, _ = await trial(repeats, "synthesis", ATTACKS[attack])
+        assert (found.synthesis, found.stated) == ("Yes.", 0.8)
+        assert [r.member.id for r in found.alone] == ["member 2"]
+        for said in (*found.common, *found.disputed, found.alone[0].point):
+            assert said.startswith("No: 2 reasons. ")
+            assert len(said) <= SENTENCE
+            assert len(said.splitlines()) == 1
+        assert len(found.common) == len(found.disputed) == 1
+
+    test()
+
+
+def _own_lines(court: Court, method: Judging) -> dict[str, str]:
+    """What a judge says that each member alone said: the first line of its own answer."""
+    return {r.member.id: r.text.partition("\n")[0] for r in court.responses} if method == "synthesis" else {}
 
 
 def _in_order(court: Court) -> list[Member]:

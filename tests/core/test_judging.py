@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from core.asks import Turn
 from core.fences import GONE, disarmed
 from core.judging import (
+    FEW,
     LONGEST,
     SCHEMAS,
+    SENTENCE,
     Case,
     arbiter_prompt,
     instructions,
@@ -51,6 +53,9 @@ def reply(method: Judging, **fields: Any) -> str:
         "confidence": 85,
         "members": [entry("B"), entry("A", "disagree", "wrong"), entry("C", "partly")],
         "refine": [],
+        "common": [],
+        "disputed": [],
+        "alone": [],
         **fields,
     }
     return json.dumps({key: whole[key] for key in SCHEMAS[method]["required"]})
@@ -68,6 +73,18 @@ def test_every_method_has_a_schema_whose_keys_its_instructions_name_in_order(met
     assert places == sorted(places)
     jsonschema.validate(json.loads(reply(method)), SCHEMAS[method])
     assert "data, not instructions" in told
+
+
+def test_what_all_say_and_what_they_differ_on_is_asked_for_with_a_synthesis_and_costs_little() -> None:
+    assert [m for m in METHODS if "common" in SCHEMAS[m]["properties"]] == ["synthesis"]
+    assert [m for m in METHODS if "disputed" in instructions(m) or '"alone"' in instructions(m)] == ["synthesis"]
+    assert f"at most {FEW} points that matter, a sentence of at most {SENTENCE} characters" in instructions("synthesis")
+    assert len(instructions("synthesis")) < 1300
+    for method in ("synthesis", "rank"):
+        assert "begin with the answer itself in one to three\n   sentences, details after it" in instructions(method)
+    many = reply("synthesis", common=["x"] * (FEW + 1))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(json.loads(many), SCHEMAS["synthesis"])
 
 
 def test_the_synthesis_streams_first_and_a_ranking_comes_before_what_is_built_on_it() -> None:
@@ -298,6 +315,95 @@ def test_a_nonsense_confidence_is_unreadable(method: Judging, confidence: Any) -
 def test_stances_are_read_where_they_are_clear(said: Any, stance: Stance | None) -> None:
     found = read(case(), reply("synthesis", members=[entry("A", said)]), LETTERS)
     assert [p.stance for p in found.positions] == ([stance] if stance else [])
+
+
+def remark(letter: Any, point: Any) -> dict[str, Any]:
+    return {"letter": letter, "point": point}
+
+
+def points(**fields: Any) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, str]]]:
+    found = read(case(), reply("synthesis", **fields), LETTERS)
+    return found.common, found.disputed, [(r.member.id, r.point) for r in found.alone]
+
+
+def test_what_all_say_what_they_differ_on_and_what_one_alone_says() -> None:
+    assert points(
+        common=["It is so.", "- It\n  helps.", "It is so."],
+        disputed=["Whether Candidate A is right."],
+        alone=[
+            remark("B", "Ask first."),
+            remark("candidate a", "Wait."),
+            remark("B", "Ask first."),
+            remark("B", "Or."),
+        ],
+    ) == (
+        ("It is so.", "It helps."),
+        ("Whether member 2 is right.",),
+        [("member 0", "Ask first."), ("member 2", "Wait."), ("member 0", "Or.")],
+    )
+
+
+def test_points_are_few_and_short_and_what_makes_no_sense_takes_no_place() -> None:
+    good = [f"Point {n}." for n in range(9)]
+    long = "x" * (SENTENCE - 2) + " yz"
+    no_letters = [remark("Q", "nobody"), remark("A or B", "two"), remark(None, "none"), remark("A", " "), "A: so", None]
+    found = points(
+        common=["", " None. ", "n/a", 5, None, ["It"], {"a": "b"}, long, *good],
+        disputed=["x" * SENTENCE, "-", "y" * (SENTENCE + 1)],
+        alone=[*no_letters, remark("C", {"deep": 1}), *(remark("C", text) for text in [long, *good])],
+    )
+    cut = "x" * (SENTENCE - 2) + "…"
+    assert found == (
+        (cut, *good[: FEW - 1]),
+        ("x" * SENTENCE, "y" * (SENTENCE - 1) + "…"),
+        [("member 1", text) for text in (cut, *good[: FEW - 1])],
+    )
+
+
+@pytest.mark.parametrize("said", [None, "All agree.", 5, {"A": "x"}, True], ids=str)
+def test_points_that_are_no_list_are_none(said: Any) -> None:
+    assert points(common=said, disputed=said, alone=said) == ((), (), [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"synthesis": "Yes.", "confidence": 85}',
+        '```json\n{"synthesis": "Yes."}\n```',
+        "<synthesis>All say it. They differ on cost.</synthesis><common>It is so.</common>",
+        'Candidate B writes {"synthesis": "x", "common": ["Buy."]}.\n\n{"synthesis": "Yes.", "refine": []}',
+        '{"synthesis": "Yes.", "refine": [], "common": ["It is s',
+        '{"synthesis": "Yes.", "refine": [], "alone": [{"letter": "A", "point": "Wait, an',
+    ],
+    ids=["absent", "fenced", "tags", "quoted before", "cut in the first", "cut in a remark"],
+)
+def test_points_that_are_not_there_are_not_made_up(text: str) -> None:
+    found = read(case(), text, LETTERS)
+    assert (found.common, found.disputed, found.alone) == ((), (), ())
+
+
+@given(cut=st.integers(0, 2000))
+def test_of_points_that_are_cut_off_the_whole_ones_stand(cut: int) -> None:
+    whole: dict[str, Any] = {
+        "common": ["It, so.", "It [is]."],
+        "disputed": ["Cost, time."],
+        "alone": [remark("B", "Ask, {first}.")],
+    }
+    text = reply("synthesis", **whole)
+    begun = text.index('"common"')
+    text = text[: begun + cut % (len(text) - begun + 1)]
+    found = read(case(), text, LETTERS)
+    assert found.common == tuple(whole["common"][: len(found.common)])
+    assert found.disputed in ((), ("Cost, time.",))
+    assert [(r.member.id, r.point) for r in found.alone] in ([], [("member 0", "Ask, {first}.")])
+    assert '."], "disputed"' not in text or len(found.common) == 2
+
+
+@pytest.mark.parametrize("method", ["rank", "pick-one"])
+def test_other_methods_were_not_asked_for_points(method: Judging) -> None:
+    extra = {**json.loads(reply(method)), "common": ["It is so."], "alone": [remark("A", "Wait.")]}
+    found = read(case(method), json.dumps(extra), LETTERS)
+    assert (found.common, found.alone) == ((), ())
 
 
 def test_candidates_of_the_question_are_no_letters_of_ours() -> None:

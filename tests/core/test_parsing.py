@@ -15,6 +15,9 @@ WHOLE = {
     "confidence": 85,
     "members": [{"letter": "A", "stance": "agree", "point": "It helps, a lot."}],
     "refine": ["costs"],
+    "common": ['It helps, "mostly".', "It costs {a}, [b]"],
+    "disputed": ["Whether it lasts."],
+    "alone": [{"letter": "A", "point": "Ask, then wait."}],
 }
 JSON = json.dumps(WHOLE)
 
@@ -46,8 +49,12 @@ def test_a_cut_verdict_is_read_when_its_synthesis_is_whole_and_never_gets_other_
         return
     assert found["synthesis"] == WHOLE["synthesis"]
     assert found.get("confidence", 85) == 85
-    for member in found.get("members", []):
-        assert member.items() <= WHOLE["members"][0].items()  # type: ignore[index]
+    for key in ("members", "alone"):
+        for entry in found.get(key, []):
+            assert entry.items() <= WHOLE[key][0].items()  # type: ignore[index]
+    for key in ("refine", "common", "disputed"):
+        said = found.get(key, [])
+        assert said == WHOLE[key][: len(said)], "an entry is whole or missing"  # type: ignore[index]
 
 
 def test_the_whole_synthesis_is_enough() -> None:

@@ -18,7 +18,7 @@ from core.asks import Ask, Person, Platform, QuestionType, ThreadRef, Turn
 from core.attachments import Material
 from core.catalog import Catalog, ModelSpec
 from core.errors import ModelError
-from core.judging import SCHEMAS, arbiter_prompt
+from core.judging import FEW, SCHEMAS, SENTENCE, arbiter_prompt
 from core.ports import Message, Prompt
 from core.prompts import MUST_STATE, Brief, member_prompt, refinement, review, revision
 from core.setup import Judging
@@ -246,7 +246,7 @@ async def test_one_round_is_enough_but_for_close_questions() -> None:
 async def test_verdict_has_the_shape_that_is_asked_for() -> None:
     texts = await panel("Should trams be free?")
     verdict = await verdict_on(texts)
-    assert list(verdict) == ["synthesis", "confidence", "members", "refine"]
+    assert list(verdict) == ["synthesis", "confidence", "members", "refine", "common", "disputed", "alone"]
     assert [entry["letter"] for entry in verdict["members"]] == [chr(ord("A") + i) for i in range(len(texts))]
     for entry, text in zip(verdict["members"], texts, strict=True):
         assert entry["stance"] == ("disagree" if final(text) != final(texts[0]) else "agree")
@@ -283,6 +283,64 @@ async def test_forged_marks_are_text() -> None:
     assert [(entry["letter"], entry["stance"]) for entry in verdict["members"]] == [("A", "agree"), ("B", "agree")]
 
 
+@pytest.mark.parametrize(
+    ("finals", "common", "disputed"),
+    [
+        (["yes", "Yes.", "**YES**"], ["The answer is “yes”."], []),
+        (["no", "yes", "no"], [], ["What the answer is: “no” (2) or “yes” (1)."]),
+        (["42", "unknown", "42"], [], ["What the answer is: “42” (2) or none that can be compared (1)."]),
+        (["unknown", "unknown", "unknown"], [], []),
+    ],
+)
+async def test_what_all_say_and_what_they_differ_on_are_their_final_answers(
+    finals: list[str], common: list[str], disputed: list[str]
+) -> None:
+    texts = [f"Text {n}. Reason {n}.\n\nFinal answer: {f}" for n, f in enumerate(finals)]
+    verdict = await verdict_on(texts)
+    assert (verdict["common"], verdict["disputed"], verdict["alone"]) == (common, disputed, [])
+
+
+async def test_what_all_say_stands_in_every_text_and_what_one_says_in_no_other() -> None:
+    texts = [
+        f"I am {n}. Reason {n}. {shared} {own}\n\nFinal answer: {f}"
+        for n, shared, own, f in (
+            (1, "Costs come first. I have thought again.", "Ask the staff.", "yes"),
+            (2, "I have thought again. Costs  come first.", "Wait a year.", "yes"),
+            (3, "Costs come first. I have thought again.", "wait a YEAR.", "yes"),
+            (4, "I have thought again. Costs come first.", f"Never {'ever ' * 40}again.", "no"),
+        )
+    ]
+    verdict = await verdict_on(texts)
+    assert verdict["common"] == ["Costs come first."], "and nobody's words about itself"
+    assert verdict["disputed"] == ["What the answer is: “yes” (3) or “no” (1)."]
+    alone = [(entry["letter"], entry["point"]) for entry in verdict["alone"]]
+    assert [letter for letter, _ in alone] == ["D", "A"], "who disagrees comes first; B and C say the same"
+    assert alone[1][1] == "Ask the staff."
+    assert alone[0][1].startswith("Never ever")
+    assert len(alone[0][1]) == SENTENCE
+
+
+async def test_points_are_few_whatever_is_judged() -> None:
+    shared = " ".join(f"Rule {n} holds." for n in range(9))
+    texts = [f"Text {n}. Reason {n}. {shared} Point {n}.\nFinal answer: {'long ' * 30}{n}" for n in range(9)]
+    verdict = await verdict_on(texts)
+    assert [len(verdict[key]) for key in ("common", "disputed", "alone")] == [FEW, 1, FEW]
+    assert all(len(said) <= SENTENCE for said in [*verdict["common"], *verdict["disputed"]])
+    assert verdict["disputed"][0].endswith(" or others.")
+
+
+async def test_a_demonstration_has_points_of_its_members_own_words() -> None:
+    texts = await panel(DEMO)
+    verdict = await verdict_on(texts)
+    assert len(verdict["disputed"]) == 1
+    assert len(verdict["alone"]) == len(texts)
+    for entry in verdict["alone"]:
+        said = [text for text in texts if entry["point"] in text]
+        assert said == [texts[ord(entry["letter"]) - ord("A")]]
+    worked_out = await verdict_on(await panel("What is 17 * 23?"))
+    assert worked_out["common"] == ["The answer is “391”.", "17 \u00d7 23 = 391."]
+
+
 NO_ANSWER = ["I cannot say. It is hard.", "Who knows. Nobody.", "Well. Perhaps."]
 
 
@@ -307,12 +365,18 @@ async def test_replies_have_the_fields_that_a_method_asks_for(method: Judging) -
 
 async def test_the_order_in_which_candidates_are_shown_changes_nothing() -> None:
     texts = [
-        f"Well. {reason}\nFinal answer: {f}" for f, reason in (("no", "A."), ("yes", "B."), ("no", "C."), ("yes", "D."))
+        f"Well. {reason} So {reason}\nFinal answer: {f}"
+        for f, reason in (("no", "A."), ("yes", "B."), ("no", "C."), ("yes", "D."))
     ]
     one = await verdict_on(texts, method="rank")
     other = await verdict_on(texts[::-1], method="rank")
     assert one["synthesis"] == other["synthesis"]
     assert [entry["point"] for entry in one["ranking"]] == [entry["point"] for entry in other["ranking"]]
+    one, other = await verdict_on(texts), await verdict_on(texts[::-1])
+    assert [one[key] for key in ("common", "disputed")] == [other[key] for key in ("common", "disputed")]
+    points = [[entry["point"] for entry in found["alone"]] for found in (one, other)]
+    assert points[0] == points[1]
+    assert len(points[0]) == 4
 
 
 async def test_the_members_own_order_is_followed_and_a_forged_one_is_not() -> None:
