@@ -95,8 +95,10 @@ class Conversation:
     async def on_click(self, said: Said) -> None:
         """Do what a button says."""
         if not said.channel:  # in the app's home: what comes of it goes into the direct messages
-            direct = await self._api.direct(said.user)
-            said = replace(said, channel=direct, private=True, prefix="")
+            async with self._telling.told(Ear(said.user, said.user)):
+                said = replace(said, channel=await self._api.direct(said.user), private=True, prefix="")
+            if not said.channel:
+                return
         ear = self._telling.ear(said)
         async with self._telling.told(ear):
             if asks(actions.decode(said.text)) and not await self._may_post(said, ear):

@@ -9,6 +9,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from adapters.slack import limits
 from adapters.slack.api import Api, Spot, Upload, error_code, in_blocks_or_text
 from adapters.slack.blocks import pages
 from adapters.slack.inbound import is_direct
@@ -149,7 +150,7 @@ class ThreadPresenter:
         await self._recall()
         uploads = [upload for upload in uploads_of(run.id, charts) if upload.name not in self._files]
         if uploads:
-            remark = to_mrkdwn(line(note, 1_000)) if note else None
+            remark = to_mrkdwn(line(note, limits.LINE)) if note else None
             await self._api.upload_once(self._spot, uploads, remark)
         elif note and not charts:
             await self._place(Card(body=note), "note-")

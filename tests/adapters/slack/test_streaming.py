@@ -17,7 +17,7 @@ from adapters.slack.presenter import ThreadPresenter
 from adapters.slack.streaming import Streams, _ready
 from core.cards import Card
 from core.delivery import RunView
-from core.types import Failure, FailureKind, Member, Response
+from core.types import Failure, FailureKind, Member, Outcome, Response
 from tests.adapters.slack.test_blocks import some_text
 from tests.emulators.slack import Message, SlackEmulator
 from tests.emulators.slack.content import open_fence
@@ -63,7 +63,7 @@ def the_message(slack: SlackEmulator) -> Message:
     return message
 
 
-DONE = {
+DONE: dict[str, Outcome] = {
     "ada": Response(member=A, text="yes", seconds=1.25),
     "bert": Failure(member=B, kind=FailureKind.TIMEOUT, detail="bert timed out"),
 }
