@@ -72,7 +72,7 @@ def _frame(run: Run, card: Card, body: str, members: list[Json], **parts: Any) -
         "over": run.status not in (RunStatus.PENDING, RunStatus.RUNNING),
         "answered": run.answered_at is not None,
         "tone": card.tone,
-        "headline": inline_html(card.status),
+        "headline": _headline(card.status),
         "body": body,
         "sections": [{"title": s.title, "lines": [inline_html(line) for line in s.lines]} for s in card.sections],
         "footer": [inline_html(line) for line in card.footer],
@@ -84,6 +84,12 @@ def _frame(run: Run, card: Card, body: str, members: list[Json], **parts: Any) -
         "note": None,
         **parts,
     }
+
+
+def _headline(status: str) -> str:
+    """The line's first part, which says most, set off from the rest."""
+    first, mark, rest = status.partition(" · ")
+    return f"<strong>{inline_html(first)}</strong>{mark}{inline_html(rest)}"
 
 
 def _under_way(run: Run, view: RunView) -> list[Json]:
@@ -137,7 +143,8 @@ def _member(member: Member, outcome: Outcome | None, seat: int) -> Json:
     role = member.role
     if role and len(role) > LONGEST_ROLE:
         role = f"{role[: LONGEST_ROLE - 1].rstrip()}…"
-    return {"id": member.id, "label": member.label, "state": state, "role": role, "meta": meta, **_seat(seat)}
+    known = {"id": member.id, "label": member.label, "state": state, "role": role, "meta": meta, "seconds": None}
+    return {**known, **_seat(seat)}
 
 
 def _seat(seat: int) -> Json:

@@ -256,7 +256,10 @@ class WebSurface:
             return web.json_response({"start": 0, "options": []})
         inbound = _inbound(person, Sent(thread=None))
         start, found = await suggested(text, lambda kind, typed: self._service.suggest(kind, typed, inbound))
-        options = [{"insert": insert, "label": option.label, "about": option.about} for insert, option in found]
+        options = [
+            {"insert": insert, "label": option.label, "about": option.about.replace("`", "")}
+            for insert, option in found
+        ]
         return web.json_response({"start": start, "options": options})
 
     async def _threads(self, request: web.Request) -> web.Response:

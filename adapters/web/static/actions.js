@@ -73,7 +73,6 @@ function figure(picture) {
   const { url, alt, width, height, title } = picture;
   Object.assign($("img", made), { src: url, alt, width, height, loading: "lazy" });
   Object.assign($("a", made), { href: url, title: `${title} (open in full size)` });
-  $("figcaption", made).textContent = title;
   return made;
 }
 

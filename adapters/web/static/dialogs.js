@@ -2,6 +2,7 @@
 
 import { $, announce, clone, element, put } from "./dom.js";
 import { act, showReply } from "./actions.js";
+import { reveal } from "./runs.js";
 import { newId } from "./server.js";
 
 // --- forms --------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ function field(input) {
   hint.hidden = !input.hint;
   problem.hidden = true;
   const label = element(several ? "legend" : "label", "", input.label);
-  if (!input.required) label.append(element("small", "", " optional"));
+  if (!input.required && !input.kind.startsWith("choice")) label.append(element("small", "", " optional"));
   if (several) box.append(label, hint, ...input.options.map((option) => checkbox(input, option)), problem);
   else {
     const control = made(input);
@@ -153,5 +154,10 @@ $("form", history).addEventListener("submit", (event) => {
 });
 $(".close", history).addEventListener("click", () => history.close());
 history.addEventListener("click", (event) => {
-  if (event.target === history) history.close(); // beside the sheet
+  const link = event.target.closest("a[href^='#run-']");
+  if (link) {
+    event.preventDefault();
+    history.close();
+    reveal(link.hash.slice("#run-".length));
+  } else if (event.target === history) history.close(); // beside the sheet
 });

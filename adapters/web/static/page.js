@@ -10,7 +10,7 @@ import { remembered } from "./server.js";
 const welcome = $("#welcome");
 const composer = newComposer(null, {
   label: "Command or question",
-  hint: "Ask the panel, or write / for commands",
+  hint: "Ask, or / for commands",
   send: "Ask",
 });
 $("textarea", composer).id = "text";

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from adapters.web.render import panel_json, progress_json, run_json
+from adapters.web.render import form_json, panel_json, progress_json, reply_json, run_json
 from core.asks import Ask, Person, Platform, ThreadRef
+from core.cards import Button, Download, Form, Input, Option, Reply
 from core.delivery import RunView
 from core.events import ArbiterStarted, MemberEnded, MembersAsked, RoundEnded, RunStarted, TextDelta
 from core.types import (
-    Agreement,
     Ballot,
     Camp,
     Chart,
@@ -53,7 +53,6 @@ VERDICT = Verdict(
     ),
     failures=(Failure(member=BEN, kind=FailureKind.BAD_REPLY, detail="gave no verdict"),),
 )
-VERDICT_OF_NOBODY = Verdict(source=VerdictSource.ARBITER, judge=JUDGE, synthesis="Nobody can tell.")
 HEATMAP = Chart(kind="heatmap", png=b"png", alt="anna and ben: 0.42", width=900, height=700)
 
 
@@ -88,10 +87,10 @@ def test_before_anything_happens_all_members_think() -> None:
 
 def test_a_long_role_is_cut_beside_its_member_and_in_the_footer() -> None:
     wordy = ANNA.model_copy(update={"role": "a grumpy uncle " * 30 + "at rest"})
-    shown = run_json(an_answered_run().model_copy(update={"panel": (wordy, BEN, CLEO)}))
-    assert "roles: anna (simulated) as a grumpy uncle" in shown["footer"]
-    assert "…" in shown["footer"]
-    assert "at rest" not in shown["footer"]
+    footer = "\n".join(run_json(an_answered_run().model_copy(update={"panel": (wordy, BEN, CLEO)}))["footer"])
+    assert "roles: anna (simulated) as a grumpy uncle" in footer
+    assert "…" in footer
+    assert "at rest" not in footer
     role = run_json(a_run().model_copy(update={"panel": (wordy, BEN, CLEO)}))["members"][0]["role"]
     assert len(role) <= 60
     assert role.startswith("a grumpy uncle")
@@ -99,97 +98,86 @@ def test_a_long_role_is_cut_beside_its_member_and_in_the_footer() -> None:
 
 
 def test_members_end_one_by_one_and_the_synthesis_grows() -> None:
-    view = RunView()
+    now = 100.0
+    view = RunView(run_id="r1", clock=lambda: now)
     for event in (
         RunStarted(round=1, max_rounds=3, panel=PANEL),
         MemberEnded(round=1, outcome=SAID[0]),
         MemberEnded(round=1, outcome=SAID[2]),
     ):
         view.apply(event)
+    now = 112.5
     shown = progress_json(a_run(), view)
     members = by_id(shown)
     assert members["anna"] | {"colour": 0, "ink": 0} == {
         "id": "anna",
+        "label": "anna (simulated)",
         "state": "answered",
-        "line": "<b>anna (simulated)</b>",
         "role": "Rawlsian",
         "meta": "1.2 s",
-        "html": "<p>Yes, <strong>certainly</strong>.</p>\n",
+        "seconds": 12.5,
         "seat": 1,
         "colour": 0,
         "ink": 0,
     }
-    assert members["ben"]["state"] == "thinking"
+    assert (members["ben"]["state"], members["ben"]["seconds"]) == ("thinking", 12.5)
     assert (members["cleo"]["state"], members["cleo"]["meta"]) == ("failed", "timed out")
     assert "2 done" in shown["headline"]
+    assert (shown["tone"], shown["round"]) == ("running", 1)
+    assert [[(b["label"], b["action"]) for b in row] for row in shown["buttons"]] == [[("Stop", "stop:r1")]]
 
     view.apply(ArbiterStarted(round=1, judge=JUDGE))
     view.apply(TextDelta(text="**Ye"))
     view.apply(TextDelta(text="s** <script>"))
     shown = progress_json(a_run(), view)
-    assert shown["headline"] == "judge (simulated) is weighing the answers"
+    assert shown["headline"] == "<strong>judge (simulated) is weighing the answers</strong>"
     assert shown["body"] == "<p><strong>Yes</strong> &lt;script&gt;</p>\n"
 
 
-def test_an_answer_says_who_holds_what_and_who_is_missing() -> None:
-    shown = run_json(an_answered_run(), (HEATMAP,))
+def test_an_answer_says_how_each_member_stands_to_it_and_what_can_be_looked_at() -> None:
+    shown = run_json(an_answered_run())
     members = by_id(shown)
-    assert shown["over"]
-    assert shown["answered"]
+    assert (shown["over"], shown["answered"], shown["tone"], shown["long"]) == (True, True, "split", False)
     assert shown["body"] == "<p><strong>Yes</strong>, with care.</p>\n"
-    assert "2 of 3 members answered; cleo timed out" in shown["headline"]
-    assert {key: m["state"] for key, m in members.items()} == {"anna": "agree", "ben": "disagree", "cleo": "failed"}
-    assert members["anna"]["line"] == "<b>anna (simulated)</b> agrees: It helps the worst off."
-    assert members["ben"]["line"] == "<b>ben</b> <strong>disagrees</strong>: It is &lt;i&gt;risky&lt;/i&gt;."
-    assert members["ben"]["html"] == "<p>No &lt;b&gt;way&lt;/b&gt;.</p>\n"
-    assert members["cleo"]["line"] == "<b>cleo</b>: no reply within 60 s"
-    assert members["cleo"]["html"] is None
-    assert shown["asides"] == ["ben: gave no verdict"]
-    assert "judge (simulated)" in shown["footer"]
-    assert shown["charts"] == [
-        {
-            "url": "/api/runs/r1/charts/heatmap.png",
-            "title": HEATMAP.title,
-            "alt": "anna and ben: 0.42",
-            "width": 900,
-            "height": 700,
-        }
+    assert shown["headline"].startswith("<strong>2 of 3 members answered</strong> · ")
+    assert "cleo timed out" in shown["headline"]
+    assert {key: (m["state"], m["meta"]) for key, m in members.items()} == {
+        "anna": ("agree", "agrees"),
+        "ben": ("disagree", "disagrees"),
+        "cleo": ("failed", "timed out"),
+    }
+    (dissent,) = [section for section in shown["sections"] if section["title"] == "Dissent"]
+    assert dissent["lines"] == ["ben disagrees: It is &lt;i&gt;risky&lt;/i&gt;."]
+    assert any("judge (simulated)" in line for line in shown["footer"])
+    (row,) = shown["buttons"]
+    assert [(b["label"], b["action"]) for b in row] == [
+        ("Answers", "answers:r1:1"),
+        ("Dissent", "dissent:r1"),
+        ("Charts", "charts:r1"),
+        ("Ask again", "again:r1"),
+        ("Longer", "resize:r1:1"),
     ]
+    assert [(b["emoji"], b["action"]) for b in shown["opinion"]] == [("👍", "feedback:r1:1"), ("👎", "feedback:r1:0")]
 
 
-def test_how_sure_it_is_stands_in_a_line_of_its_own_with_the_arbiters_figure_and_the_votes() -> None:
-    ballot = Ballot(
-        basis="final answers",
-        camps=(
-            Camp(answer="yes <3", normal="yes", members=(ANNA, CLEO), weight=3.0),
-            Camp(answer="no", normal="no", members=(BEN,), weight=1.0),
-        ),
-    )
-    verdict = VERDICT.model_copy(
-        update={"stated": 0.6, "agreement": Agreement(agree=1, total=2), "ballot": ballot, "confidence": 0.5}
-    )
-    shown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=verdict),)))
-    assert shown["headline"] == "2 of 3 members answered; cleo timed out."
-    assert shown["sure"]["html"].startswith("Confidence low, 0.50: 1 of 2 agree; ben disagrees")
-    assert (shown["sure"]["value"], shown["sure"]["own"]) == (0.5, 0.6)
-    assert [(c["html"], c["share"]) for c in shown["votes"]["camps"]] == [("yes &lt;3", 0.75), ("no", 0.25)]
-    assert [[m["seat"] for m in c["members"]] for c in shown["votes"]["camps"]] == [[1, 3], [2]]
-    unknown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=VERDICT_OF_NOBODY),)))
-    assert unknown["sure"] == {"html": "Confidence unknown.", "value": None, "own": None}
-    assert unknown["votes"] is None
+def test_the_long_answer_has_all_of_it() -> None:
+    synthesis = "\n\n".join(f"Paragraph {n} says this and that. " * 8 for n in range(9))
+    verdict = VERDICT.model_copy(update={"synthesis": synthesis})
+    run = an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=verdict),))
+    short, long = run_json(run), run_json(run, long=True)
+    assert ("Paragraph 8" in short["body"], "Paragraph 8" in long["body"]) == (False, True)
+    assert [short["buttons"][0][-1]["label"], long["buttons"][0][-1]["label"]] == ["Longer", "Shorter"]
+    assert (short["long"], long["long"]) == (False, True)
+    (missing,) = [section for section in long["sections"] if section["title"] == "Who is missing"]
+    assert "cleo: no reply within 60 s" in missing["lines"]
 
 
-def test_after_reviews_the_answers_are_shown() -> None:
+def test_after_reviews_it_is_the_answers_that_count() -> None:
     answers = Round(number=1, outcomes=SAID)
     reviews = (Response(member=ANNA, text="Ranking: A", seconds=1), Response(member=BEN, text="Ranking: A", seconds=1))
-    shown = run_json(
-        an_answered_run(rounds=(answers, Round(number=2, outcomes=reviews, verdict=VERDICT, kind="reviews")))
-    )
-    members = by_id(shown)
-    assert members["anna"]["html"] == "<p>Yes, <strong>certainly</strong>.</p>\n"
-    assert (members["cleo"]["state"], members["cleo"]["line"]) == ("failed", "<b>cleo</b>: no reply within 60 s")
-    assert "ben: gave no verdict" in shown["asides"]
-    assert not any("cleo" in line for line in shown["asides"])
+    last = Round(number=2, outcomes=reviews, verdict=VERDICT, kind="reviews")
+    members = by_id(run_json(an_answered_run(rounds=(answers, last))))
+    assert [m["state"] for m in members.values()] == ["agree", "disagree", "failed"]
 
 
 def test_who_left_and_who_was_never_asked_stay_on_the_page() -> None:
@@ -198,14 +186,13 @@ def test_who_left_and_who_was_never_asked_stay_on_the_page() -> None:
     shown = by_id(run_json(an_answered_run(rounds=(first, Round(number=2, outcomes=SAID[:1], verdict=only_anna)))))
     assert [m["state"] for m in shown.values()] == ["agree", "left", "unasked"]
     assert (shown["ben"]["meta"], shown["cleo"]["meta"]) == ("left after round 1", "not asked")
-    assert shown["ben"]["html"] == "<p>No &lt;b&gt;way&lt;/b&gt;.</p>\n"
 
 
 def test_waves_and_rounds_without_a_verdict_keep_every_seat_in_its_place() -> None:
     view = RunView()
     view.apply(RunStarted(round=1, max_rounds=1, panel=(CLEO,)))
     states = {m["id"]: (m["seat"], m["state"], m["meta"]) for m in progress_json(a_run(), view)["members"]}
-    assert states["cleo"] == (3, "thinking", "thinking …")
+    assert states["cleo"] == (3, "thinking", "")
     assert states["anna"] == (1, "unasked", "not asked in this round")
     view.apply(MembersAsked(round=1, members=(ANNA,)))
     assert by_id(progress_json(a_run(), view))["anna"]["state"] == "thinking"
@@ -217,37 +204,49 @@ def test_waves_and_rounds_without_a_verdict_keep_every_seat_in_its_place() -> No
 def test_a_member_that_the_arbiter_says_nothing_of_has_answered() -> None:
     alone = VERDICT.model_copy(update={"positions": (), "source": VerdictSource.CENTRAL})
     shown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=alone),)))
-    assert {key: m["state"] for key, m in by_id(shown).items()} == {
-        "anna": "answered",
-        "ben": "answered",
-        "cleo": "failed",
+    assert {key: (m["state"], m["meta"]) for key, m in by_id(shown).items()} == {
+        "anna": ("answered", "1.2 s"),
+        "ben": ("answered", "0.4 s"),
+        "cleo": ("failed", "timed out"),
     }
 
 
-def test_charts_are_waited_for_only_while_they_can_come() -> None:
-    waiting = an_answered_run(status=RunStatus.RUNNING)
-    assert run_json(waiting)["charts_follow"]
-    assert not run_json(waiting)["over"]
-    assert not run_json(waiting, (HEATMAP,))["charts_follow"]
-    assert not run_json(waiting, (), "Only anna answered.")["charts_follow"]
-    assert not run_json(an_answered_run())["charts_follow"]
-    without = waiting.model_copy(update={"ask": waiting.ask.model_copy(update={"charts": False})})
-    assert not run_json(without)["charts_follow"]
+def test_who_did_not_vote_does_not_stand_beside_those_who_agree_in_part() -> None:
+    camp = Camp(answer="yes", normal="yes", members=(ANNA,), weight=1.0)
+    ballot = Ballot(basis="final answers", camps=(camp,), abstained=(BEN,))
+    positions = (VERDICT.positions[0], Position(member=BEN, stance=Stance.PARTLY))
+    update = {"source": VerdictSource.VOTE, "ballot": ballot, "positions": positions}
+    voted = VERDICT.model_copy(update=update)
+    shown = run_json(an_answered_run(rounds=(Round(number=1, outcomes=SAID, verdict=voted),)))
+    assert by_id(shown)["ben"]["meta"] == "did not vote"
 
 
 def test_nobody_answered() -> None:
     shown = run_json(a_failed_run("None answered.\n- cleo: no reply within 60 s", SAID[2]))
-    assert shown["over"]
-    assert not shown["answered"]
-    assert shown["headline"] == "None answered."
-    assert shown["body"] == ""  # the members' lines say it
-    assert by_id(shown)["cleo"]["line"] == "<b>cleo</b>: no reply within 60 s"
+    assert (shown["over"], shown["answered"], shown["tone"]) == (True, False, "failed")
+    assert shown["headline"] == "<strong>No answer</strong>"
+    assert "None answered." in shown["body"]
+    assert [m["state"] for m in shown["members"]] == ["unasked", "unasked", "failed"]
+    assert [b["label"] for b in shown["buttons"][0]] == ["Ask again"]
+    assert shown["opinion"] == []
+
+
+def test_a_run_that_was_stopped_shows_who_had_answered() -> None:
+    rounds = (Round(number=1, outcomes=SAID[:1]),)
+    run = a_run(status=RunStatus.CANCELLED, rounds=rounds, error="Stopped by you. 1 of 3 had answered.")
+    shown = run_json(run)
+    assert shown["headline"].startswith("<strong>Stopped</strong> · 1 of 3 had answered")
+    assert [(m["state"], m["meta"]) for m in shown["members"]] == [
+        ("answered", "1.2 s"),
+        ("unasked", "no answer"),
+        ("unasked", "no answer"),
+    ]
+    assert [b["label"] for b in shown["buttons"][0]] == ["Answers", "Ask again"]
 
 
 def test_a_run_that_broke_before_anybody_was_asked() -> None:
     shown = run_json(a_failed_run("Something went wrong on our side.\n- why"))
-    assert shown["headline"] == "Something went wrong on our side."
-    assert shown["body"] == "<ul>\n<li>why</li>\n</ul>\n"
+    assert "<li>why</li>" in shown["body"]
     assert shown["members"] == []
 
 
@@ -264,3 +263,43 @@ def test_a_seat_keeps_its_colour_from_the_welcome_to_the_answer() -> None:
     assert len(set(seats.values())) == 3
     for run in (a_run(), an_answered_run()):
         assert {m["id"]: (m["seat"], m["colour"], m["ink"]) for m in run_json(run)["members"]} == seats
+
+
+# --- replies and forms ----------------------------------------------------------------------------------
+
+
+def test_a_reply_has_its_pictures_file_and_buttons() -> None:
+    reply = Reply(
+        text="**Here** <b>",
+        buttons=((Button(label="Delete it", action="delete:r1:1", style="danger"),),),
+        pictures=(HEATMAP,),
+        download=Download(filename="mine.json", media_type="application/json", data=b"[1]"),
+    )
+    assert reply_json(reply, ["/picture"], "/file") == {
+        "type": "reply",
+        "html": "<p><strong>Here</strong> &lt;b&gt;</p>\n",
+        "buttons": [[{"label": "Delete it", "action": "delete:r1:1", "style": "danger", "emoji": ""}]],
+        "pictures": [
+            {"url": "/picture", "title": HEATMAP.title, "alt": "anna and ben: 0.42", "width": 900, "height": 700}
+        ],
+        "download": {"url": "/file", "filename": "mine.json", "bytes": 3},
+    }
+
+
+def test_a_form_has_all_that_its_inputs_need() -> None:
+    options = (Option(value="a", label="A", about="the first"),)
+    members = Input(name="members", label="Members", kind="choices", value=("a",), options=options, required=True)
+    shown = form_json(Form(action="save", title="Save", inputs=(members,), intro="> quoted"))
+    assert shown["intro"] == "<blockquote>\n<p>quoted</p>\n</blockquote>\n"
+    assert shown["inputs"] == [
+        {
+            "name": "members",
+            "label": "Members",
+            "kind": "choices",
+            "value": ("a",),
+            "required": True,
+            "hint": "",
+            "max_length": 300,
+            "options": [{"value": "a", "label": "A", "about": "the first"}],
+        }
+    ]
