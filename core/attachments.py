@@ -10,6 +10,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -90,23 +91,25 @@ async def read(upload: Upload) -> Material:
         raise _too_large(name, len(data))
     if not data.strip():
         raise Refused(f"“{name}” is empty. Attach it again, or leave it out.")
+    size = len(data)  # what was announced is only believed where it is too much
     if kind := _image_type(data):
-        data, media_type = await asyncio.to_thread(_image, name, data, kind)
-        return Material(attachment=_about(upload, name, media_type, "image"), image=data)
+        data, media_type = await asyncio.get_running_loop().run_in_executor(_LIGHTBOX, _image, name, data, kind)
+        return Material(attachment=_about(name, media_type, size, "image"), image=data)
     if b"%PDF-" in data[:1024]:
         text, more = await _pdf(name, data)
         media_type = "application/pdf"
     else:
         text, more = await asyncio.to_thread(_text, name, data), False
-        media_type = upload.media_type.partition(";")[0].strip() or "text/plain"
+        claimed = upload.media_type.partition(";")[0].strip().lower()
+        media_type = claimed if _OF_TEXTS.fullmatch(claimed) else "text/plain"
     shortened = more or len(text) > MOST_CHARACTERS
-    about = _about(upload, name, media_type, "text", shortened=shortened)
+    about = _about(name, media_type, size, "text", shortened=shortened)
     return Material(attachment=about, text=text[:MOST_CHARACTERS])
 
 
-def _about(upload: Upload, name: str, media_type: str, kind: str, *, shortened: bool = False) -> Attachment:
-    fields: dict[str, Any] = {"name": name, "media_type": media_type, "kind": kind, "shortened": shortened}
-    return Attachment(size=upload.size, **fields)
+def _about(name: str, media_type: str, size: int, kind: str, *, shortened: bool = False) -> Attachment:
+    fields: dict[str, Any] = {"media_type": media_type, "kind": kind, "shortened": shortened}
+    return Attachment(name=name, size=size, **fields)
 
 
 def _shown(name: str) -> str:
@@ -143,6 +146,11 @@ _UNREAD = {
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 """What no text holds; tabs, line and page breaks and the escapes of a terminal it may."""
+
+_OF_TEXTS = re.compile(
+    r"text/[\w.+-]{1,60}|application/([\w.-]{1,60}\+)?(json|xml|yaml|toml|javascript|sql|x-[\w.-]{1,60})"
+)
+"""What a text may claim to be."""
 
 
 def _text(name: str, data: bytes) -> str:
@@ -202,7 +210,7 @@ def _pages(name: str, data: bytes, enough: threading.Event) -> tuple[str, bool]:
         for number, page in enumerate(reader.pages):
             if number == MOST_PAGES or length > MOST_CHARACTERS or enough.is_set():
                 return "\n\n".join(texts), True
-            texts.append(_CONTROL.sub("", page.extract_text()).strip())
+            texts.append(_CONTROL.sub("", _whole(page.extract_text())).strip())
             length += len(texts[-1])
     except Refused:
         raise
@@ -216,7 +224,16 @@ def _pages(name: str, data: bytes, enough: threading.Event) -> tuple[str, bool]:
     return "\n\n".join(filter(None, texts)), False
 
 
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which a PDF's fonts may name and nobody can encode."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 # --- images ---------------------------------------------------------------------------------------------
+
+
+_LIGHTBOX = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+"""Where pictures are looked at, one at a time: decoded they take hundreds of megabytes, however small their files."""
 
 
 def _image_type(data: bytes) -> str | None:
@@ -241,7 +258,9 @@ def _image(name: str, data: bytes, media_type: str) -> tuple[bytes, str]:
             return (data, media_type) if len(data) <= HEAVY_IMAGE else _smaller(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(name, "far too many pixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Refused:
+        raise
+    except Exception as error:  # noqa: BLE001 - a broken file may break its reader anywhere
         log.info("picture not readable", error=type(error).__name__, detail=str(error)[:200])
         raise Refused(f"“{name}” cannot be read: as a picture it is damaged. Attach a copy that opens.") from None
 
@@ -255,8 +274,10 @@ def _smaller(image: Image) -> tuple[bytes, str]:
     from PIL import Image, ImageOps
 
     image.draft("RGB", (SIDE, SIDE))
+    if image.mode not in ("L", "RGB", "RGBA"):  # those of a palette cannot be blended
+        image = image.convert("RGBA")
+    image.thumbnail((SIDE, SIDE))  # before all else: the whole of it is large
     upright = ImageOps.exif_transpose(image).convert("RGBA")
-    upright.thumbnail((SIDE, SIDE))
     flat = Image.new("RGB", upright.size, "white")
     flat.paste(upright, mask=upright)
     out = BytesIO()

@@ -29,6 +29,19 @@ def pdf(*pages: str) -> bytes:
     return _written(writer)
 
 
+def mapped(text: str, meaning: str) -> bytes:
+    """A PDF whose font says that the letter of ``text`` means this, in hexadecimal UTF-16."""
+    writer = PdfWriter(clone_from=PdfReader(BytesIO(pdf(text))))
+    font = writer.pages[0]["/Resources"]["/Font"]["/F1"].get_object()  # type: ignore[index]
+    table = DecodedStreamObject()
+    table.set_data(
+        f"begincmap 1 begincodespacerange <00> <ff> endcodespacerange "
+        f"1 beginbfchar <{ord(text):02x}> <{meaning}> endbfchar endcmap".encode()
+    )
+    font[NameObject("/ToUnicode")] = writer._add_object(table)
+    return _written(writer)
+
+
 def encrypted(data: bytes) -> bytes:
     """The same behind a password."""
     writer = PdfWriter(clone_from=PdfReader(BytesIO(data)))

@@ -17,7 +17,7 @@ from PIL import Image
 from core import attachments
 from core.attachments import HEAVY_IMAGE, MOST_BYTES, MOST_CHARACTERS, SIDE, Material, Upload, read
 from core.errors import Refused, Unavailable
-from tests.core.pdfs import encrypted, pdf
+from tests.core.pdfs import encrypted, mapped, pdf
 
 
 def upload(data: bytes, name: str = "notes.txt", media_type: str = "text/plain", size: int | None = None) -> Upload:
@@ -116,6 +116,13 @@ async def test_a_size_that_was_announced_is_not_believed() -> None:
     assert "may have 10 MB" in await refusal(b"a" * (MOST_BYTES + 1), size=5)
 
 
+async def test_what_was_announced_of_a_file_is_not_believed() -> None:
+    about = (await read(upload(b"plain words", "photo.png", "image/png", size=5))).attachment
+    assert (about.kind, about.media_type, about.size) == ("text", "text/plain", 11)
+    about = (await read(upload(b"{}", "a.json", "application/json; charset=utf-8"))).attachment
+    assert about.media_type == "application/json"
+
+
 async def test_what_the_download_says_is_passed_on() -> None:
     async def away() -> bytes:
         raise Unavailable("Slack does not answer.")
@@ -151,6 +158,12 @@ async def test_of_a_long_pdf_the_beginning_is_read(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(attachments, "MOST_CHARACTERS", 3)
     material = await read(upload(pdf("One.", "Two."), "long.pdf"))
     assert (material.text, material.attachment.shortened) == ("One", True)
+
+
+async def test_what_a_pdf_says_can_be_encoded() -> None:
+    text = (await read(upload(mapped("a", "d83d"), "odd.pdf"))).text
+    assert text
+    assert text.encode().decode() == text
 
 
 @pytest.mark.parametrize(
@@ -193,6 +206,23 @@ async def test_a_heavy_picture_is_made_smaller(kind: str, mode: str) -> None:
     assert material.attachment.media_type == "image/jpeg"
     with Image.open(BytesIO(material.image)) as smaller:
         assert (smaller.format, smaller.size) == ("JPEG", (SIDE, SIDE // 2))
+
+
+async def test_huge_pictures_are_looked_at_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "HEAVY_IMAGE", 10)
+    at_work, most, smaller = 0, 0, attachments._smaller
+
+    def counted(image: Image.Image) -> tuple[bytes, str]:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        made = smaller(image)
+        at_work -= 1
+        return made
+
+    monkeypatch.setattr(attachments, "_smaller", counted)
+    await asyncio.gather(*(read(upload(drawn("PNG", (2000, 2000)), "huge.png")) for _ in range(4)))
+    assert most == 1
 
 
 def bomb(width: int, height: int) -> bytes:
