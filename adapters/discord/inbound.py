@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from adapters.discord.library import Interaction, discord
-from core.asks import Person, Platform, ThreadRef
+from core.asks import DIRECT, Person, Platform, ThreadRef
 from core.attachments import Upload
 from core.commands.values import (
     AskCommand,
@@ -23,9 +23,6 @@ from core.errors import Refused
 from core.service import Inbound
 
 SLASH = "/consortium"
-
-DIRECT = "dm"
-"""The workspace of direct messages."""
 
 
 def place(channel: object, channel_id: int, guild_id: int | None) -> ThreadRef:

@@ -94,6 +94,12 @@ class Stage:
         assert run
         return run
 
+    async def wants(self, *show: str, channel_id: int | None = None) -> str:
+        """Have alice's answers shown "long" or with "charts" there, by the form; gives what she is told."""
+        opened = await self.emu.command(self.emu.alice, "consortium settings", channel_id=channel_id)
+        await opened.wait_acked(20)
+        return await self.told(await self.emu.submit_modal(opened, {"show": list(show)}))
+
     async def told(self, interaction: Interaction, timeout: float = 20.0) -> str:
         """What the asker alone is told."""
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.discord import limits
-from adapters.discord.limits import size
-from adapters.discord.render import GAP, clip, cut, quote, split, thread_name
+from adapters.discord.limits import size, weight
+from adapters.discord.render import GAP, cut, pages, quote, split, thread_name
 
 PIECES = st.sampled_from(
     [
@@ -87,22 +87,24 @@ def dangers(message: str) -> Iterator[str]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(TEXTS, st.sampled_from([200, limits.MESSAGE]))
+@given(TEXTS, st.sampled_from([200, limits.TEXT]))
 def test_no_text_makes_a_message_that_is_too_long_or_does_harm(text: str, limit: int) -> None:
-    for message in [*split(text, limit=limit), *split(text, footer="run 1\nmore", limit=limit)]:
-        assert message.strip()
-        assert size(message) <= limit
-        assert message.count("```") % 2 == 0
-        assert list(dangers(message)) == []
+    for texts in [*pages([text], limit=limit), *pages([text, "more", text], ["run 1", text], limit=limit)]:
+        assert texts
+        assert sum(map(weight, texts)) <= limit
+        for shown in texts:
+            assert shown.strip()
+            assert shown.count("```") % 2 == 0
+            assert list(dangers(shown)) == []
 
 
 @settings(max_examples=200, deadline=None)
 @given(TEXTS)
 def test_what_must_fit_one_message_does(text: str) -> None:
-    for message in (clip(text, "run 1"), quote(text)):
-        assert size(message) <= limits.MESSAGE
-        assert message.count("```") % 2 == 0
-        assert list(dangers(message)) == []
+    message = quote(text)
+    assert size(message) <= limits.MESSAGE
+    assert message.count("```") % 2 == 0
+    assert list(dangers(message)) == []
     name = thread_name(text)
     assert 0 < size(name) <= limits.THREAD_NAME
     assert "\n" not in name
@@ -176,28 +178,41 @@ def test_a_wide_table_becomes_a_list() -> None:
 
 
 def test_code_over_two_messages_is_closed_and_opened_again() -> None:
-    code = [f"line {n} of the code" for n in range(150)]
+    code = [f"line {n} of the code" for n in range(300)]
     first, second = split("Intro\n```python\n" + "\n".join(code) + "\n```\nEnd")
     assert first.startswith("Intro\n```python\nline 0 ")
     assert first.endswith("\n```")
     assert second.startswith("```python\nline ")
-    assert second.endswith("line 149 of the code\n```\n\nEnd")
+    assert second.endswith("line 299 of the code\n```\n\nEnd")
 
 
 def test_a_heading_goes_with_its_text() -> None:
-    first, second = split("a" * 1900 + "\n## Why\n" + "b" * 300)
-    assert (first, second) == ("a" * 1900, "## Why\n" + "b" * 300)
+    first, second = split("a" * 3900 + "\n## Why\n" + "b" * 300)
+    assert (first, second) == ("a" * 3900, "## Why\n" + "b" * 300)
 
 
 def test_paragraphs_are_kept_whole_where_they_can_be() -> None:
-    first, second = split("a " * 600 + "\n\n" + "b " * 600)
+    first, second = split("a " * 1200 + "\n\n" + "b " * 1200)
     assert set(first) == {"a", " "}
     assert set(second) == {"b", " "}
 
 
-def test_the_footer_is_small_print() -> None:
-    assert split("Answer", "_consortium default_\n_run 1_") == ["Answer\n-# consortium default\n-# run 1"]
-    assert clip("x" * 5000, "run 1").endswith("…\n-# run 1")
+def test_parts_stand_apart_and_the_last_is_small_print() -> None:
+    found = pages(["Answer", "", "Dissent"], ["consortium default", "", "run 1"])
+    assert found == [["Answer", "Dissent", "-# consortium default\n-# run 1"]]
+    *_, last = pages(["x" * 5000], ["run 1"])
+    assert last[-1] == "-# run 1"
+
+
+def test_text_of_many_bytes_takes_more_messages() -> None:
+    messages = split("日本語" * 3000)
+    assert all(len(message) <= 3400 for message in messages), "Discord fails on some 10,000 bytes"
+    assert sum(message.count("日") for message in messages) == 3000
+
+
+def test_a_line_of_signs_in_code_is_cut_between_them() -> None:
+    messages = split("```\n" + "🎉" * 5000 + "\n```")
+    assert sum(message.count("🎉") for message in messages) == 5000
 
 
 def test_a_question_is_quoted() -> None:
