@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -147,10 +148,40 @@ class Visitor:
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
 
-    async def send(self, text: str, thread: str | None = None, id: str | None = None) -> tuple[int, Json]:
-        """Send a text; gives status and reply."""
-        async with self.session.post("/api/commands", json={"text": text, "thread": thread, "id": id}) as reply:
+    async def post(self, body: Json) -> tuple[int, Json]:
+        """Send a command as the page does; gives status and reply."""
+        async with self.session.post("/api/commands", json=body) as reply:
             return reply.status, await reply.json()
+
+    async def send(self, text: str, thread: str | None = None, id: str | None = None) -> tuple[int, Json]:
+        """Send a text."""
+        return await self.post({"text": text, "thread": thread, "id": id})
+
+    async def press(self, action: str, thread: str | None = None) -> Json:
+        """Press a button; gives what comes of it."""
+        code, reply = await self.post({"action": action, "thread": thread})
+        assert code == 200, reply
+        return reply
+
+    async def fill(self, action: str, thread: str | None = None, **filled: str | list[str]) -> tuple[int, Json]:
+        """Fill in a form and send it."""
+        values = {name: value if isinstance(value, list) else [value] for name, value in filled.items()}
+        return await self.post({"action": action, "filled": values, "thread": thread})
+
+    async def send_files(self, text: str, *files: tuple[str, bytes, str]) -> tuple[int, Json]:
+        """Send a text with files, each with its name, contents and type."""
+        form = aiohttp.FormData()
+        form.add_field("command", json.dumps({"text": text}))
+        for name, data, kind in files:
+            form.add_field("file", io.BytesIO(data), filename=name, content_type=kind)
+        async with self.session.post("/api/commands", data=form) as reply:
+            return reply.status, await reply.json()
+
+    async def suggestions(self, text: str) -> tuple[int, list[str]]:
+        """Where what is suggested begins, and the texts."""
+        async with self.session.get("/api/suggest", params={"text": text}) as reply:
+            found = await reply.json()
+            return found["start"], [option["insert"] for option in found["options"]]
 
     async def ask(self, question: str, thread: str | None = None, options: str = "--no-charts") -> Json:
         """Ask; gives the run as it begins."""

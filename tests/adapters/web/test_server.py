@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest_asyncio
 from aiohttp import web
 from PIL import Image
 
-from adapters.web.server import COOKIE, MAX_BODY, WebSurface
+from adapters.web.reading import MAX_BODY
+from adapters.web.server import COOKIE, WebSurface
 from tests.e2e.web_stage import Stage, Visitor, stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+SCRIPTS = ("page", "actions", "runs", "dialogs", "composer", "server", "dom")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -41,7 +44,7 @@ async def test_the_page_is_one_file_of_each_kind_under_a_strict_policy(visitor: 
     bodies = {}
     for path, kind in {
         "/": "text/html",
-        "/page.js": "text/javascript",
+        **{f"/{name}.js": "text/javascript" for name in SCRIPTS},
         "/page.css": "text/css",
         "/icon.svg": "image/svg+xml",
     }.items():
@@ -54,6 +57,8 @@ async def test_the_page_is_one_file_of_each_kind_under_a_strict_policy(visitor: 
             bodies[path] = await reply.text()
     assert not re.search(r"<script>|\son\w+=|\sstyle=|<style|javascript:|https?://", bodies["/"])
     assert not re.search(r"https?://|@import|url\(", bodies["/page.css"])
+    for name in SCRIPTS:
+        assert set(re.findall(r'from "\./(\w+)\.js"', bodies[f"/{name}.js"])) <= set(SCRIPTS)
 
 
 async def test_a_browser_is_known_by_a_cookie_that_scripts_and_other_sites_do_not_get(visitor: Visitor) -> None:
@@ -117,6 +122,14 @@ async def test_health_is_open(visitor: Visitor) -> None:
         (b"\xff\xfe\xff", JSON, 400),
         (b"[" * 50_000, JSON, 400),
         (b'{"thread": "x"}', JSON, 400),
+        (b'{"text": "help", "action": "help"}', JSON, 400),
+        (b'{"text": "help", "filled": {}}', JSON, 400),
+        (b'{"action": "settings", "filled": {"domain": 1}}', JSON, 400),
+        (b'{"action": "settings", "files": []}', JSON, 400),
+        (b'{"action": "explode:now"}', JSON, 400),
+        (b'{"action": "answers:none"}', JSON, 404),
+        (b"--x", {"Content-Type": "multipart/form-data; boundary=x"}, 400),
+        (b"nothing", {"Content-Type": "multipart/form-data"}, 400),
         (b'{"text": 1}', JSON, 400),
         (b'{"text": "help", "thread": 5}', JSON, 400),
         (b'{"text": "help", "id": "' + b"x" * 65 + b'"}', JSON, 400),
@@ -143,6 +156,7 @@ async def test_bodies_that_cannot_be_read(visitor: Visitor, body: bytes, headers
         ("GET", "/api/events", 404),
         ("GET", "/api/events?runs=none", 404),
         ("GET", "/api/runs/none/charts/heatmap.png", 404),
+        ("GET", "/api/files/none", 404),
     ],
 )
 async def test_addresses_that_lead_nowhere(visitor: Visitor, method: str, path: str, code: int) -> None:
@@ -192,7 +206,7 @@ async def test_asking_too_often_is_refused_with_the_time_to_wait(tmp_path: Path)
         ("/consortium help", "asks a panel"),
         ("/consortium", "asks a panel"),
         ("help", "asks a panel"),
-        ("/Consortium models", "pragmatist (simulated)"),
+        ("/Consortium models", "<strong>pragmatist</strong> (simulated): ready"),
         ("/consortium roles", "Rawlsian"),
         ("/consortium\nroles assign optimist Rawlsian", "optimist (simulated): Rawlsian"),
         ("/consortium history", "You have not asked anything yet"),
@@ -205,28 +219,20 @@ async def test_commands_are_answered_at_once(visitor: Visitor, text: str, says: 
 
 
 async def test_a_run_is_told_from_its_beginning_to_its_end(visitor: Visitor) -> None:
-    asked = await visitor.ask("Is it good?", options="--consortium partly")
+    asked = await visitor.ask("Is it good?", options="--no-charts --consortium partly")
     assert [m["state"] for m in asked["members"]] == ["thinking"] * 3
     states = [state async for state in visitor.follow(asked["id"])]
     writing = [s for s in states if s["body"] and not s["answered"]]
     assert writing  # the synthesis came in pieces
-    assert writing[0]["headline"] == "judge is weighing the answers"
+    assert "judge is weighing the answers" in writing[0]["headline"]
     last = states[-1]
     assert last["over"]
     assert last["status"] == "done"
     assert [m["state"] for m in last["members"]] == ["agree", "agree", "failed"]
-    assert "2 of 3 members answered; gone was refused" in last["headline"]
+    assert "2 of 2 agree" in last["headline"]
+    assert "gone was refused" in last["headline"]
     assert "<strong>Yes.</strong>" in last["body"]
     assert [s["over"] for s in states].count(True) == 1
-
-    assert [chart["url"].rsplit("/")[-1] for chart in last["charts"]] == ["heatmap.png", "emotions.png"]
-    for chart in last["charts"]:
-        async with visitor.session.get(chart["url"]) as reply:
-            assert reply.content_type == "image/png"
-            with Image.open(io.BytesIO(await reply.read())) as picture:
-                assert picture.size == (chart["width"], chart["height"])
-        assert "ada" in chart["alt"]
-    assert await visitor.status_of(f"/api/runs/{last['id']}/charts/other.png") == 404
     assert await visitor.threads() == [last]
 
 
@@ -240,21 +246,21 @@ async def test_a_run_that_is_over_is_told_whole(visitor: Visitor) -> None:
 
 async def test_one_answer_leaves_nothing_to_compare(visitor: Visitor) -> None:
     last = await visitor.result(await visitor.ask("Alone?", options="--consortium single"))
-    assert last["charts"] == []
     assert last["note"] == "Only ada answered: there is nothing to compare."
+    assert "Charts" not in [button["label"] for button in last["buttons"][0]]
 
 
 async def test_nobody_answers(visitor: Visitor) -> None:
     last = await visitor.result(await visitor.ask("Anybody?", options="--consortium dead"))
     assert (last["status"], last["answered"]) == ("failed", False)
-    assert "None of the 2 members answered" in last["headline"]
+    assert "None of the 2 members answered" in last["body"]
     assert [m["state"] for m in last["members"]] == ["failed", "failed"]
-    assert all("Traceback" not in m["line"] for m in last["members"])
+    assert "Traceback" not in json.dumps(last)
 
 
 async def test_hostile_text_is_only_text(visitor: Visitor) -> None:
     last = await visitor.result(await visitor.ask("<img src=x onerror=alert(1)>?", options="--consortium hostile"))
-    said = next(m["html"] for m in last["members"] if m["id"] == "hostile")
+    said = (await visitor.press(f"answers:{last['id']}", last["thread"]))["html"]
     assert not re.search(r"<(script|img|svg|iframe)|href=.javascript", said)
     assert "&lt;script&gt;" in said
     assert 'data-host="evil.example"' in said
@@ -295,19 +301,25 @@ async def test_the_same_message_sent_twice_asks_once(visitor: Visitor) -> None:
 
 async def test_two_browsers_never_see_each_others_runs(site: Stage, visitor: Visitor) -> None:
     mine = await visitor.result(await visitor.ask("What is my secret?", options=""))
+    charts = (await visitor.press(f"charts:{mine['id']}"))["pictures"]
+    file = (await visitor.press("export"))["download"]["url"]
     async with Visitor(site.url) as other:
-        for path in (f"/api/events?runs={mine['id']}", mine["charts"][0]["url"]):
+        for path in (f"/api/events?runs={mine['id']}", *(chart["url"] for chart in charts), file):
             assert await other.status_of(path) == 404  # without a cookie
         theirs = await other.ask("What is theirs?")
         assert [run["id"] for run in await other.threads()] == [theirs["id"]]
-        assert await other.status_of(f"/api/events?runs={mine['id']}") == 404
-        assert await other.status_of(f"/api/events?runs={theirs['id']},{mine['id']}") == 404
-        assert await other.status_of(mine["charts"][0]["url"]) == 404
+        for runs in (mine["id"], f"{theirs['id']},{mine['id']}"):
+            assert await other.status_of(f"/api/events?runs={runs}") == 404
+        for path in (*(chart["url"] for chart in charts), file):
+            assert await other.status_of(path) == 404
+        for action in ("answers:{}", "dissent:{}", "charts:{}", "feedback:{}:1", "again:{}", "show:{}", "resize:{}:1"):
+            assert (await other.post({"action": action.format(mine["id"])}))[0] == 404, action
         assert (await other.send("Go on?", thread=mine["thread"]))[0] == 404
         await other.ask("Is it mine?", thread=mine["thread"])  # a thread of the same name, not the same thread
         _, history = await other.send("/consortium history")
         assert "secret" not in history["html"]
-    assert await visitor.status_of(mine["charts"][0]["url"]) == 200
+    for path in (*(chart["url"] for chart in charts), file):
+        assert await visitor.status_of(path) == 200
     assert [run["id"] for run in await visitor.threads()] == [mine["id"]]
 
 
@@ -318,6 +330,155 @@ async def test_roles_are_a_browsers_own(site: Stage, visitor: Visitor) -> None:
     async with Visitor(site.url) as other:
         run = await other.ask("Fair?", options="--no-charts --consortium real")
         assert {m["role"] for m in run["members"]} == {None}
+
+
+# --- buttons, forms, files ------------------------------------------------------------------------------
+
+
+async def test_newcomers_are_told_what_this_is_with_questions_to_begin_with(visitor: Visitor) -> None:
+    async with visitor.session.get("/api/threads") as reply:
+        stored = await reply.json()
+    assert "simulated" in stored["welcome"]["html"]
+    action = stored["welcome"]["buttons"][0][0]["action"]
+    first = (await visitor.press(action))["run"]
+    second = (await visitor.press(action))["run"]
+    assert first["question"] == second["question"]
+    assert first["thread"] != second["thread"]
+
+
+async def test_every_chart_is_a_picture_of_its_own(visitor: Visitor) -> None:
+    run = await visitor.result(await visitor.ask("Is it good?", options="--consortium real"))
+    shown = await visitor.press(f"charts:{run['id']}", run["thread"])
+    names = [chart["url"].rsplit("/", 1)[0] for chart in shown["pictures"]]
+    assert names == [f"/api/runs/{run['id']}/charts"] * 2 + ["/api/files"] * 3  # on record, and drawn just now
+    for chart in shown["pictures"]:
+        async with visitor.session.get(chart["url"]) as reply:
+            assert reply.content_type == "image/png"
+            with Image.open(io.BytesIO(await reply.read())) as picture:
+                assert picture.size == (chart["width"], chart["height"])
+        assert chart["alt"]
+    assert await visitor.status_of(f"/api/runs/{run['id']}/charts/other.png") == 404
+
+
+async def test_an_answer_is_made_long_and_short_in_place(visitor: Visitor) -> None:
+    run = await visitor.result(await visitor.ask("Is it long?", options="--no-charts --consortium partly"))
+    longer = await visitor.press(f"resize:{run['id']}:1")
+    assert longer["run"]["long"]
+    assert "Who is missing" in [section["title"] for section in longer["run"]["sections"]]
+    assert await visitor.press(f"resize:{run['id']}:0") == {"type": "run", "run": run}
+
+
+async def test_who_wants_long_answers_gets_them_at_once_and_after_a_reload(visitor: Visitor) -> None:
+    assert (await visitor.press("settings"))["form"]["title"]
+    await visitor.fill("settings", show=["long"])
+    run = await visitor.result(await visitor.ask("Is it long?", options="--no-charts --consortium partly"))
+    assert run["long"]
+    assert await visitor.threads() == [run]
+
+
+async def test_what_is_wrong_with_a_form_is_told_by_its_input(visitor: Visitor) -> None:
+    opened = await visitor.press("save")
+    assert opened["type"] == "form"
+    status, reply = await visitor.fill(opened["form"]["action"], name="no name", members=["ada"])
+    assert (status, reply["type"]) == (400, "form")
+    assert set(reply["problems"]) == {"name"}
+    kept = {field["name"]: field["value"] for field in reply["form"]["inputs"]}
+    assert (kept["name"], kept["members"]) == (["no name"], ["ada"])
+    status, reply = await visitor.fill(opened["form"]["action"], name="pair", members=["ada", "bert"], arbiter="judge")
+    assert (status, reply["type"]) == (200, "reply")
+    run = await visitor.result(await visitor.ask("Saved?", options="--no-charts --consortium pair"))
+    assert [member["id"] for member in run["members"]] == ["ada", "bert"]
+    assert (await visitor.press("remove:pair"))["type"] == "reply"
+
+
+async def test_asking_again_goes_on_in_the_same_thread(visitor: Visitor) -> None:
+    run = await visitor.result(await visitor.ask("Again?", options="--no-charts --consortium real"))
+    form = (await visitor.press(f"again:{run['id']}", run["thread"]))["form"]
+    assert [field["name"] for field in form["inputs"]] == ["consortium", "arbiter", "strategy"]
+    status, reply = await visitor.fill(form["action"], run["thread"], consortium="single")
+    assert (status, reply["run"]["question"], reply["run"]["thread"]) == (200, "Again?", run["thread"])
+    last = await visitor.result(reply["run"])
+    assert [member["id"] for member in last["members"]] == ["ada"]
+
+
+async def test_a_run_is_stopped(visitor: Visitor) -> None:
+    run = await visitor.ask("Will it end?", options="--no-charts --consortium stuck")
+    async for state in visitor.follow(run["id"]):
+        if [m["state"] for m in state["members"]] == ["answered", "thinking"]:
+            break
+    assert "Stopping" in (await visitor.press(f"stop:{run['id']}", run["thread"]))["html"]
+    last = await visitor.result(run)
+    assert last["status"] == "cancelled"
+    assert "1 of 2 had answered" in last["headline"]
+
+
+async def test_what_is_deleted_is_gone(visitor: Visitor) -> None:
+    first, second = [await visitor.result(await visitor.ask(f"Question {n}?")) for n in range(2)]
+    asked = await visitor.press(f"delete:{first['id']}")
+    assert asked["gone"] == []
+    assert len(await visitor.threads()) == 2
+    (confirm,) = asked["buttons"][0]
+    assert (await visitor.press(confirm["action"]))["gone"] == [first["id"]]
+    assert [run["id"] for run in await visitor.threads()] == [second["id"]]
+    asked = await visitor.press("forget-me")
+    assert asked["gone"] == []
+    assert (await visitor.press(asked["buttons"][0][0]["action"]))["gone"] is None
+    assert await visitor.threads() == []
+
+
+async def test_an_export_is_a_file_to_be_saved(visitor: Visitor) -> None:
+    run = await visitor.result(await visitor.ask("What is mine?"))
+    _, reply = await visitor.send("/consortium export")
+    async with visitor.session.get(reply["download"]["url"]) as file:
+        assert file.content_type == "application/json"
+        assert file.headers["Content-Disposition"].startswith("attachment; filename*=UTF-8''")
+        assert file.headers["X-Content-Type-Options"] == "nosniff"
+        assert file.headers["Cache-Control"] == "no-store"
+        data = await file.read()
+    assert len(data) == reply["download"]["bytes"]
+    assert run["id"] in data.decode()
+
+
+async def test_files_go_with_a_question(site: Stage, visitor: Visitor) -> None:
+    plan = ("plan.md", b"mark-plan: build it.", "text/markdown")
+    status, reply = await visitor.send_files("/consortium ask --no-charts --consortium real What of mark-it?", plan)
+    assert (status, reply["type"]) == (200, "run")
+    run = await visitor.result(reply["run"])
+    assert run["attachments"] == [{"name": "plan.md", "shortened": False}]
+    asked = [r.body for r in site.provider.requests if "mark-it" in json.dumps(r.body)]
+    assert any("mark-plan: build it." in json.dumps(body) for body in asked)
+    status, reply = await visitor.send_files("help me with this", plan)
+    assert (status, reply["type"]) == (200, "run"), "with a file it is a question, whatever it begins with"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "many", "code", "says"),
+    [
+        ("deck.pptx", 2, 1, 400, "is a presentation"),
+        ("empty.txt", 0, 1, 400, "is empty"),
+        ("big.txt", 10 * 2**20 + 1, 1, 400, "an attachment may have 10 MB"),
+        ("small.txt", 1, 6, 400, "may have 5 files"),
+        ("big.txt", 11 * 2**20, 6, 413, "5 files of 10 MB each"),
+    ],
+)
+async def test_files_that_cannot_go_are_refused(
+    visitor: Visitor, name: str, size: int, many: int, code: int, says: str
+) -> None:
+    status, reply = await visitor.send_files("Why?", *[(name, b"x" * size, "text/plain")] * many)
+    assert (status, reply["type"]) == (code, "error")
+    assert says in reply["html"]
+    assert await visitor.threads() == []
+
+
+async def test_what_fits_is_suggested(visitor: Visitor) -> None:
+    assert await visitor.suggestions("/consortium le") == (0, []), "to nobody that is not known"
+    run = await visitor.result(await visitor.ask("Is it listed?"))
+    start, found = await visitor.suggestions("/consortium le")
+    assert start == len("/consortium ")
+    assert found[0] == "leaderboard "
+    assert run["id"] + " " in (await visitor.suggestions("/consortium show listed"))[1]
+    assert (await visitor.suggestions("Is it "))[1] == []
+    assert (await visitor.suggestions("/" + "x" * 600))[1] == []
 
 
 # --- streams that end early -----------------------------------------------------------------------------
