@@ -10,7 +10,7 @@ from core.commands.actions import encode
 from core.errors import NotFound
 from core.present import wording
 from core.present.figures import cost_text, short, tokens_text
-from core.present.shortening import shortened
+from core.present.shortening import closed, shortened
 from core.types import (
     Ballot,
     Failure,
@@ -52,7 +52,7 @@ def answer_card(run: Run, *, long: bool = False) -> Card:
     return Card(
         tone=_tone(run, verdict),
         status=_status(run, verdict),
-        body=verdict.synthesis if long else body,
+        body=closed(verdict.synthesis if long else body),
         sections=(*whole, *_who_is_missing(run, verdict)) if long else few,
         footer=_footer(run, verdict),
         buttons=(_buttons(run, more=more, long=long),),
@@ -276,7 +276,7 @@ def _own_answer(answer: Response) -> str:
     if answer.truncated:
         facts.append("cut off at its token limit")
     role = f" as {short(member.role, 60)}" if member.role else ""
-    return f"**{member.label}{role}** · {' · '.join(facts)}\n\n{answer.text}"
+    return f"**{member.label}{role}** · {' · '.join(facts)}\n\n{closed(answer.text)}"
 
 
 def _pages_there(many: int) -> str:

@@ -49,11 +49,11 @@ def history_text(
 
 
 def _outcome(row: RunSummary) -> str:
+    if row.status is RunStatus.CANCELLED:  # the answer of a round before is not the one that was waited for
+        return "stopped"
     if row.status in (RunStatus.PENDING, RunStatus.RUNNING) and row.answer is None:
         return "still running"
-    if row.status is RunStatus.CANCELLED and row.answer is None:
-        return "stopped"
-    if row.answer is None:
+    if row.status is RunStatus.FAILED or row.answer is None:
         return "no answer"
     sure = "confidence unknown" if row.confidence is None else f"confidence {row.confidence:.2f}"
     label = ", simulated" if row.simulated else ""

@@ -7,6 +7,7 @@ from core.commands.actions import encode
 from core.commands.values import StopCommand
 from core.delivery import RunView
 from core.present.figures import FAILED_BECAUSE, short
+from core.present.shortening import closed
 from core.types import Failure, Member, Response
 
 
@@ -19,7 +20,7 @@ def progress_card(view: RunView, now: float) -> Card:
     return Card(
         tone=Tone.RUNNING,
         status=head(view),
-        body=view.text,
+        body=closed(view.text),
         sections=(Section(title="Members", lines=tuple(lines)),) if lines else (),
         buttons=((stop,),) if stop else (),
     )

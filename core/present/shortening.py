@@ -49,6 +49,20 @@ def shortened(markdown: str, most: int = MOST) -> tuple[str, bool]:
     return (text if text.endswith("…") else f"{text} …"), True
 
 
+def closed(markdown: str) -> str:
+    """The text with its last code block closed, should it end within: what follows is not to be part of it."""
+    fence: re.Match[str] | None = None
+    for line in markdown.split("\n"):
+        match = _ANY_FENCE.fullmatch(line)
+        if match is None:
+            continue
+        if fence is None:
+            fence = match if match["mark"][0] == "~" or "`" not in match["rest"] else None
+        elif match["mark"].startswith(fence["mark"]) and not match["rest"].strip():
+            fence = None
+    return markdown if fence is None else f"{markdown}\n{fence['indent']}{fence['mark']}"
+
+
 def _beginning(block: Block, room: int, *, first: bool) -> Block | None:
     """As much of a block as there is room for; of the first one in any case something."""
     if block.kind in ("solid", "item"):
@@ -120,6 +134,7 @@ def _last_blank(text: str, room: int) -> int:
 # --- a document in pieces -------------------------------------------------------------------------------
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ANY_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})(?P<rest>.*)")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+\S")
 _HEADING = re.compile(r" {0,3}#{1,6}\s|\*\*[^*\n]{1,120}\*\*:?$")
 

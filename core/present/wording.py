@@ -88,7 +88,8 @@ def agreement(verdict: Verdict) -> str:
     silent = abstained(verdict)
     against = [p.member.label for p in verdict.positions if p.stance is Stance.DISAGREES]
     partly = [p.member.label for p in verdict.positions if p.stance is Stance.PARTLY and p.member.id not in silent]
-    agree = sum(p.stance is Stance.AGREES for p in verdict.positions) or int(verdict.agreement.agree)
+    counted = sum(p.stance is Stance.AGREES for p in verdict.positions)
+    agree = counted if verdict.positions else int(verdict.agreement.agree)
     tail = [f"{listed(against)} {verb(against, 'disagrees', 'disagree')}"] if against else []
     tail += [f"{listed(partly)} only in part"] if partly else []
     tail += [f"{listed(list(silent.values()))} did not vote"] if silent else []

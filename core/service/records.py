@@ -79,10 +79,10 @@ class RecordDesk:
         if run is None:
             return None
         head = f"> {short(run.ask.text, 500)}"
-        if run.verdict is None and not _over(run):
+        if not _answered(run) and not _over(run):
             stop = Button(label="Stop", action=encode(StopCommand(run=run.id)), style="danger")
             return Reply(text=f"{head}\n\nThis one is still running.", buttons=((stop,),))
-        card = answer_card(run, long=True) if run.verdict else failed_card(run, run.error or "There is no answer.")
+        card = answer_card(run, long=True) if _answered(run) else failed_card(run, run.error or "There is no answer.")
         # What is shown here is whole, and no answer in a thread that could be drawn anew.
         rows = [[b for b in row if not b.action.startswith("resize:")] for row in card.buttons]
         opinion = [button for button in (card.good, card.bad) if button]
@@ -99,14 +99,14 @@ class RecordDesk:
     async def dissent(self, command: ShowDissent, inbound: Inbound) -> Reply:
         """Who holds what, ranking, the arbiter's reasons."""
         run = await self._visible(command.run, inbound)
-        if run.verdict is None:
+        if not _answered(run):
             raise NotFound(_no_answer(run))
         return dissent_reply(run)
 
     async def charts(self, command: ShowCharts, inbound: Inbound) -> Reply:
         """Every chart of a run, polarity and radar included; drawn now where they are not on record."""
         run = await self._visible(command.run, inbound)
-        if run.verdict is None:
+        if not _answered(run):
             raise NotFound(_no_answer(run))
         if len(run.answers) < 2:
             return Reply(text="Only one member answered: there is nothing to compare, so there are no charts.")
@@ -117,7 +117,7 @@ class RecordDesk:
     async def resize(self, command: Resize, inbound: Inbound) -> Redraw:
         """The answer short or long, in place."""
         run = await self._visible(command.run, inbound)
-        if run.verdict is None:
+        if not _answered(run):
             raise NotFound(_no_answer(run))
         return Redraw(run=run, long=command.long)
 
@@ -126,7 +126,7 @@ class RecordDesk:
     async def feedback(self, command: Feedback, inbound: Inbound) -> Reply | Form:
         """Store what the person thinks; of a bad answer ask why."""
         run = await self._visible(command.run, inbound)
-        if run.verdict is None:
+        if not _answered(run):
             raise BadInput(_no_answer(run))
         await self._office.lessons.feedback(run.id, inbound.asker, command.good)
         if command.good:
@@ -274,6 +274,11 @@ def _id(run_id: str) -> str:
 def _own(run: Run, inbound: Inbound) -> bool:
     asker, where, now_at = run.ask.asker, run.ask.where, inbound.where
     return (asker.id, where.platform, where.workspace) == (inbound.asker.id, now_at.platform, now_at.workspace)
+
+
+def _answered(run: Run) -> bool:
+    """Whether its answer stands: one that was stopped in a later round has a verdict, but of a round before."""
+    return run.answered_at is not None and run.verdict is not None
 
 
 def _over(run: Run) -> bool:

@@ -114,6 +114,7 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
             "0 of 3 agree; a and b disagree; c only in part · confidence very low, 0.14",
             Tone.SPLIT,
         ),
+        (answered(PARTLY, PARTLY), "0 of 2 agree; a and b only in part · confidence low, 0.50", Tone.UNSURE),
         (answered(YES, YES, PARTLY), "2 of 3 agree; c only in part · confidence fair, 0.81", Tone.SURE),
         (
             answered(YES, YES, agreement=Agreement(agree=2, total=3)),
@@ -182,7 +183,17 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
         ),
     ],
     ids=[
-        *("all agree", "one failed", "against", "partly", "outliers", "no positions", "only one", "one of three"),
+        *(
+            "all agree",
+            "one failed",
+            "against",
+            "all partly",
+            "partly",
+            "outliers",
+            "no positions",
+            "only one",
+            "one of three",
+        ),
         *("addressed", "central", "central with votes", "vote", "vote by meaning", "stand-in", "asked in waves"),
         "from before",
     ],
@@ -414,6 +425,16 @@ def test_members_answers_stand_on_one_page_when_short() -> None:
     )
     assert "**c** · 2.0 s · tokens unknown\n\n**No.**" in reply.text
     assert reply.text.endswith("**Who is missing**\n- b: no answer within 60 s")
+
+
+def test_code_that_was_cut_off_does_not_swallow_what_follows() -> None:
+    begun = Response(member=A, text="So:\n```\nprint(", seconds=1, truncated=True)
+    reply = answers_reply(ended(RunStatus.DONE, begun, Response(member=C, text="No.", seconds=2)))
+    assert "print(\n```\n\n**c**" in reply.text
+    for synthesis in ("So:\n```\nprint(", "So it is.\n\n```\n" + "print(1)\n" * 100):
+        for long in (False, True):
+            card = answer_card(answered(YES, YES, synthesis=synthesis), long=long)
+            assert card.markdown().count("```") % 2 == 0
 
 
 def test_long_answers_have_a_page_each() -> None:

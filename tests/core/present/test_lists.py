@@ -73,6 +73,8 @@ def summary(**fields: Any) -> RunSummary:
         ({"answer": None, "status": RunStatus.RUNNING}, "still running"),
         ({"answer": None, "status": RunStatus.FAILED}, "no answer"),
         ({"answer": None, "status": RunStatus.CANCELLED}, "stopped"),
+        ({"answer": "Of a round before.", "status": RunStatus.CANCELLED}, "stopped"),
+        ({"answer": "Of a round before.", "status": RunStatus.FAILED}, "no answer"),
         ({"answer": "x" * 500}, f"{'x' * 199}… (confidence 0.85)"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.present.shortening import MOST, WHOLE, blocks, shortened
+from core.present.shortening import MOST, WHOLE, blocks, closed, shortened
 
 SENTENCE = "This is one of many sentences that say something. "
 CODE = "```python\n" + "print('a line of code')\n" * 10 + "```"
@@ -129,3 +129,21 @@ def test_a_long_text_costs_little(piece: str) -> None:
     begun = time.process_time()
     shortened(text)
     assert time.process_time() - begun < 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("No code.", "No code."),
+        (CODE, CODE),
+        ("So:\n```python\nprint(1", "So:\n```python\nprint(1\n```"),
+        ("1. So:\n   ```\n   x", "1. So:\n   ```\n   x\n   ```"),
+        ("~~~~\n~~~\n```", "~~~~\n~~~\n```\n~~~~"),
+        ("````\n```\n````", "````\n```\n````"),
+        ("```so``` it is", "```so``` it is"),
+        ("```\na\n``` no end", "```\na\n``` no end\n```"),
+    ],
+)
+def test_code_that_was_cut_off_is_closed(text: str, whole: str) -> None:
+    assert closed(text) == whole
+    assert closed(whole) == whole

@@ -144,6 +144,24 @@ async def test_a_run_that_goes_on_can_be_stopped_and_one_that_failed_says_why(de
     assert "Nobody answered." in await desk.say(ShowCommand(what=run.id))
 
 
+async def test_what_was_stopped_in_a_later_round_has_no_answer(desk: Desk) -> None:
+    run = await answered(desk)
+    stopped = {"status": RunStatus.CANCELLED, "answered_at": None, "error": "Stopped by Ann. 3 of 3 had answered."}
+    await desk.history.update_run(run.model_copy(update=stopped))
+    shown = await desk.reply(ShowCommand(what=run.id))
+    assert "**Stopped · 4 of 4 had answered" in shown.text
+    assert "It is so." not in shown.text
+    assert "It is so." not in await desk.say(HistoryCommand())
+    for command in (ShowDissent(run=run.id), Resize(run=run.id, long=True)):
+        with pytest.raises(NotFound, match="has no answer"):
+            await desk.do(command)
+    with pytest.raises(BadInput, match="has no answer"):
+        await desk.do(Feedback(run=run.id, good=True))
+    going = {"status": RunStatus.RUNNING, "answered_at": None}
+    await desk.history.update_run(run.model_copy(update=going))
+    assert "still running" in await desk.say(ShowCommand(what=run.id))
+
+
 async def test_what_somebody_may_not_see_is_not_there(desk: Desk) -> None:
     secret = await answered(desk, where=DIRECT, text="A secret?")
     public = await answered(desk, where=ELSEWHERE)
