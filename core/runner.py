@@ -169,7 +169,7 @@ class Runner:
         self._history = office.history
 
     async def run(self, ask: Ask) -> None:
-        """Run an ask, or go on with what another worker left of it; one that has ended is left alone."""
+        """Run an ask, or go on with what another worker left of it; of one that has ended only the end is told."""
         bind_run(ask.id)
         run = await self._history.run(ask.id)
         if run is None:
@@ -183,6 +183,8 @@ class Runner:
             except Exception as error:
                 log.exception("run broke")
                 await self._break(run, journal, user_text(error, ask.id))
+        else:  # whoever worked on it may have died before it could say so
+            await self._events.publish(run.id, RunEnded(status=run.status, error=run.error))
 
     async def _gone(self, run_id: str) -> None:
         """The run was deleted while it waited: nobody is asked, and nothing was used."""

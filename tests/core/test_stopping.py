@@ -208,6 +208,15 @@ async def test_a_stop_after_a_takeover(works: Works) -> None:
     assert len([e for e in await works.events() if isinstance(e, RunEnded)]) == 1
 
 
+async def test_an_end_that_was_stored_is_told_though_its_worker_died_before_it_said_so(works: Works) -> None:
+    ask = make_ask(charts=False)
+    stopped = {"status": RunStatus.CANCELLED, "error": REASON}
+    await works.history.open_run(make_run(works.catalog, ask).model_copy(update=stopped))
+    await works.runner().run(ask)
+    assert await works.events() == [RunEnded(status=RunStatus.CANCELLED, error=REASON)]
+    assert not works.settled.bills
+
+
 async def test_who_is_stopped_hangs_up_on_the_provider_within_a_second(works: Works) -> None:
     async with ProviderEmulator() as provider:
         provider.model("m1", latency=0.01)
