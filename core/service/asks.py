@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 
 from core import attachments, convening, examples, governance
@@ -143,7 +143,10 @@ class AskDesk:
         body = await office.drafts.take(command.draft, inbound.asker, again=True)
         if body is None:
             raise NotFound(_GONE)
-        held = Held.model_validate_json(body)
+        try:
+            held = Held.model_validate_json(body)
+        except ValueError:  # a form, or of another version
+            raise NotFound(_GONE) from None
         if held.ask.setup and (problems := convening.problems(office.catalog, held.ask.setup)):
             raise BadInput("This cannot be asked any more: " + "; ".join(problems))
         await self._checked_budgets(held.ask, inbound)
@@ -191,7 +194,8 @@ class AskDesk:
         return run
 
     async def _latest(self, inbound: Inbound) -> Run | None:
-        """The person's latest run that goes on: in this thread, else this channel, else the workspace."""
+        """The person's latest run that goes on: in this thread, else this channel, else the workspace. One whose
+        answer stands already gives way to others of the same place."""
         here, history = inbound.where, self._office.history
         rows = await history.page(inbound.asker, here, LATEST, 0)
         going_on = [row for row in rows if row.status in (RunStatus.PENDING, RunStatus.RUNNING)]
@@ -199,7 +203,11 @@ class AskDesk:
             return None
         nearest = min(
             going_on,
-            key=lambda row: (row.where.channel != here.channel, here.thread is None or row.where.thread != here.thread),
+            key=lambda row: (
+                row.where.channel != here.channel,
+                here.thread is None or row.where.thread != here.thread,
+                row.answer is not None,
+            ),
         )
         return await history.run(nearest.id)
 
@@ -282,9 +290,11 @@ class AskDesk:
             await office.jobs.submit(ask)
         except Unavailable as error:  # nobody will work on it, so nobody must wait for it
             ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": office.clock()}
-            await office.history.update_run(run.model_copy(update=ended))
-            await office.history.mark_delivered(run.id)  # the asker is told now
-            await office.governance.settle(run.id, Bill())
+            with suppress(Unavailable):
+                await office.governance.settle(run.id, Bill())
+            with suppress(Unavailable):
+                await office.history.update_run(run.model_copy(update=ended))
+                await office.history.mark_delivered(run.id)  # the asker is told now
             raise
         return run
 
@@ -343,8 +353,8 @@ _GONE = (
 
 
 def _question(text: str) -> str:
-    """The question without space around it. Raises BadInput."""
-    text = text.strip()
+    """The question without space around it, and without what nobody can store. Raises BadInput."""
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "").strip()
     if not text:
         raise BadInput("There is no question. Write e.g. `ask Should remote work be the default?`")
     if len(text) > MAX_QUESTION:

@@ -21,7 +21,7 @@ from core.commands.values import AskCommand, AskExample, Command, Confirm, Disca
 from core.errors import BadInput, NotAllowed, NotFound, OverBudget, RateLimited, Refused, Unavailable
 from core.governance import Budget, Right, Rule, Subject
 from core.runner import Runner
-from core.stores import Session
+from core.stores import Draft, Session
 from core.types import Bill, Run
 from tests.core.fakes import START, make_engine, panel_models
 from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk
@@ -159,6 +159,22 @@ async def test_what_was_not_queued_counts_for_nothing(desk: Desk) -> None:
     assert (await desk.spent()).tokens == 0
 
 
+async def test_what_was_neither_stored_nor_queued_counts_for_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.history, "open_run", _away)
+    monkeypatch.setattr(desk.history, "update_run", _away)
+    with pytest.raises(Unavailable):
+        await desk.ask()
+    assert (await desk.spent()).tokens == 0
+
+
+async def test_halves_of_letters_in_a_question_do_no_harm(desk: Desk) -> None:
+    run = await desk.ask(text="Is \ud83d\ude00 it\0 \ud83d so?")
+    assert run.ask.text == "Is \U0001f600 it \ufffd so?"
+    assert await desk.history.run(run.id) == run
+
+
 async def _away(ask: Any) -> None:
     raise Unavailable("Redis does not answer.")
 
@@ -202,6 +218,12 @@ async def test_only_who_asked_confirms_and_two_taps_ask_once(desk: Desk) -> None
     results = await asyncio.gather(*(desk.do(confirm) for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(result, Run) for result in results) == 1
     assert len(desk.queue.asks) == 1
+
+
+async def test_what_else_is_kept_for_somebody_is_nothing_to_confirm(desk: Desk) -> None:
+    draft = await desk.drafts.keep(Draft(person=ANN.id, body='{"title": "a form"}'))
+    with pytest.raises(NotFound, match="nothing to confirm"):
+        await desk.do(Confirm(draft=draft))
 
 
 async def test_what_is_cancelled_is_forgotten(desk: Desk) -> None:
