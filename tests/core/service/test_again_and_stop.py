@@ -13,7 +13,7 @@ from core.commands.values import AskAgain, AskCommand, StopCommand
 from core.errors import BadInput, NotAllowed, NotFound
 from core.governance import Rule, Subject
 from core.setup import ConsortiumSpec
-from core.types import Run, RunStatus
+from core.types import Round, Run, RunStatus, Verdict, VerdictSource
 from tests.core.fakes import catalog
 from tests.core.service.conftest import ANN, BOB, CHANNEL, DIRECT, Desk
 
@@ -145,6 +145,18 @@ async def test_without_a_name_the_nearest_latest_run_is_stopped(desk: Desk) -> N
     for name in ("thread first", "channel first"):
         await end(desk, runs[name])
     assert f"`{runs['elsewhere second'].id}`" in await desk.say(StopCommand(), where=THREAD)
+
+
+async def test_of_a_place_what_has_its_answer_is_stopped_last(desk: Desk) -> None:
+    thinking = await desk.ask()
+    desk.now += timedelta(minutes=1)
+    drawing = await desk.ask()
+    verdict = Verdict(source=VerdictSource.ONLY, judge=drawing.panel[0], synthesis="Yes.")
+    round_ = Round(number=1, outcomes=(), verdict=verdict)
+    await desk.history.update_run(drawing.model_copy(update={"rounds": (round_,), "answered_at": desk.now}))
+    assert f"`{thinking.id}`" in await desk.say(StopCommand())
+    await end(desk, thinking)
+    assert "has its answer already" in await desk.say(StopCommand())
 
 
 async def test_what_is_over_is_not_stopped(desk: Desk) -> None:
