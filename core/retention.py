@@ -1,14 +1,19 @@
-"""Runs that a workspace does not want to keep any longer are deleted, every hour."""
+"""What is not to be kept any longer goes, every hour: runs, as their workspace wants it; and who used how much, once
+the month is over. What was set aside on budgets for runs that never came to an end is given back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core.asks import Person, Platform, ThreadRef
+from core.engine import usages
 from core.errors import ConsortiumError
+from core.governance import begins
 from core.service.office import Office
 from core.telemetry import get_logger
+from core.types import Bill
 
 log = get_logger(__name__)
 
@@ -18,12 +23,18 @@ PORTION = 100
 HOUR = 3600.0
 """Seconds between two sweeps."""
 
+LOST = timedelta(days=1)
+"""After how long a run that has not ended never will."""
+
 SWEEPER = Person(id="consortium", name="Consortium")
 """Who deletes, in the audit log."""
 
 
 async def sweep(office: Office) -> int:
     """Delete the runs that ended longer ago than their workspace keeps them; returns how many. Raises Unavailable."""
+    now = office.clock()
+    await _settle_lost(office, now - LOST)
+    await office.governance.forget_spending(begins("month", now))
     deleted = 0
     for platform, workspace, days in await office.governance.retentions():
         deleted += await _sweep_one(office, platform, workspace, days)
@@ -39,6 +50,15 @@ async def keep_sweeping(office: Office, sleep: Callable[[float], Awaitable[objec
         except ConsortiumError as error:
             log.warning("retention not kept to for now", error=str(error))
         await sleep(HOUR)
+
+
+async def _settle_lost(office: Office, before: datetime) -> None:
+    """What runs have used that nobody could settle counts in place of their estimate; of one that is not on record
+    that is nothing."""
+    for run_id in await office.governance.unsettled(before):
+        run = await office.history.run(run_id)
+        bill = Bill() if run is None else run.bill if run.ended_at else Bill.of(usages(run.rounds))
+        await office.governance.settle(run_id, bill)
 
 
 async def _sweep_one(office: Office, platform: Platform, workspace: str, days: int) -> int:

@@ -137,6 +137,14 @@ class Governance(Protocol):
         """A run is over: what it really used counts. Nothing of it is taken back when the run is deleted."""
         ...
 
+    async def unsettled(self, before: datetime) -> list[str]:
+        """Ids of runs that were asked on a day before that one, and count by their estimate still."""
+        ...
+
+    async def forget_spending(self, before: datetime) -> None:
+        """Delete who used how much on days before that one."""
+        ...
+
 
 class Limits(Protocol):
     """Rate limits per person and per workspace."""

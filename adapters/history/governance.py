@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy import Connection, RowMapping, Select, and_, bindparam, delete, func, literal, or_, select, union_all
 
 from adapters.history.access import Access
 from adapters.history.database import Work, fetch
 from adapters.history.hand import Hand
 from adapters.history.kept import Kept
 from adapters.history.policy import Place, policy_of
-from adapters.history.schema import EVERYWHERE, changes, channels, policies, runs, totals
+from adapters.history.schema import EVERYWHERE, changes, channels, policies, runs, spendings, totals
 from adapters.history.seeds import Seeds
 from adapters.history.statements import USED
 from adapters.history.writer import Statement
@@ -180,6 +180,15 @@ class SqlGovernance:
         )
         await self._spend(run_id, spent, True)
 
+    async def unsettled(self, before: datetime) -> list[str]:
+        """Ids of runs that were asked on a day (UTC) before that one, and count by their estimate still."""
+        query = select(spendings.c.run_id).where(spendings.c.settled.is_(False), spendings.c.day < _day(before))
+        return [row["run_id"] for row in await self._access.database.rows(query)]
+
+    async def forget_spending(self, before: datetime) -> None:
+        """Delete who used how much on days (UTC) before that one."""
+        await self._access.writer.change(partial(_forget_spending, _day(before)))
+
     async def _spend(self, run_id: str, spent: Spent, settles: bool, *first: Statement) -> None:
         do = self._access.do
         row = {"id_": run_id, "settled_": settles, **{f"{name}_": getattr(spent, name) for name in USED}}
@@ -206,6 +215,11 @@ def _retentions(connection: Connection) -> list[tuple[Platform, str, int]]:
         for row in fetch(select(runs.c.platform, runs.c.workspace).distinct(), connection):
             days.setdefault((row["platform"], row["workspace"]), everywhere)
     return [(Platform(p), workspace, d) for (p, workspace), d in sorted(days.items()) if d is not None]
+
+
+def _forget_spending(before: date, connection: Connection) -> None:
+    for table in (spendings, totals):
+        connection.execute(delete(table).where(table.c.day < before))
 
 
 def _day(moment: datetime) -> date:

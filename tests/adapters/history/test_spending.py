@@ -96,6 +96,21 @@ async def test_a_run_that_was_never_reserved_is_not_settled(history: SqlHistory)
     assert (await history.governance.spending(CHANNEL, ANN, NOON)).at("workspace", "month") == Spent()
 
 
+async def test_what_was_never_settled_is_known_and_what_is_old_is_forgotten(history: SqlHistory) -> None:
+    governance = history.governance
+    old, settled, new = new_run(at=NOON), new_run(at=NOON), new_run(at=NOON + timedelta(days=1))
+    for run in (old, settled, new):
+        await governance.reserve(run, ESTIMATE)
+    await governance.settle(settled.id, BILL)
+    assert await governance.unsettled(NOON + timedelta(days=1)) == [old.id]
+    await governance.forget_spending(NOON + timedelta(hours=13))
+    spent = (await governance.spending(CHANNEL, ANN, NOON + timedelta(days=1))).at("workspace", "month")
+    assert spent == Spent(runs=1, tokens=1000, dollars=0.5)
+    await governance.settle(old.id, BILL)
+    assert await governance.unsettled(NOON + timedelta(days=2)) == [new.id]
+    assert (await governance.spending(CHANNEL, ANN, NOON)).at("workspace", "day") == Spent()
+
+
 async def test_processes_that_settle_at_once_add_nothing_twice(url: str) -> None:
     async with SqlHistory(url) as one, SqlHistory(url) as two:
         runs = [new_run(at=NOON) for _ in range(30)]

@@ -9,8 +9,9 @@ import pytest
 
 from core.asks import ThreadRef
 from core.errors import Unavailable
+from core.governance import Spent
 from core.retention import HOUR, keep_sweeping, sweep
-from core.types import Run, RunStatus
+from core.types import Bill, Response, Run, RunStatus, Usage
 from tests.core.service.conftest import ANN, CHANNEL, Desk
 
 OTHER = CHANNEL.model_copy(update={"workspace": "T2"})
@@ -39,6 +40,37 @@ async def test_runs_are_deleted_when_their_workspace_keeps_them_no_longer(
     assert await sweep(desk.office) == 0
     assert len(await desk.governance.audit(CHANNEL, 10, 0)) == 2, "that it was set, and what was deleted"
     assert await desk.governance.audit(OTHER, 10, 0) == []
+
+
+async def test_what_was_set_aside_for_runs_that_never_ended_is_given_back(desk: Desk) -> None:
+    desk.now = desk.now.replace(day=2)
+    never_stored, lost, broken, _ = [await desk.ask() for _ in range(4)]
+    await desk.history.delete(never_stored.id)
+    used = Usage(prompt_tokens=10, completion_tokens=5, cost=0.0)
+    answer = Response(member=lost.panel[0], text="Yes.", seconds=1, usage=used)
+    await desk.history.record_outcome(lost.id, 1, answer)
+    ended = {"status": RunStatus.DONE, "ended_at": desk.now, "bill": Bill.of([used, used])}
+    await desk.history.update_run(broken.model_copy(update=ended))
+    each = (await desk.spent()).tokens // 4
+    desk.now += timedelta(days=2)
+    today = await desk.ask()
+    await sweep(desk.office)
+    spending = await desk.governance.spending(CHANNEL, ANN, desk.now)
+    assert spending.at("user", "month").tokens == 0 + 15 + 30 + 0 + each, "nothing, one answer, its bill, nothing"
+    assert spending.at("user", "day").tokens == each
+    assert await desk.governance.unsettled(desk.now + timedelta(days=1)) == [today.id]
+
+
+async def test_who_used_how_much_is_forgotten_once_the_month_is_over(desk: Desk) -> None:
+    desk.now = desk.now.replace(day=1)
+    run = await desk.ask()
+    await desk.governance.settle(run.id, Bill.of([Usage(prompt_tokens=1, completion_tokens=1)]))
+    await sweep(desk.office)
+    then = desk.now
+    assert (await desk.governance.spending(CHANNEL, ANN, then)).at("user", "month").tokens == 2
+    desk.now += timedelta(days=32)
+    await sweep(desk.office)
+    assert (await desk.governance.spending(CHANNEL, ANN, then)).of["user/month"] == Spent()
 
 
 async def test_sweeping_goes_on_every_hour_whatever_fails(desk: Desk) -> None:
