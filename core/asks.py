@@ -29,6 +29,10 @@ class Platform(StrEnum):
     CLI = "cli"
 
 
+DIRECT = "dm"
+"""The workspace of direct messages on platforms where these belong to none: its channels have nothing in common."""
+
+
 class Person(Value):
     """Someone who asks; ``id`` is the platform's id of the account, ``name`` is for display only."""
 

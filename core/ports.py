@@ -308,8 +308,8 @@ class Lessons(Protocol):
         """The records of a consortium's models and the calibration in force; may be some seconds old."""
         ...
 
-    async def standings(self, consortium: str | None = None) -> list[Standing]:
-        """Records by consortium and model."""
+    async def standings(self, consortium: str | None = None, where: ThreadRef | None = None) -> list[Standing]:
+        """Records by consortium and model; with ``where`` of the runs of that workspace alone."""
         ...
 
     async def label(self, run_id: str, *, answer: str | None = None, good: bool | None = None) -> None:
@@ -331,8 +331,10 @@ class Lessons(Protocol):
         """What people think of an answer."""
         ...
 
-    async def opinions_of(self, consortium: str | None = None) -> dict[str, tuple[int, int]]:
-        """By consortium, how many opinions were good and how many bad."""
+    async def opinions_of(
+        self, consortium: str | None = None, where: ThreadRef | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """By consortium, how many opinions were good and how many bad; with ``where`` of runs of that workspace."""
         ...
 
     async def withdraw(self, person: Person, where: ThreadRef) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import Field
 
-from core.asks import Person, Platform, QuestionType, ThreadRef, Value
+from core.asks import DIRECT, Person, Platform, QuestionType, ThreadRef, Value
 from core.governance import Budget, Change, Estimate, Policy, Rule, Spending
 from core.setup import ConsortiumSpec
 from core.types import Bill, Run
@@ -163,34 +163,53 @@ class Duplicates(Protocol):
 
 
 class SavedConsortium(Value):
-    """A consortium that somebody saved, as it stands in the database."""
+    """A consortium that somebody saved, as it stands in the database.
+
+    ``own``: it belongs to those who look, who can replace and remove it; else the operator saved it for everybody.
+    """
 
     name: str
     setup: ConsortiumSpec
     saved_at: datetime
+    own: bool
+
+
+def home(where: ThreadRef | None) -> tuple[str, str] | None:
+    """Whose things are meant there: those of a workspace, by platform and workspace, or with None the operator's.
+
+    The operator is who uses the command line (None, too) or the page. A direct message that belongs to no workspace is
+    one of its own.
+    """
+    if where is None or where.platform in (Platform.WEB, Platform.CLI):
+        return None
+    return where.platform, f"{DIRECT} {where.channel}" if where.workspace == DIRECT else where.workspace
 
 
 class Consortia(Protocol):
-    """Saved consortia and which one is the default, shared by all processes."""
+    """Saved consortia and which one is the default, shared by all processes.
 
-    async def get(self, name: str) -> SavedConsortium | None:
-        """The saved consortium of that name, whatever its case."""
+    What a workspace (see :func:`home`) saves is its own: no other one sees it. What the operator saves is for
+    everybody, but for workspaces that have one of that name themselves.
+    """
+
+    async def get(self, name: str, where: ThreadRef | None) -> SavedConsortium | None:
+        """The saved consortium of that name, whatever its case, as it is seen there."""
         ...
 
-    async def all(self) -> list[SavedConsortium]:
-        """All of them by name."""
+    async def all(self, where: ThreadRef | None) -> list[SavedConsortium]:
+        """All that are seen there, by name."""
         ...
 
-    async def save(self, name: str, setup: ConsortiumSpec) -> bool:
-        """Save it; one of the same name is replaced. Returns whether there was one."""
+    async def save(self, name: str, setup: ConsortiumSpec, where: ThreadRef | None) -> bool:
+        """Save it; an own one of the same name is replaced. Returns whether there was one."""
         ...
 
-    async def remove(self, name: str) -> bool:
-        """Forget it, and that it was the default. Returns whether there was one."""
+    async def remove(self, name: str, where: ThreadRef | None) -> bool:
+        """Forget an own one, and if it was the operator's, that it was the default. Returns whether there was one."""
         ...
 
     async def default(self) -> str | None:
-        """The name of the consortium that is asked when none is named; None: nobody has set one."""
+        """The name of what is asked when none is named, as the operator set it; None: nothing is set."""
         ...
 
     async def set_default(self, name: str | None) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from itertools import groupby
 
-from sqlalchemy import Connection, RowMapping, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, func, select
 
 from adapters.history.access import Access, setting
 from adapters.history.database import fetch
@@ -17,7 +17,7 @@ from adapters.history.grades import Grader, decision, given
 from adapters.history.kept import Kept
 from adapters.history.rows import to_json
 from adapters.history.schema import feedback, labels, outcomes, rounds, runs, votes
-from core.asks import Person, ThreadRef
+from core.asks import DIRECT, Person, ThreadRef
 from core.ports import Latency, Opinion, Sample, Standing
 from core.types import FailureKind, Verdict
 from core.votes.confidence import PRIOR, Calibration
@@ -50,9 +50,12 @@ class SqlLessons:
     async def _read(self, consortium: str) -> Experience:
         return await self._access.database.read(partial(_experience, consortium))
 
-    async def standings(self, consortium: str | None = None) -> list[Standing]:
-        """Records by consortium and model, in the order of their names."""
-        return await self._access.database.read(partial(_standings, consortium))
+    async def standings(self, consortium: str | None = None, where: ThreadRef | None = None) -> list[Standing]:
+        """Records by consortium and model, in the order of their names; with ``where`` of that workspace's runs."""
+        if where is None:
+            return await self._access.database.read(partial(_standings, consortium))
+        found = await self._access.database.read(partial(_standings_of, where))
+        return [standing for standing in found if consortium in (None, standing.consortium)]
 
     async def label(self, run_id: str, *, answer: str | None = None, good: bool | None = None) -> None:
         """The right final answer of a run, or whether its answer was good; neither takes the label back.
@@ -86,13 +89,18 @@ class SqlLessons:
         in_order = sorted(rows, key=lambda row: (row["given_at"], row["person"]))
         return tuple(Opinion(person=row["person"], good=row["good"], reason=row["reason"]) for row in in_order)
 
-    async def opinions_of(self, consortium: str | None = None) -> dict[str, tuple[int, int]]:
-        """By consortium, in the order of their names, how many opinions were good and how many bad."""
+    async def opinions_of(
+        self, consortium: str | None = None, where: ThreadRef | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """By consortium, in the order of their names, how many opinions were good and how many bad; with ``where`` of
+        that workspace's runs."""
         good = func.sum(case((feedback.c.good, 1), else_=0)).label("good")
         query = select(runs.c.consortium, good, func.count().label("all"))
         query = query.join(feedback, feedback.c.run_id == runs.c.id).group_by(runs.c.consortium)
         if consortium is not None:
             query = query.where(runs.c.consortium == consortium)
+        if where is not None:
+            query = query.where(_asked_in(where))
         rows = sorted(await self._access.database.rows(query), key=lambda row: str(row["consortium"]))
         return {row["consortium"]: (row["good"], row["all"] - row["good"]) for row in rows}
 
@@ -140,6 +148,24 @@ def _standings(consortium: str | None, connection: Connection) -> list[Standing]
         for name in sorted(names)
         for model, record in sorted(_records(name, connection).items())
     ]
+
+
+def _standings_of(where: ThreadRef, connection: Connection) -> list[Standing]:
+    """Those of one workspace: fewer rows, but the runs have to be looked at."""
+    kinds = (votes.c.consortium, votes.c.model, votes.c.agreed, votes.c.correct)
+    query = select(*kinds, func.count().label("votes")).join(runs, runs.c.id == votes.c.run_id)
+    by_model: defaultdict[tuple[str, str], list[RowMapping]] = defaultdict(list)
+    for row in fetch(query.where(_asked_in(where)).group_by(*kinds), connection):
+        by_model[row["consortium"], row["model"]].append(row)
+    return [
+        Standing(consortium=name, model=model, record=_record(rows)) for (name, model), rows in sorted(by_model.items())
+    ]
+
+
+def _asked_in(where: ThreadRef) -> ColumnElement[bool]:
+    """Runs of a workspace; of direct messages that belong to none, those of the same channel."""
+    here = [runs.c.platform == where.platform.value, runs.c.workspace == where.workspace]
+    return and_(*here, *([runs.c.channel == where.channel] if where.workspace == DIRECT else []))
 
 
 def _consortia(connection: Connection) -> list[str]:

@@ -186,9 +186,18 @@ labels = Table(
     Column("labelled_at", Utc, nullable=False),
 )
 
+EVERYWHERE = "*"
+"""The workspace of what holds in every workspace; where it holds on every platform, the platform too."""
+
+
+def _place() -> tuple[Column[str], Column[str]]:
+    return Column("platform", Words, primary_key=True), Column("workspace", Words, primary_key=True)
+
+
 consortia = Table(
     "consortia",
     metadata,
+    *_place(),
     Column("key", Words, primary_key=True, comment="the name without its case"),
     Column("name", Words, nullable=False, comment="as it was given"),
     Column("setup", Text, nullable=False, comment="JSON"),
@@ -233,14 +242,6 @@ def _used() -> list[Column[Any]]:
         Column("unpriced", Integer, nullable=False, comment="calls whose cost is unknown"),
         Column("uncounted", Integer, nullable=False, comment="calls whose tokens are unknown"),
     ]
-
-
-EVERYWHERE = "*"
-"""The workspace of what holds in every workspace; where it holds on every platform, the platform too."""
-
-
-def _place() -> tuple[Column[str], Column[str]]:
-    return Column("platform", Words, primary_key=True), Column("workspace", Words, primary_key=True)
 
 
 rules = Table(

@@ -126,7 +126,9 @@ class Statements:
             )
             .values(correct=bindparam("correct")),
             save_consortium=replace(consortia),
-            drop_consortium=delete(consortia).where(consortia.c.key == bindparam("key_")),
+            drop_consortium=delete(consortia).where(
+                *(consortia.c[name] == bindparam(f"{name}_") for name in ("platform", "workspace", "key"))
+            ),
             put_setting=replace(settings),
             drop_setting=delete(settings).where(settings.c.key == bindparam("key_")),
             drop_setting_if=delete(settings).where(

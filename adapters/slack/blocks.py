@@ -172,9 +172,7 @@ def _deletes(action: str) -> bool:
         command = actions.decode(action)
     except UnknownCommand:
         return False
-    return isinstance(command, values.RemoveConsortium) or (
-        isinstance(command, values.DeleteRun | values.ForgetMe) and command.confirmed
-    )
+    return isinstance(command, values.DeleteRun | values.ForgetMe | values.RemoveConsortium) and command.confirmed
 
 
 def _feedback(good: Button, bad: Button) -> Block:

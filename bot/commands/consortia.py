@@ -1,4 +1,7 @@
-"""Saved consortia: ``save``, ``update``, ``list``, ``show``, ``remove``, ``default``."""
+"""The operator's saved consortia: ``save``, ``update``, ``list``, ``show``, ``remove``, ``default``.
+
+Those that workspaces saved for themselves are left to them.
+"""
 
 from __future__ import annotations
 
@@ -66,9 +69,10 @@ def save(
     replace: Annotated[bool, typer.Option("--replace", help="Replace one that has the name already.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Save a consortium, for everybody who uses this database.
+    """Save a consortium, for everybody: the command line, the page, and all workspaces of Slack and Discord.
 
-    A saved one goes before one of the models file that has the same name.
+    A saved one goes before one of the models file that has the same name, and one that a workspace saved for itself
+    goes before both, there.
 
     Examples:
 
@@ -202,11 +206,11 @@ async def _save(found: Mapping[str, ConsortiumSpec], default: bool, replace: boo
     settings, catalog = configured()
     async with open_history(settings) as history:
         consortia = history.consortia
-        there = [name for name in found if await consortia.get(name)]
+        there = [name for name in found if await consortia.get(name, None)]
         if there and not replace:
             raise BadInput(f"NAME {listed(there)}: saved already; add --replace, or change it with update")
         for name, setup in found.items():
-            await consortia.save(name, setup)
+            await consortia.save(name, setup, None)
         if default:
             await consortia.set_default(next(iter(found)))
     if as_json:
@@ -234,10 +238,10 @@ async def _update(name: str, changes: Mapping[str, Any], as_json: bool) -> None:
     settings, catalog = configured()
     async with open_history(settings) as history:
         name = await _saved_name(history.consortia, name, catalog)
-        saved = await history.consortia.get(name)
+        saved = await history.consortia.get(name, None)
         assert saved is not None  # noqa: S101 - looked up above
         setup = changed_setup(catalog, saved.setup, changes)
-        await history.consortia.save(name, setup)
+        await history.consortia.save(name, setup, None)
     if as_json:
         print_json({"name": name, "setup": setup})
     else:
@@ -248,14 +252,14 @@ async def _saved_name(consortia: SqlConsortia, name: str, catalog: Catalog) -> s
     """The name under which it is saved. Raises NotFound."""
     from core.errors import NotFound
 
-    if saved := await consortia.get(name):
+    if saved := await consortia.get(name, None):
         return saved.name
     if name in catalog.consortia:
         raise NotFound(
             f"NAME {name}: stands in the models file and is not saved; change it there, "
             f"or save it: consortium show {name} --toml > {name}.toml, consortium save --from {name}.toml"
         )
-    names = [s.name for s in await consortia.all()]
+    names = [s.name for s in await consortia.all(None)]
     raise NotFound(f"NAME {name}: no such consortium is saved{_near(name, names)}")
 
 
@@ -266,7 +270,7 @@ def _near(name: str, names: list[str]) -> str:
 
 async def known_consortia(consortia: SqlConsortia, catalog: Catalog) -> dict[str, tuple[str, ConsortiumSpec]]:
     """All consortia by name, each with where it is from; a saved one hides that of the file."""
-    saved = {s.name: ("saved", s.setup) for s in await consortia.all()}
+    saved = {s.name: ("saved", s.setup) for s in await consortia.all(None)}
     lower = {name.lower() for name in saved}
     file = {name: ("file", setup) for name, setup in catalog.consortia.items() if name.lower() not in lower}
     return {**saved, **file}
@@ -320,7 +324,7 @@ async def _remove(name: str, as_json: bool) -> None:
     settings, catalog = configured()
     async with open_history(settings) as history:
         name = await _saved_name(history.consortia, name, catalog)
-        await history.consortia.remove(name)
+        await history.consortia.remove(name, None)
         left = name in catalog.consortia
     if as_json:
         print_json({"removed": name})

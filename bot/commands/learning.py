@@ -63,7 +63,7 @@ async def _leaderboard(consortium: str | None, as_json: bool) -> None:
 
 async def _name(history: SqlHistory, of_file: Sequence[str], name: str) -> str:
     """A consortium's proper name; one that is gone may still have a record, so any name will do."""
-    saved = [s.name for s in await history.consortia.all()]
+    saved = [s.name for s in await history.consortia.all(None)]
     recorded = [s.consortium for s in await history.lessons.standings()]
     return next((known for known in (*saved, *of_file, *recorded) if known.lower() == name.lower()), name)
 

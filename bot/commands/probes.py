@@ -135,7 +135,7 @@ async def _database(settings: Settings, saved: dict[str, ConsortiumSpec]) -> lis
     begun = time.monotonic()
     async with open_history(settings) as history:
         await history.mark_delivered("doctor")
-        saved |= {one.name: one.setup for one in await history.consortia.all()}
+        saved |= {one.name: one.setup for one in await history.consortia.all(None)}
     what = "PostgreSQL" if settings.history_url.startswith("postgres") else settings.history_url
     consortia = f", {len(saved)} saved consortia" if saved else ""
     return [Finding("database", True, f"{what}: up to date, writable{consortia}", seconds=time.monotonic() - begun)]

@@ -43,7 +43,7 @@ _VERBS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
     "settings": (values.SettingsCommand, ()),
     "save": (values.SaveConsortium, ("name",)),
     "use": (values.UseConsortium, ("name",)),
-    "remove": (values.RemoveConsortium, ("name",)),
+    "remove": (values.RemoveConsortium, ("name", "confirmed")),
     "models": (values.ModelsCommand, ()),
     "reset": (values.ResetModel, ("model",)),
     "examples": (values.ExamplesCommand, ("domain",)),

@@ -297,8 +297,12 @@ def _type(rest: str) -> Command:
     return values.SetType(question_type=None if _taken_back(rest) else _type_of(rest.strip()))
 
 
+NO_NAMES = ("none", "off")
+"""Words that take a choice back, so nothing can be called so."""
+
+
 def _taken_back(rest: str) -> bool:
-    return rest.strip().lower() in ("", "none", "off", "default")
+    return rest.strip().lower() in ("", *NO_NAMES)
 
 
 def _name(name: str, make: Callable[[str], Command], example: str) -> Callable[[str], Command]:
@@ -313,7 +317,7 @@ def _name(name: str, make: Callable[[str], Command], example: str) -> Callable[[
 
 
 def _maybe(name: str, make: Callable[[str | None], Command]) -> Callable[[str], Command]:
-    """A command with one word or nothing behind it; "none", "off" and "default" say the same as nothing."""
+    """A command with one word or nothing behind it; "none" and "off" say the same as nothing."""
 
     def read(rest: str) -> Command:
         if len(rest.split()) > 1:

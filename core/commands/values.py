@@ -236,9 +236,10 @@ class ListConsortia(Value):
 
 
 class RemoveConsortium(Value):
-    """Forget a saved consortium."""
+    """Forget a saved consortium, once that is confirmed."""
 
     name: str
+    confirmed: bool = False
 
 
 class ModelsCommand(Value):

@@ -84,9 +84,10 @@ class Service:
 
     # --- runs ---------------------------------------------------------------------------------------
 
-    async def setup(self, name: str | None = None) -> tuple[str, ConsortiumSpec]:
-        """A consortium by name, or the one that is asked when none is named. Raises NotFound."""
-        return await self._office.setup(name)
+    async def setup(self) -> tuple[str, ConsortiumSpec]:
+        """What the operator asks when they name nothing."""
+        name, setup, _ = await self._office.default(None)
+        return name, setup
 
     async def long(self, run: Run) -> bool:
         """Whether the asker wants the whole text of answers at once."""

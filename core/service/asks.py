@@ -38,9 +38,10 @@ MOST_OPTIONS = 100
 
 
 class Held(Value):
-    """An ask that waits to be confirmed, with what came along."""
+    """An ask that waits to be confirmed, with what came along; ``notes`` are for its run."""
 
     ask: Ask
+    notes: tuple[str, ...] = ()
     materials: tuple[Material, ...] = ()
 
 
@@ -98,7 +99,7 @@ class AskDesk:
             charts=session.charts if command.charts is None else command.charts,
             event_ids=inbound.event_ids,
         )
-        return await self._take(ask, inbound)
+        return await self._take(ask, inbound, notes=panel.notes)
 
     async def example(self, command: AskExample, inbound: Inbound) -> Run | Reply:
         """Ask an example question."""
@@ -117,8 +118,8 @@ class AskDesk:
         if run is None:
             raise NotFound("That question is not on record any more, or not for you to see here.")
         if not command.chosen:
-            return await self._again_form(run)
-        panel = await self._convener.of_run(run, command.consortium)
+            return await self._again_form(run, inbound)
+        panel = await self._convener.of_run(run, command.consortium, inbound.where)
         changes = AskCommand(text=run.ask.text, arbiter=command.arbiter, strategy=command.strategy)
         panel = self._convener.changed(panel, changes, None)
         there = run.ask.where.model_copy(update={"thread": None}) == inbound.where.model_copy(update={"thread": None})
@@ -153,7 +154,8 @@ class AskDesk:
         if await office.drafts.take(command.draft, inbound.asker) is None:
             raise NotFound(_GONE)
         ask = held.ask.model_copy(update={"asked_at": office.clock(), "event_ids": inbound.event_ids})
-        return await self._begin(ask, held.materials, await self._estimate(ask, held.materials), inbound)
+        held = held.model_copy(update={"ask": ask})
+        return await self._begin(held, await self._estimate(ask, held.materials), inbound)
 
     async def discard(self, command: Discard, inbound: Inbound) -> Reply:
         """Forget what was held back. Raises NotFound."""
@@ -240,7 +242,9 @@ class AskDesk:
 
     # --- inside -------------------------------------------------------------------------------------
 
-    async def _take(self, ask: Ask, inbound: Inbound, materials: tuple[Material, ...] = ()) -> Run | Reply:
+    async def _take(
+        self, ask: Ask, inbound: Inbound, materials: tuple[Material, ...] = (), notes: tuple[str, ...] = ()
+    ) -> Run | Reply:
         """The checks that everything to be asked goes through: it is begun, or held back until it is confirmed."""
         office = self._office
         policy = await self._checked_budgets(ask, inbound)
@@ -248,11 +252,11 @@ class AskDesk:
         materials = (*materials, *await _fetched(inbound.files))
         ask = ask.model_copy(update={"attachments": tuple(m.attachment for m in materials)})
         estimated = await self._estimate(ask, materials)
+        held = Held(ask=ask, notes=notes, materials=materials)
         if not governance.asks_twice(policy, estimated):
-            return await self._begin(ask, materials, estimated, inbound)
-        held = Held(ask=ask, materials=materials)
+            return await self._begin(held, estimated, inbound)
         draft = await office.drafts.keep(Draft(person=inbound.asker.id, body=held.model_dump_json()))
-        return self._to_confirm(ask, estimated, draft)
+        return self._to_confirm(held, estimated, draft)
 
     async def _checked_budgets(self, ask: Ask, inbound: Inbound) -> Policy:
         """The rules here. Raises OverBudget."""
@@ -274,19 +278,19 @@ class AskDesk:
         goes_on = ask.where.thread is not None and await self._office.history.thread_runs(ask.where, limit=1)
         return estimate(catalog, setup, ask, setup.context_tokens if goes_on else 0, materials)
 
-    async def _begin(self, ask: Ask, materials: tuple[Material, ...], estimated: Estimate, inbound: Inbound) -> Run:
+    async def _begin(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
         """Reserve what a run may use, store and queue it. Raises OverBudget, Unavailable."""
-        office = self._office
+        office, ask = self._office, held.ask
         policy = await office.governance.policy(ask.where)
         # Asks at the same moment would all find the same budget whole; those of other processes still may.
         async with self._budgets if policy.budgets else nullcontext():
             warnings = await self._warnings(policy, ask, inbound)
-            run = self.pending_run(ask).model_copy(update={"notes": tuple(warnings)})
+            run = self.pending_run(ask).model_copy(update={"notes": (*held.notes, *warnings)})
             await office.governance.reserve(run, estimated)
         try:
             await office.history.open_run(run)
-            if materials:
-                await office.history.keep_materials(run.id, materials)
+            if held.materials:
+                await office.history.keep_materials(run.id, held.materials)
             await office.jobs.submit(ask)
         except Unavailable as error:  # nobody will work on it, so nobody must wait for it
             ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": office.clock()}
@@ -298,8 +302,9 @@ class AskDesk:
             raise
         return run
 
-    def _to_confirm(self, ask: Ask, estimated: Estimate, draft: str) -> Reply:
+    def _to_confirm(self, held: Held, estimated: Estimate, draft: str) -> Reply:
         """Who would be asked, what that may use, and the two ways to go on."""
+        ask = held.ask
         panel = self.pending_run(ask).panel
         catalog, setup = self._office.catalog, ask.setup
         arbiter = f", arbiter {catalog.judges(setup)[0].label}" if setup and len(panel) > 1 else ""
@@ -308,14 +313,15 @@ class AskDesk:
             f"Would be asked: {listed([m.label for m in panel])}{arbiter}. Nothing has been asked yet; the question is "
             "kept for an hour."
         )
+        text = "\n\n".join([text, *held.notes])
         confirm = Button(label="Confirm", action=actions.encode(Confirm(draft=draft)), style="primary")
         cancel = Button(label="Cancel", action=actions.encode(Discard(draft=draft)))
         return Reply(text=text, buttons=((confirm, cancel),))
 
-    async def _again_form(self, run: Run) -> Form:
+    async def _again_form(self, run: Run, inbound: Inbound) -> Form:
         """What to change; an empty value changes nothing."""
         office, setup = self._office, run.ask.setup
-        names = dict.fromkeys([*office.catalog.consortia, *(saved.name for saved in await office.consortia.all())])
+        names = await office.all_consortia(inbound.where)
         strategies = [Option(value=d.name, label=d.name, about=short(d.summary, 75)) for d in describe()]
 
         def choice(name: str, label: str, now: str, options: list[Option]) -> Input:

@@ -23,11 +23,15 @@ LOOKED_BACK = 20
 
 @dataclass(frozen=True)
 class Panel:
-    """A consortium as it is asked once: by that name, with that set-up, and perhaps one member of it alone."""
+    """A consortium as it is asked once: by that name, with that set-up, and perhaps one member of it alone.
+
+    ``notes`` are for the run.
+    """
 
     name: str
     setup: ConsortiumSpec
     addressed: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Convener:
@@ -39,9 +43,10 @@ class Convener:
     async def named(self, command: AskCommand, session: Session, inbound: Inbound) -> Panel:
         """The consortium that the command names, else what the person asks here. Raises NotFound."""
         office = self._office
-        return Panel(
-            *await (office.setup(command.consortium) if command.consortium else office.chosen(inbound, session))
-        )
+        if command.consortium:
+            return Panel(*await office.setup(command.consortium, inbound.where))
+        name, setup, notes = await office.chosen(inbound, session)
+        return Panel(name, setup, notes=notes)
 
     async def of_thread(self, where: ThreadRef) -> Panel | None:
         """The panel that a thread was asked with last, as it was then; None without one that can still be asked."""
@@ -54,10 +59,13 @@ class Convener:
                 return Panel(run.consortium, run.ask.setup) if usable else None
         return None
 
-    async def of_run(self, run: Run, consortium: str | None) -> Panel:
-        """The panel that a run was asked with, or that consortium in its place. Raises BadInput, NotFound."""
+    async def of_run(self, run: Run, consortium: str | None, where: ThreadRef) -> Panel:
+        """The panel that a run was asked with, or that consortium in its place, as it is seen there.
+
+        Raises BadInput, NotFound.
+        """
         if consortium or run.ask.setup is None:
-            return Panel(*await self._office.setup(consortium or run.consortium))
+            return Panel(*await self._office.setup(consortium or run.consortium, where))
         if problems := convening.problems(self._office.catalog, run.ask.setup):
             raise BadInput("This cannot be asked as before: " + "; ".join(problems))
         return Panel(run.consortium, run.ask.setup, run.ask.addressed)

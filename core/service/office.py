@@ -7,17 +7,28 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from core import governance
+from core.asks import ThreadRef
 from core.cards import Result
 from core.catalog import Catalog
 from core.errors import NotAllowed, NotFound
 from core.governance import Right
 from core.ports import Analyst, Breakers, History, Jobs, Lessons
+from core.present.lists import written
 from core.service.inbound import Inbound
 from core.setup import ConsortiumSpec
 from core.stores import Consortia, Drafts, Duplicates, Governance, Limits, Session, Sessions, Stops
+
+
+class Chosen(NamedTuple):
+    """A consortium that is asked without being named; ``notes`` tell of what was to be asked and is gone."""
+
+    name: str
+    setup: ConsortiumSpec
+    notes: tuple[str, ...]
+
 
 Handlers = dict[type[Any], Callable[[Any, Inbound], Awaitable[Result]]]
 """What carries out a command, by its type."""
@@ -57,27 +68,46 @@ class Office:
         if not governance.may(policy, inbound.who, right):
             raise NotAllowed(REFUSALS[right])
 
-    async def setup(self, name: str | None = None) -> tuple[str, ConsortiumSpec]:
-        """A consortium by name, or the one that is asked when none is named. A saved one goes before one of the file.
-
-        Raises NotFound.
-        """
-        wanted = (name or await self.consortia.default() or "default").strip("`")
-        if saved := await self.consortia.get(wanted):
+    async def setup(self, name: str, where: ThreadRef | None) -> tuple[str, ConsortiumSpec]:
+        """A consortium by name, as it is seen there. A saved one goes before one of the file. Raises NotFound."""
+        wanted = name.strip("`")
+        if saved := await self.consortia.get(wanted, where):
             return saved.name, saved.setup
-        names = [*self.catalog.consortia, *(s.name for s in await self.consortia.all())]
+        names = [*self.catalog.consortia, *(s.name for s in await self.consortia.all(where))]
         found = required("consortium", wanted, names)
         return found, self.catalog.consortia[found]
 
-    async def all_consortia(self) -> dict[str, ConsortiumSpec]:
-        """All that can be asked: a saved one goes before one of the file, whatever the case of their names."""
-        saved = {consortium.name: consortium.setup for consortium in await self.consortia.all()}
+    async def all_consortia(self, where: ThreadRef | None) -> dict[str, ConsortiumSpec]:
+        """All that can be asked there: a saved one goes before one of the file, whatever the case of their names."""
+        saved = {consortium.name: consortium.setup for consortium in await self.consortia.all(where)}
         lower = {name.lower() for name in saved}
         return {name: setup for name, setup in self.catalog.consortia.items() if name.lower() not in lower} | saved
 
-    async def chosen(self, inbound: Inbound, session: Session) -> tuple[str, ConsortiumSpec]:
+    async def chosen(self, inbound: Inbound, session: Session) -> Chosen:
         """What a person asks in a channel when they name nothing: their own choice, else the channel's default."""
-        return await self.setup(session.consortium or await self.governance.channel_default(inbound.where))
+        channels = await self.governance.channel_default(inbound.where)
+        mine = (session.consortium, "which you chose here", written(inbound.prefix, "use none"))
+        ours = (channels, "the default of this channel", written(inbound.prefix, "channel-default none"))
+        return await self._first_there((mine, ours), inbound.where)
+
+    async def default(self, where: ThreadRef | None) -> Chosen:
+        """What is asked there when nobody has chosen anything."""
+        return await self._first_there((), where)
+
+    async def _first_there(self, wanted: Iterable[tuple[str | None, str, str]], where: ThreadRef | None) -> Chosen:
+        """The first that is still there, with notes on those that are gone: name, what it was, how to take it back."""
+        gone = []
+        for name, what, undo in (*wanted, (await self.consortia.default(), "the default of all", "")):
+            if name is not None:
+                try:
+                    found, setup = await self.setup(name, where)
+                except NotFound:
+                    gone.append((name, what, undo))
+                else:
+                    break
+        else:
+            found, setup = await self.setup("default", where)
+        return Chosen(found, setup, tuple(_gone(*each, found) for each in gone))
 
     def role(self, name: str) -> str:
         """A known role by its proper name, whatever its case; anything else stands as free text, on one line."""
@@ -92,6 +122,11 @@ REFUSALS: dict[Right, str] = {
     "admin": "Only administrators may do that. `access` shows who they are.",
 }
 """What somebody is told who lacks a right."""
+
+
+def _gone(name: str, what: str, undo: str, instead: str) -> str:
+    end = f" {undo} takes the choice back." if undo else ""
+    return f"{name}, {what}, is not there any more, so {instead} is asked.{end}"
 
 
 def required(what: str, name: str, names: Iterable[str]) -> str:

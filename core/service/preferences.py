@@ -58,7 +58,7 @@ class PreferenceDesk:
         """Show, assign, clear or shuffle roles."""
         office = self._office
         session = await office.session(inbound)
-        _, setup = await office.chosen(inbound, session)
+        setup = (await office.chosen(inbound, session)).setup
         panel = office.catalog.panel(setup)
         roles, note = session.roles, None
         match command:
@@ -94,10 +94,10 @@ class PreferenceDesk:
         session = await office.session(inbound)
         if command.name is None:
             session = session.model_copy(update={"consortium": None})
-            name, setup = await office.chosen(inbound, session)
-            text = f"You ask **{name}** here from now on, the default of this channel."
+            name, setup, notes = await office.chosen(inbound, session)
+            text = "\n\n".join([f"You ask **{name}** here from now on, the default of this channel.", *notes])
         else:
-            name, setup = await office.setup(command.name)
+            name, setup = await office.setup(command.name, inbound.where)
             session = session.model_copy(update={"consortium": name})
             undo = written(inbound.prefix, "use none")
             text = f"You ask **{name}** here from now on, for yourself. Undo: {undo}"
@@ -119,8 +119,7 @@ class PreferenceDesk:
             case SetStrategy(name=None):
                 change, text = {"strategy": None}, "Your questions here are decided as their consortium says."
             case SetStrategy(name=str(name)):
-                _, setup = await office.chosen(inbound, session)
-                strategy = self._strategy(name, setup)
+                strategy = self._strategy(name, (await office.chosen(inbound, session)).setup)
                 change = {"strategy": strategy}
                 text = f"Your questions here are decided by **{strategy}** from now on: {_summary(strategy)}."
             case SetDomain(name=None):
@@ -140,8 +139,15 @@ class PreferenceDesk:
         return Reply(text=text, buttons=((SETTINGS,),))
 
     async def form(self, command: SettingsCommand, inbound: Inbound) -> Form:
-        """All of it as a form."""
-        return await self._form(await self._office.session(inbound), inbound)
+        """All of it as a form; a consortium that is gone is chosen no more in it."""
+        session = await self._office.session(inbound)
+        _, _, notes = await self._office.chosen(inbound, session)
+        if session.consortium is not None:
+            try:
+                await self._office.setup(session.consortium, inbound.where)
+            except NotFound:
+                session = session.model_copy(update={"consortium": None})
+        return await self._form(session, inbound, notes)
 
     async def change(self, command: ChangeSettings, inbound: Inbound) -> Reply:
         """Take over what was filled in. Raises BadForm."""
@@ -157,9 +163,10 @@ class PreferenceDesk:
                 "long": "long" in command.show,
             }
         )
-        name = command.consortium or ""
+        name, setup, notes = await office.chosen(inbound, session)
         try:
-            name, setup = await office.chosen(inbound, session)
+            if command.consortium is not None:
+                await office.setup(command.consortium, inbound.where)
         except NotFound as error:
             problems["consortium"] = str(error)
         else:
@@ -175,21 +182,21 @@ class PreferenceDesk:
         if problems:
             raise BadForm(problems, await self._form(session, inbound))
         await office.sessions.save(inbound.asker, inbound.where, session)
-        text = settings_text(session, f"**{name}**", own=command.consortium is not None)
+        text = settings_text(session, f"**{name}**", own=command.consortium is not None, notes=notes)
         return Reply(text=text, buttons=((SETTINGS,),))
 
-    async def _form(self, session: Session, inbound: Inbound) -> Form:
+    async def _form(self, session: Session, inbound: Inbound, notes: Iterable[str] = ()) -> Form:
         """The form with what is set, and what there is to choose."""
         office = self._office
-        asked = consortium_options(await office.all_consortia(), office.catalog)
-        default = await self._default(session, inbound)
+        asked = consortium_options(await office.all_consortia(inbound.where), office.catalog)
+        default = (await office.chosen(inbound, session.model_copy(update={"consortium": None}))).name
         domains = [option(name, text) for name, text in office.catalog.all_domains.items()]
         decided = [option(strategy.name, strategy.summary) for strategy in strategies.describe()]
         kinds = [option(kind) for kind in TYPES]
         return Form(
             action=encode(SettingsCommand()),
             title="Your settings here",
-            intro="For you alone, in this channel.",
+            intro=" ".join(["For you alone, in this channel.", *notes]),
             inputs=(
                 _choice("consortium", "Asked", session.consortium, f"as in this channel: {default}", asked),
                 _choice("domain", "About", session.domain, "nothing in particular", domains),
@@ -207,14 +214,6 @@ class PreferenceDesk:
                 ),
             ),
         )
-
-    async def _default(self, session: Session, inbound: Inbound) -> str:
-        """What would be asked without a choice of the person's own."""
-        try:
-            name, _ = await self._office.chosen(inbound, session.model_copy(update={"consortium": None}))
-        except NotFound:  # it was removed since the channel's default was set
-            return "none"
-        return name
 
     def _strategy(self, name: str, setup: ConsortiumSpec) -> str:
         """A strategy's proper name. Raises NotFound, or BadInput where the consortium cannot be decided by it."""

@@ -12,6 +12,7 @@ from core import convening, strategies
 from core.cards import Form, Input, Option
 from core.catalog import Catalog
 from core.commands.actions import encode
+from core.commands.grammar import NO_NAMES
 from core.commands.values import SaveConsortium
 from core.commands.words import short
 from core.errors import BadForm, BadInput, NotFound
@@ -150,6 +151,8 @@ def _name(command: SaveConsortium, _: Catalog) -> str:
             f"`{short(name)}` cannot be its name: a name has letters, digits, dots, dashes and underscores, begins "
             "with a letter or digit, and has at most 40 of them."
         ) from None
+    if name.lower() in NO_NAMES:
+        raise BadInput(f"`{name}` takes a choice back, as in `use {name.lower()}`; take another name.")
     if name.lower() == CUSTOM:
         raise BadInput(f"Panels that are put together for one ask are called `{CUSTOM}`; take another name.")
     return name

@@ -188,7 +188,7 @@ async def test_a_model_that_hangs_stops_no_other_check(patient: Patient) -> None
 
 async def test_a_saved_consortium_whose_models_are_gone_is_told(patient: Patient) -> None:
     async with SqlHistory(f"sqlite:///{patient.database()}") as history:
-        await history.consortia.save("old", ConsortiumSpec(members=("gone",), arbiter="judge"))
+        await history.consortia.save("old", ConsortiumSpec(members=("gone",), arbiter="judge"), None)
     found = await patient.examined()
     assert wrong(found) == ["arbiter of old"]
     assert "no model 'gone'" in found["arbiter of old"].says

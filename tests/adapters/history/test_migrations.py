@@ -24,6 +24,7 @@ from adapters.history.schema import metadata
 from core.asks import Person
 from core.errors import ConfigError
 from core.governance import Estimate
+from core.setup import ConsortiumSpec
 from core.types import RunStatus
 from tests.adapters.history.samples import CHANNEL, new_run
 
@@ -64,6 +65,22 @@ async def test_migrations_can_be_undone(empty_url: str) -> None:
 
     await on(empty_url, migrations.migrate)
     assert await on(empty_url, undo) == ["alembic_version"]
+
+
+async def test_going_back_keeps_what_was_saved_for_everybody(empty_url: str) -> None:
+    def go_back(connection: Connection) -> list[str]:
+        config = Config()
+        config.set_main_option("script_location", str(FOLDER))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+        return [row.name for row in connection.execute(text("SELECT name FROM consortia"))]
+
+    setup = ConsortiumSpec(members=("a",), arbiter="b")
+    async with SqlHistory(empty_url) as history:
+        await history.consortia.save("Jury", setup, None)
+        await history.consortia.save("Jury", setup, CHANNEL)
+        await history.consortia.save("Panel", setup, CHANNEL)
+    assert await on(empty_url, go_back) == ["Jury"]
 
 
 ANN_0001 = '{"id":"U1","name":"Ann"}'
@@ -217,6 +234,8 @@ async def test_what_the_second_version_wrote_is_kept_and_works_with_what_is_new(
     await on(empty_url, fill_0002)
     async with SqlHistory(empty_url) as history:
         assert await history.consortia.default() == "Jury"
+        assert [(one.name, one.own) for one in await history.consortia.all(CHANNEL)] == [("Jury", False)]
+        assert [(one.name, one.saved_at) for one in await history.consortia.all(None)] == [("Jury", THEN)]
         (standing,) = await history.lessons.standings()
         assert (standing.model, standing.record.correct, standing.record.agreed) == ("qwen", 1, 1)
         person, where = Person(id="U1"), CHANNEL

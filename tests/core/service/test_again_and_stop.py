@@ -37,7 +37,7 @@ def setup(run: Run) -> ConsortiumSpec:
 
 
 async def test_the_form_offers_what_there_is_and_begins_with_what_was(desk: Desk) -> None:
-    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.save("mine", MINE, CHANNEL)
     asked = await desk.ask(arbiter="k", strategy="voting")
     form = await desk.form(AskAgain(run=asked.id))
     assert decode(form.action) == AskAgain(run=asked.id)
@@ -56,13 +56,13 @@ async def test_the_form_offers_what_there_is_and_begins_with_what_was(desk: Desk
 
 async def test_a_choice_has_no_more_options_than_platforms_take(desk: Desk) -> None:
     for n in range(120):
-        await desk.history.consortia.save(f"saved{n}", MINE)
+        await desk.history.consortia.save(f"saved{n}", MINE, CHANNEL)
     form = await desk.form(AskAgain(run=(await desk.ask()).id))
     assert max(len(i.options) for i in form.inputs) == 100
 
 
 async def test_a_question_is_asked_anew_in_its_thread_with_what_was_changed(desk: Desk) -> None:
-    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.save("mine", MINE, CHANNEL)
     asked = await desk.thread(domain="law", question_type="yes-no", system="Be brief.", models=("b", "c"))
     same = await again(desk, AskAgain(run=asked.id, chosen=True), by=BOB)
     assert (same.id != asked.id, same.ask.asker, same.ask.where) == (True, BOB, THREAD)

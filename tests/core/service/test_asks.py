@@ -54,7 +54,7 @@ async def test_the_ask_carries_its_set_up(desk: Desk) -> None:
 
 
 async def test_a_saved_consortium_is_asked_by_its_name_whatever_its_case(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, None)
     for name in ("Mine", "mIne", "`mine`"):
         run = await desk.ask(consortium=name)
         assert (run.consortium, run.ask.setup, [m.id for m in run.panel]) == ("Mine", MINE, ["b", "k"])
@@ -63,26 +63,30 @@ async def test_a_saved_consortium_is_asked_by_its_name_whatever_its_case(desk: D
 
 
 async def test_a_saved_consortium_goes_before_one_of_the_file(desk: Desk) -> None:
-    await desk.history.consortia.save("default", MINE)
+    await desk.history.consortia.save("default", MINE, None)
     assert (await desk.ask()).ask.setup == MINE
 
 
 async def test_the_default_is_asked_when_none_is_named(desk: Desk) -> None:
-    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.save("mine", MINE, None)
     await desk.history.consortia.set_default("mine")
     assert (await desk.ask()).consortium == "mine"
     assert (await desk.ask(consortium="default")).consortium == "default"
-    await desk.history.consortia.remove("mine")
+    await desk.history.consortia.remove("mine", None)
     assert (await desk.ask()).consortium == "default"
+    await desk.history.consortia.set_default("gone")
+    run = await desk.ask()
+    assert run.consortium == "default"
+    assert run.notes == ("gone, the default of all, is not there any more, so default is asked.",)
 
 
 async def test_what_becomes_of_a_saved_consortium_changes_no_run_that_was_asked(desk: Desk) -> None:
-    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.save("mine", MINE, None)
     runs = [await desk.ask(consortium="mine") for _ in range(2)]
-    await desk.history.consortia.save("mine", desk.service.catalog.consortia["default"])
+    await desk.history.consortia.save("mine", desk.service.catalog.consortia["default"], None)
     engine = make_engine(desk.service.catalog, panel_models(b=Step("Final answer: 4"), k=Step("Final answer: 4")))
     first = await engine.run(runs[0], (), lambda _: None)
-    await desk.history.consortia.remove("mine")
+    await desk.history.consortia.remove("mine", None)
     stored = await desk.history.run(runs[1].id)
     assert stored
     for ended in (first, await engine.run(stored, (), lambda _: None)):

@@ -19,9 +19,9 @@ THREAD = CHANNEL.model_copy(update={"thread": "1.2"})
 
 @pytest.mark.parametrize("fields", [{"consortium": "mine"}, {"models": ("b", "c")}, {"arbiter": "k"}])
 async def test_a_follow_up_keeps_the_panel_of_the_run_before(desk: Desk, fields: dict[str, Any]) -> None:
-    await desk.history.consortia.save("mine", MINE)
+    await desk.history.consortia.save("mine", MINE, CHANNEL)
     asked = await desk.thread(**fields)
-    await desk.history.consortia.remove("mine")
+    await desk.history.consortia.remove("mine", CHANNEL)
     follow = await desk.follow("And then?", THREAD, BOB)
     assert (follow.consortium, follow.ask.setup, follow.panel) == (asked.consortium, asked.ask.setup, asked.panel)
 

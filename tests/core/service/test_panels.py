@@ -8,11 +8,12 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
-from core.asks import Person
+from core.asks import DIRECT, Person, Platform, ThreadRef
 from core.cards import Button, Form, Option, Reply
 from core.commands import actions
 from core.commands.grammar import parse
 from core.commands.values import (
+    AskCommand,
     AuditCommand,
     ChannelDefault,
     LeaderboardCommand,
@@ -32,7 +33,18 @@ from tests.core.fakes import catalog
 from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk, inbound
 
 MINE = catalog(members=["b", "k"], strategy="voting", params={"lead": 2}).consortia["default"]
-BOSS: dict[str, Any] = {"manages": True}
+BOSS: dict[str, Any] = {"manages": True, "moderates": True}
+SIDE = CHANNEL.model_copy(update={"channel": "C2"})
+PAGE = ThreadRef(platform=Platform.WEB, workspace="local", channel="U1", private=True)
+TERMINAL = PAGE.model_copy(update={"platform": Platform.CLI})
+STRANGE = (
+    CHANNEL.model_copy(update={"workspace": "T2"}),
+    CHANNEL.model_copy(update={"platform": Platform.DISCORD}),
+    ThreadRef(platform=Platform.DISCORD, workspace=DIRECT, channel="D1", private=True),
+    ThreadRef(platform=Platform.DISCORD, workspace=DIRECT, channel="D2", private=True),
+    PAGE,
+)
+"""Places that have nothing to do with the channel, nor with each other."""
 
 
 def labels(reply: Reply) -> list[list[str]]:
@@ -89,7 +101,7 @@ async def test_administrators_can_have_a_resting_model_tried_again(desk: Desk) -
 
 
 async def test_consortia_are_listed_with_a_button_each(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     reply = await desk.reply(ListConsortia())
     lines = reply.text.splitlines()
     assert lines[1:3] == ["- **default** (in use here)", "  a:2, b, c; arbiter j"]
@@ -110,7 +122,7 @@ async def test_a_consortium_is_shown_with_all_that_is_set_of_it(desk: Desk) -> N
         "min_iterations": 1,
         "max_iterations": 3,
     }
-    await desk.history.consortia.save("Mine", ConsortiumSpec.model_validate(spec))
+    await desk.history.consortia.save("Mine", ConsortiumSpec.model_validate(spec), CHANNEL)
     reply = await desk.reply(ShowCommand(what="mine"))
     head, *lines = reply.text.splitlines()
     assert head.startswith("**Mine** (saved ")
@@ -132,13 +144,13 @@ async def test_a_consortium_is_shown_with_all_that_is_set_of_it(desk: Desk) -> N
 
 
 async def test_a_consortium_that_cannot_be_asked_any_more_says_why(desk: Desk) -> None:
-    await desk.history.consortia.save("old", MINE.model_copy(update={"members": ("gone",)}))
+    await desk.history.consortia.save("old", MINE.model_copy(update={"members": ("gone",)}), CHANNEL)
     assert "- members: no model 'gone'" in await desk.say(ShowCommand(what="old"))
 
 
 async def test_whoever_may_not_save_has_no_buttons_for_it(desk: Desk) -> None:
     await desk.say(parse("access allow save user:U9"), **BOSS)
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     assert labels(await desk.reply(ShowCommand(what="Mine"))) == [["Use it here", "Leaderboard"]]
     assert labels(await desk.reply(ListConsortia()))[1] == ["Models", "Leaderboard"]
     for text in ("save", "save x a,b", "remove Mine"):
@@ -152,8 +164,8 @@ async def test_whoever_may_not_save_has_no_buttons_for_it(desk: Desk) -> None:
 async def test_a_consortium_is_saved_as_it_is_typed(desk: Desk) -> None:
     reply = await desk.reply(parse("save ethics A,b:2 --strategy voting --confidence 0.9 --rounds 2"))
     assert reply.text.startswith("Saved.\n\n**ethics** (saved ")
-    assert "Everybody can ask it: `/consortium ask --consortium ethics` and a question." in reply.text
-    saved = await desk.history.consortia.get("ethics")
+    assert "Everybody here can ask it: `/consortium ask --consortium ethics` and a question." in reply.text
+    saved = await desk.history.consortia.get("ethics", CHANNEL)
     assert saved
     setup = saved.setup
     assert (setup.members, setup.strategy, setup.confidence_threshold) == (("a", "b:2"), "voting", 0.9)
@@ -164,19 +176,19 @@ async def test_a_consortium_is_saved_as_it_is_typed(desk: Desk) -> None:
 
 
 async def test_what_is_not_named_stays_as_it_was(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     assert "It takes the place of the one of that name" in await desk.say(parse("save mine a,b"))
-    (saved,) = await desk.history.consortia.all()
+    (saved,) = await desk.history.consortia.all(CHANNEL)
     assert saved.setup == MINE.model_copy(update={"members": ("a", "b")})
 
 
 async def test_one_of_the_file_is_gone_before_and_can_be_had_back(desk: Desk) -> None:
     assert "It goes before the one of that name in the models file" in await desk.say(parse("save default b,k"))
     assert len((await desk.ask()).panel) == 2
-    removed = await desk.say(RemoveConsortium(name="default"))
+    removed = await desk.say(RemoveConsortium(name="default", confirmed=True))
     assert removed.startswith("**default** is removed; the one of that name in the models file is asked again.")
     assert len((await desk.ask()).panel) == 4
-    with pytest.raises(NotFound, match="`default` stands in the models file"):
+    with pytest.raises(NotAllowed, match="`default` stands in the models file: only the operator of this service"):
         await desk.do(RemoveConsortium(name="Default"))
 
 
@@ -197,14 +209,16 @@ async def test_the_form_of_a_new_one(desk: Desk) -> None:
     values = filled(form, name=("new",), members=("a", "c"), limits=("rounds 2-4; quorum 0,5",))
     reply = await desk.service.submit(form.action, values, inbound())
     assert isinstance(reply, Reply)
-    saved = await desk.history.consortia.get("new")
+    saved = await desk.history.consortia.get("new", CHANNEL)
     assert saved
     assert (saved.setup.members, saved.setup.min_iterations, saved.setup.quorum) == (("a", "c"), 2, 0.5)
     assert saved.setup.arbiter not in ("a", "c")
 
 
 async def test_the_form_of_one_that_is_there_has_what_it_has_and_keeps_what_it_does_not_show(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE.model_copy(update={"roles": {"b": "Rawlsian"}, "system": "Brief."}))
+    await desk.history.consortia.save(
+        "Mine", MINE.model_copy(update={"roles": {"b": "Rawlsian"}, "system": "Brief."}), CHANNEL
+    )
     shown = await desk.reply(ShowCommand(what="Mine"))
     form = await desk.service.press(button(shown, "Edit").action, inbound())
     assert isinstance(form, Form)
@@ -212,7 +226,7 @@ async def test_the_form_of_one_that_is_there_has_what_it_has_and_keeps_what_it_d
     assert by_name["members"].value == ("b", "k")
     assert (by_name["arbiter"].value, by_name["strategy"].value) == (("j",), ("voting",))
     await desk.service.submit(form.action, filled(form, members=("a", "b", "k")), inbound())
-    (saved,) = await desk.history.consortia.all()
+    (saved,) = await desk.history.consortia.all(CHANNEL)
     assert saved.setup.members == ("a", "b", "k")
     assert (saved.setup.params, saved.setup.roles, saved.setup.system) == ({"lead": 2}, {"b": "Rawlsian"}, "Brief.")
 
@@ -222,7 +236,7 @@ async def test_members_with_several_seats_are_typed(desk: Desk) -> None:
     members = form.inputs[1]
     assert (members.kind, members.value) == ("line", ("a:2, b, c",))
     await desk.service.submit(form.action, filled(form, members=("a:3, k",)), inbound())
-    saved = await desk.history.consortia.get("default")
+    saved = await desk.history.consortia.get("default", CHANNEL)
     assert saved
     assert saved.setup.members == ("a:3", "k")
 
@@ -270,7 +284,7 @@ async def test_what_is_wrong_is_told_by_input_and_the_form_is_as_it_was_filled_i
     assert by_name["name"] == (command.name or "")
     assert by_name["members"] == ", ".join(command.members)
     assert command.limits in by_name["limits"]
-    assert await desk.history.consortia.all() == []
+    assert await desk.history.consortia.all(CHANNEL) == []
 
 
 async def test_a_form_that_a_platform_has_closed_is_opened_again_as_it_was(desk: Desk) -> None:
@@ -313,14 +327,18 @@ def test_limits_are_read_back_as_they_are_shown() -> None:
 
 
 async def test_what_is_removed_can_be_saved_again(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
-    reply = await desk.reply(RemoveConsortium(name="mine"))
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
+    asked = await desk.reply(RemoveConsortium(name="mine"))
+    assert asked.text.startswith("Remove **Mine**, for everybody here?")
+    assert await desk.history.consortia.get("Mine", CHANNEL), "nothing is done before that is confirmed"
+    reply = await desk.service.press(button(asked, "Remove it").action, inbound())
+    assert isinstance(reply, Reply)
     assert reply.text.startswith("**Mine** is removed.")
-    assert await desk.history.consortia.all() == []
+    assert await desk.history.consortia.all(CHANNEL) == []
     form = await desk.service.press(button(reply, "Save it again").action, inbound())
     assert isinstance(form, Form)
     await desk.service.submit(form.action, filled(form), inbound())
-    (saved,) = await desk.history.consortia.all()
+    (saved,) = await desk.history.consortia.all(CHANNEL)
     assert (saved.name, saved.setup.members, saved.setup.strategy) == ("Mine", ("b", "k"), "voting")
     log = await desk.say(AuditCommand(), **BOSS)
     assert "remove: consortium Mine" in log
@@ -328,8 +346,75 @@ async def test_what_is_removed_can_be_saved_again(desk: Desk) -> None:
         await desk.do(RemoveConsortium(name="min"))
 
 
+# --- whose a consortium is -----------------------------------------------------------------------------
+
+
+async def test_what_a_workspace_saves_is_its_own(desk: Desk) -> None:
+    await desk.do(parse("save ethics a,b"))
+    for place in STRANGE:
+        assert "ethics" not in await desk.say(ListConsortia(), where=place)
+        assert "ethics" not in [o.value for o in await desk.service.suggest("consortium", "", inbound(ANN, place))]
+        for command in (
+            AskCommand(text="Is it so?", consortium="ethics"),
+            UseConsortium(name="ethics"),
+            ShowCommand(what="ethics"),
+            RemoveConsortium(name="ethics", confirmed=True),
+            LeaderboardCommand(consortium="ethics"),
+            ChannelDefault(name="ethics"),
+        ):
+            with pytest.raises(NotFound) as raised:
+                await desk.do(command, where=place, **BOSS)
+            assert "ethics" not in user_text(raised.value).replace("`ethics`", "", 1), "no hint tells of it either"
+        await desk.do(parse("save ethics c,k"), where=place)
+        assert len((await desk.ask(where=place, consortium="ethics")).panel) == 2
+    assert [m.id for m in (await desk.ask(BOB, SIDE, consortium="ethics")).panel] == ["a", "b"]
+
+
+async def test_the_operators_are_for_everybody_and_for_the_operator_alone_to_remove(desk: Desk) -> None:
+    for operator in (None, PAGE, TERMINAL):
+        await desk.history.consortia.save("Jury", MINE, operator)
+        assert (await desk.ask(consortium="jury")).ask.setup == MINE
+        shown = await desk.reply(ShowCommand(what="jury"))
+        assert "The operator saved it, for everybody." in shown.text
+        assert ["Remove"] not in [[each.label] for row in shown.buttons for each in row]
+        with pytest.raises(NotAllowed, match="`Jury` is for everybody: only the operator of this service can remove"):
+            await desk.do(RemoveConsortium(name="jury", confirmed=True), **BOSS)
+        assert await desk.service.suggest("saved", "", inbound()) == []
+        await desk.do(RemoveConsortium(name="jury", confirmed=True), where=PAGE, **BOSS)
+        with pytest.raises(NotFound):
+            await desk.ask(consortium="jury")
+
+
+async def test_a_workspaces_own_goes_before_the_operators_there(desk: Desk) -> None:
+    await desk.history.consortia.save("Jury", MINE, None)
+    assert "It goes before the one of that name that the operator saved" in await desk.say(parse("save jury a,b"))
+    assert [m.id for m in (await desk.ask(consortium="jury")).panel] == ["a", "b"]
+    assert (await desk.ask(where=STRANGE[0], consortium="jury")).ask.setup == MINE
+    removed = await desk.say(RemoveConsortium(name="jury", confirmed=True))
+    assert removed.startswith("**jury** is removed; the one of that name that the operator saved is asked again.")
+    assert (await desk.ask(consortium="jury")).ask.setup == MINE
+
+
+async def test_what_takes_a_choice_back_is_no_name(desk: Desk) -> None:
+    with pytest.raises(BadForm) as raised:
+        await desk.do(parse("save None a,b"))
+    assert raised.value.problems == {"name": "`None` takes a choice back, as in `use none`; take another name."}
+
+
+async def test_what_has_gone_is_told_in_the_list(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
+    await desk.do(ChannelDefault(name="Mine"), moderates=True)
+    await desk.history.consortia.remove("Mine", CHANNEL)
+    listed = await desk.say(ListConsortia())
+    assert listed.endswith(
+        "Mine, the default of this channel, is not there any more, so default is asked. "
+        "`/consortium channel-default none` takes the choice back."
+    )
+    assert "- **default** (in use here)" in listed
+
+
 async def test_a_channels_default_is_for_those_who_moderate_it(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     with pytest.raises(NotAllowed, match="Only those who moderate this channel"):
         await desk.do(ChannelDefault(name="mine"))
     reply = await desk.reply(ChannelDefault(name="mine"), moderates=True)
@@ -346,9 +431,9 @@ async def test_a_channels_default_is_for_those_who_moderate_it(desk: Desk) -> No
 # --- who has done how well ------------------------------------------------------------------------------
 
 
-async def voted(desk: Desk, *answers: str, consortium: str = "default") -> Run:
+async def voted(desk: Desk, *answers: str, consortium: str = "default", where: ThreadRef = CHANNEL) -> Run:
     """A run of which the first of the answers was that of most."""
-    run = await desk.ask(consortium=consortium, question_type="number")
+    run = await desk.ask(where=where, consortium=consortium, question_type="number")
     members = [member for member in run.panel if not member.id.endswith("2")]
     by_answer: dict[str, list[Member]] = {}
     for member, answer in zip(members, answers, strict=True):
@@ -377,7 +462,7 @@ async def test_before_anything_was_compared_nothing_is_made_up(desk: Desk) -> No
 
 
 async def test_models_are_ranked_by_consortium(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     runs = [await voted(desk, "4", "4", "5") for _ in range(3)]
     await voted(desk, "4", "4", consortium="Mine")
     await desk.history.lessons.label(runs[0].id, answer="4")
@@ -396,6 +481,27 @@ async def test_models_are_ranked_by_consortium(desk: Desk) -> None:
     assert sorted(labels(both)[0]) == ["Mine", "default"]
 
 
+async def test_a_workspace_sees_no_record_of_what_only_others_ask(desk: Desk) -> None:
+    for place, answers in ((CHANNEL, ("4", "4")), (STRANGE[0], ("4", "5"))):
+        await desk.history.consortia.save("ethics", MINE, place)
+        run = await voted(desk, *answers, consortium="ethics", where=place)
+        await desk.history.lessons.feedback(run.id, ANN, place == CHANNEL)
+        await voted(desk, "4", "4", "5", where=place)
+    await desk.history.consortia.save("secret", MINE, STRANGE[0])
+    await voted(desk, "4", "4", consortium="secret", where=STRANGE[0])
+    seen = await desk.say(LeaderboardCommand())
+    assert "secret" not in seen
+    assert "agreed in 1 of 1 votes" in seen.partition("**ethics**")[2], "no vote of the other one of that name"
+    assert "- Answers found good: 1 of 1" in seen
+    assert "agreed in 0 of 2 votes" in seen.partition("**default**")[2].partition("**ethics**")[0]
+    assert labels(await desk.reply(LeaderboardCommand()))[0] == ["default", "ethics"]
+    with pytest.raises(NotFound):
+        await desk.do(LeaderboardCommand(consortium="secret"))
+    everything = await desk.say(LeaderboardCommand(), where=PAGE, **BOSS)
+    assert "**secret**" in everything
+    assert "- Answers found good: 1 of 2" in everything
+
+
 async def test_however_many_there_are_buttons_stay_within_what_platforms_show(
     state: State, history: SqlHistory
 ) -> None:
@@ -403,7 +509,7 @@ async def test_however_many_there_are_buttons_stay_within_what_platforms_show(
     desk = Desk(state, history, models=catalog(models, members=models[:2], arbiter=models[2], arbiter_fallbacks=[]))
     setup = desk.office.catalog.consortia["default"]
     for n in range(20):
-        await desk.history.consortia.save(f"{n:02}".ljust(40, "c"), setup)
+        await desk.history.consortia.save(f"{n:02}".ljust(40, "c"), setup, CHANNEL)
         await fail(desk, models[n], 3)
         await desk.history.lessons.feedback((await desk.ask(consortium=f"{n:02}".ljust(40, "c"))).id, ANN, True)
     for command in (ListConsortia(), ModelsCommand(), LeaderboardCommand(), ShowCommand(what="00".ljust(40, "c"))):
@@ -423,7 +529,7 @@ async def suggested(desk: Desk, kind: str, typed: str = "", by: Person = ANN) ->
 
 
 async def test_what_fits_comes_best_first(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     assert [option.value for option in await suggested(desk, "consortium")] == ["default", "Mine"]
     assert [option.value for option in await suggested(desk, "consortium", "MI")] == ["Mine"]
     assert [option.value for option in await suggested(desk, "saved")] == ["Mine"]
@@ -452,7 +558,7 @@ async def test_runs_are_ones_own_with_date_and_question(desk: Desk) -> None:
 
 async def test_there_are_25_at_the_most(desk: Desk) -> None:
     for number in range(30):
-        await desk.history.consortia.save(f"c{number}", MINE)
+        await desk.history.consortia.save(f"c{number}", MINE, CHANNEL)
         await desk.ask()
     assert len(await suggested(desk, "consortium")) == len(await suggested(desk, "run")) == 25
 

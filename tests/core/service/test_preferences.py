@@ -12,6 +12,7 @@ from core.cards import Form, Reply
 from core.commands import actions
 from core.commands.grammar import parse
 from core.commands.values import (
+    AskCommand,
     AssignRole,
     ChangeSettings,
     ChannelDefault,
@@ -24,6 +25,7 @@ from core.commands.values import (
 )
 from core.errors import BadForm, NotFound, user_text
 from core.stores import Session
+from core.types import Run
 from tests.core.fakes import catalog
 from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk, inbound
 
@@ -96,7 +98,7 @@ async def test_roles_are_dealt_by_chance_each_to_one_model(desk: Desk) -> None:
 
 
 async def test_a_consortium_is_chosen_and_taken_back(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     reply = await desk.reply(UseConsortium(name="mine"))
     assert reply.text == "You ask **Mine** here from now on, for yourself. Undo: `/consortium use none`"
     assert [actions.decode(button.action) for button in reply.buttons[0]] == [
@@ -114,7 +116,7 @@ async def test_a_consortium_is_chosen_and_taken_back(desk: Desk) -> None:
 
 
 async def test_without_a_choice_of_ones_own_the_channels_default_is_asked(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     await desk.do(ChannelDefault(name="mine"), moderates=True)
     assert "**Mine**" in await desk.say(UseConsortium())
     assert (await desk.ask()).consortium == "Mine"
@@ -154,7 +156,7 @@ async def test_what_is_not_there_is_not_set(desk: Desk) -> None:
 
 
 async def test_what_is_set_leaves_the_rest_alone(desk: Desk) -> None:
-    for typed in ("roles assign a Rawlsian", "domain law", "type number", "use default", "strategy voting"):
+    for typed in ("roles assign a Rawlsian", "domain law", "type number", "use none", "strategy voting"):
         await desk.do(parse(typed))
     assert await session(desk) == Session(
         roles={"a": "Rawlsian"}, domain="law", question_type="number", strategy="voting"
@@ -165,7 +167,7 @@ async def test_what_is_set_leaves_the_rest_alone(desk: Desk) -> None:
 
 
 async def test_the_form_shows_what_is_set_and_what_there_is(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     await desk.sessions.save(ANN, CHANNEL, Session(consortium="Mine", domain="law", long=True, charts=False))
     form = await desk.form(SettingsCommand())
     assert {field.name: field.value for field in form.inputs} == {
@@ -196,7 +198,7 @@ async def test_a_form_as_it_came_changes_nothing(desk: Desk) -> None:
 
 
 async def test_what_was_filled_in_holds_and_is_summed_up(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     await desk.do(AssignRole(model="b", role="Rawlsian"))
     form = await desk.form(SettingsCommand())
     values = filled(form, consortium=("Mine",), domain=("law",), question_type=("yes-no",), show=("long",))
@@ -236,20 +238,75 @@ async def test_what_cannot_be_is_told_by_input_and_nothing_is_stored(desk: Desk)
     assert list(raised.value.problems) == ["strategy"]
 
 
+async def test_what_has_gone_is_not_asked_and_that_is_said(desk: Desk) -> None:
+    await desk.history.consortia.save("Ours", MINE, CHANNEL)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
+    await desk.do(UseConsortium(name="Mine"))
+    await desk.do(ChannelDefault(name="Ours"), moderates=True)
+    await desk.history.consortia.remove("Mine", CHANNEL)
+    mine = "Mine, which you chose here, is not there any more, so Ours is asked. `/consortium use none` takes the"
+    run = await desk.ask()
+    assert (run.consortium, run.ask.setup) == ("Ours", MINE)
+    (note,) = run.notes
+    assert note.startswith(mine)
+    stored = await desk.history.run(run.id)
+    assert stored
+    assert stored.notes == run.notes
+    assert (await desk.ask(BOB)).notes == ()
+    assert (await desk.ask(consortium="default")).notes == ()
+    await desk.history.consortia.remove("Ours", CHANNEL)
+    run = await desk.ask()
+    assert run.consortium == "default"
+    assert [note.partition(",")[0] for note in run.notes] == ["Mine", "Ours"]
+    assert "Ours, the default of this channel, is not there" in await desk.say(UseConsortium())
+    assert "- a: no role" in await desk.say(parse("roles")), "those of the default"
+
+
+async def test_what_has_gone_is_said_before_a_question_is_confirmed_too(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
+    await desk.do(UseConsortium(name="Mine"))
+    await desk.history.consortia.remove("Mine", CHANNEL)
+    await desk.governance.set_confirmation(CHANNEL, ANN, dollars=None, tokens=1)
+    asked = await desk.reply(AskCommand(text="Is it so?"))
+    assert "Mine, which you chose here, is not there any more" in asked.text
+    run = await desk.service.press(asked.buttons[0][0].action, inbound())
+    assert isinstance(run, Run)
+    assert len(run.notes) == 1
+
+
+async def test_default_is_a_name(desk: Desk) -> None:
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
+    await desk.do(ChannelDefault(name="Mine"), moderates=True)
+    await desk.do(parse("use default"))
+    assert (await session(desk)).consortium == "default"
+    assert (await desk.ask()).consortium == "default"
+    await desk.do(parse("strategy default"))
+    assert (await session(desk)).strategy == "default"
+    await desk.do(parse("strategy off"))
+    await desk.do(parse("use none"))
+    assert await session(desk) == Session()
+
+
 async def test_a_consortium_that_is_gone_can_be_replaced_in_the_form(desk: Desk) -> None:
-    await desk.history.consortia.save("Mine", MINE)
+    await desk.history.consortia.save("Mine", MINE, CHANNEL)
     await desk.do(UseConsortium(name="Mine"))
     await desk.do(ChannelDefault(name="Mine"), moderates=True)
-    await desk.history.consortia.remove("Mine")
+    await desk.history.consortia.remove("Mine", CHANNEL)
     form = await desk.form(SettingsCommand())
-    assert form.inputs[0].options[0].label == "as in this channel: none"
+    assert form.inputs[0].value == ("",)
+    assert form.inputs[0].options[0].label == "as in this channel: default"
+    assert "Mine, which you chose here, is not there any more, so default is asked." in form.intro
+    summed_up = await desk.service.submit(form.action, filled(form), inbound())
+    assert isinstance(summed_up, Reply)
+    assert "- Asked: **default** (the default here)" in summed_up.text
+    assert "Mine, the default of this channel, is not there any more" in summed_up.text
     await desk.service.submit(form.action, filled(form, consortium=("default",)), inbound())
     assert (await desk.ask()).consortium == "default"
 
 
 async def test_what_is_chosen_stands_among_the_first_of_many(desk: Desk) -> None:
     for number in range(30):
-        await desk.history.consortia.save(f"c{number:02}", MINE)
+        await desk.history.consortia.save(f"c{number:02}", MINE, CHANNEL)
     await desk.do(UseConsortium(name="c29"))
     asked = (await desk.form(SettingsCommand())).inputs[0]
     assert [option.value for option in asked.options[:3]] == ["", "c29", "default"]

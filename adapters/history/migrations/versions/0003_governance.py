@@ -1,4 +1,7 @@
-"""Rules, budgets and what was spent, defaults of channels, the audit log; feedback; what came with questions."""
+"""Rules, budgets and what was spent, defaults of channels, the audit log; feedback; what came with questions.
+
+Saved consortia belong to somebody from now on.
+"""
 
 from typing import Any
 
@@ -14,22 +17,44 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add tables and two indexes; nothing of what is there changes."""
+    """Add tables and two indexes; consortia that were saved so far are for everybody."""
     op.create_index("ix_runs_workspace", "runs", ["platform", "workspace", "created_at"])
     op.create_index("ix_outcomes_recorded", "outcomes", ["recorded_at"])
     _create_parts_of_runs()
     _create_rules()
     _create_channels()
     _create_spendings()
+    _make_consortia_anew(*_place(), where="*")
 
 
 def downgrade() -> None:
-    """Drop what was added."""
+    """Drop what was added, and with it what workspaces saved for themselves."""
     tables = ("totals", "spendings", "changes", "channels", "policies", "budgets", "rules", "feedback", "attachments")
     for table in tables:
         op.drop_table(table)
     op.drop_index("ix_outcomes_recorded", "outcomes")
+    _make_consortia_anew()
     op.drop_index("ix_runs_workspace", "runs")
+
+
+def _make_consortia_anew(*place: sa.Column[str], where: str | None = None) -> None:
+    """With other columns before the name in the key: SQLite cannot change a key. Rows that hold everywhere are kept."""
+    connection = op.get_bind()
+    there = sa.Table("consortia", sa.MetaData(), autoload_with=connection)
+    kept = sa.select(there) if where else sa.select(there).where(there.c.platform == "*")
+    names = ("key", "name", "setup", "saved_at")
+    rows = [{name: row[name] for name in names} for row in connection.execute(kept).mappings()]
+    op.drop_table("consortia")
+    made = op.create_table(
+        "consortia",
+        *place,
+        sa.Column("key", sa.Text(), nullable=False, comment="the name without its case"),
+        sa.Column("name", sa.Text(), nullable=False, comment="as it was given"),
+        sa.Column("setup", sa.Text(), nullable=False, comment="JSON"),
+        sa.Column("saved_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint(*(column.name for column in place), "key"),
+    )
+    op.bulk_insert(made, [{**row, **{column.name: where for column in place}} for row in rows])
 
 
 def _create_parts_of_runs() -> None:
