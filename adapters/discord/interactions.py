@@ -105,11 +105,10 @@ class Interactions:
 
     async def _target(self, interaction: Interaction, message_id: int) -> discord.Message | None:
         """The message that a question is about, where we may read it."""
-        if visiting(interaction) or interaction.channel_id is None:
+        if visiting(interaction) or not isinstance(interaction.channel, discord.abc.Messageable):
             return None
-        place = self._shows.spot(interaction.channel_id, 0)
         try:
-            return await asyncio.wait_for(place.message(message_id).fetch(), self._timing.form)
+            return await asyncio.wait_for(interaction.channel.fetch_message(message_id), self._timing.form)
         except (discord.HTTPException, TimeoutError, OSError):
             return None
 

@@ -123,7 +123,7 @@ async def _with_file(interaction: Interaction, reply: Reply) -> Sequence[Page]:
     download = _enclosed(reply.download)
     try:
         direct = await interaction.user.create_dm()
-        await direct.send(view=Page((download.filename,), download=download).view())
+        await direct.send(view=Page((download.filename,), download=download).view(), file=download.file())
     except discord.HTTPException as error:
         if error.code != CLOSED:
             log.warning("file not sent as a direct message", code=error.code, detail=str(error)[:200])
