@@ -263,7 +263,8 @@ class RecordDesk:
 
 REMAINS = (
     "What remains: how much was used, without any text, until the month is over, so that budgets hold; what "
-    "administrators have changed, in the audit log; and messages in your threads, which you can delete there."
+    "administrators have changed, in the audit log; what was on its way between processes, for a day at the most; and "
+    "messages in your threads, which you can delete there."
 )
 
 
