@@ -145,6 +145,8 @@ def parse_message(text: str) -> Command:
     """
     first, rest = first_word(text)
     name = first.lower()
+    if not rest and name.rstrip("!.") in COMMANDS:  # "stop!"
+        name = text = name.rstrip("!.")
     if name == "ask" and not _question_behind(rest):
         return HelpCommand(topic="ask")
     if not first or name == "ask" or (name in COMMANDS and _reads_as_command(name, rest)):

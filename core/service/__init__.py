@@ -13,7 +13,7 @@ from core.asks import Ask, Platform
 from core.cards import Form, Option, Reply, Result
 from core.catalog import Catalog
 from core.commands import actions, values
-from core.commands.grammar import help_text
+from core.commands.grammar import help_text, parse_message
 from core.commands.values import AskCommand, Command
 from core.errors import BadForm, Duplicate, NotFound
 from core.service.administration import AdminDesk
@@ -61,11 +61,13 @@ class Service:
         return await self.handle(actions.submitted(action, filled), inbound)
 
     async def follow_up(self, text: str, inbound: Inbound) -> Run | Reply | None:
-        """A message in a thread goes on from the run there. None when the thread is not ours. Raises like
-        :meth:`handle`."""
+        """A message in a thread goes on from the run there, or ends it where it says no more than "stop". None when
+        the thread is not ours. Raises like :meth:`handle`."""
         if inbound.where.thread is None or not await self._office.history.thread_runs(inbound.where, limit=1):
             return None
         await self._first_time(inbound)
+        if parse_message(text) == values.StopCommand():
+            return await self._asks.stop(values.StopCommand(), inbound)
         return await self._asks.ask(AskCommand(text=text), inbound)
 
     async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:

@@ -181,6 +181,8 @@ def test_words_of_people_are_quoted_on_one_short_line() -> None:
         ("save ethics a,b", SaveConsortium(name="ethics", members=("a", "b"))),
         ("access allow save @ana", ChangeAccess(effect="allow", right="save", subject="@ana")),
         ("roles clear", ClearRoles()),
+        ("Stop!", StopCommand()),
+        ("help.", HelpCommand()),
         ("history of Rome, in short", AskCommand(text="history of Rome, in short")),
         ("help me choose a laptop", AskCommand(text="help me choose a laptop")),
         ("Models are trained how?", AskCommand(text="Models are trained how?")),

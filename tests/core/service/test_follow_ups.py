@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from core.cards import Reply
 from core.commands.values import AskCommand
 from core.service import Inbound
 from core.types import Run, RunStatus
 from tests.core.fakes import catalog
-from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk
+from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk, inbound
 
 MINE = catalog(members=["b", "k"], strategy="voting").consortia["default"]
 THREAD = CHANNEL.model_copy(update={"thread": "1.2"})
@@ -88,3 +89,13 @@ async def test_what_a_mention_changes_holds_for_the_threads_panel(desk: Desk) ->
     assert isinstance(run, Run)
     assert run.ask.setup
     assert (run.ask.setup.members, run.ask.setup.strategy) == (("b", "c"), "voting")
+
+
+async def test_stop_in_a_thread_is_no_question(desk: Desk) -> None:
+    run = await desk.thread()
+    for text in ("stop", "Stop!", "stop it."):
+        reply = await desk.service.follow_up(text, inbound(where=THREAD))
+        assert isinstance(reply, Reply)
+        assert f"`{run.id}`" in reply.text
+    assert len(desk.queue.asks) == 1
+    assert (await desk.follow("stop words in NLP?", THREAD)).ask.text == "stop words in NLP?"
