@@ -71,8 +71,6 @@ class Shows:
         note: str | None = None
         if run.ask.where.thread is None:
             run, spot, note = await self._move_to_thread(run, spot, message, may)
-        elif message.guild is None or run.ask.where.thread == str(message.channel.id):
-            spot = replace(spot, channel_id=int(run.ask.where.thread), reply_to=spot.reply_to)
         self._show(run, self._poster(run, spot), Frame(note=note))
 
     async def resume(self) -> None:
