@@ -94,7 +94,7 @@ def read_command(body: Payload, me: Identity) -> Said:
         workspace=_workspace(body, me),
         channel=channel,
         user=str(body["user_id"]),
-        text=plain(str(body.get("text", ""))),
+        text=_words(str(body.get("text", ""))),
         event_ids=(f"slack:trigger:{body['trigger_id']}",) if body.get("trigger_id") else (),
         private=True if is_direct(channel) else None,
         name=str(body.get("user_name", "")),
@@ -127,7 +127,7 @@ def read_event(body: Payload, me: Identity) -> Said | None:
         workspace=workspace,
         channel=channel,
         user=str(event["user"]),
-        text=plain(mention.sub("", raw, count=1)).strip(),
+        text=_words(mention.sub("", raw, count=1)).strip(),
         event_ids=(f"slack:event:{body['event_id']}", f"slack:message:{workspace}:{channel}:{ts}"),
         private=True if direct else None if kind is None else kind != "channel",
         ts=ts,
@@ -236,6 +236,14 @@ def _by_a_person(event: Payload, me: Identity) -> bool:
 def _workspace(body: Payload, me: Identity) -> str:
     """The workspace that a thread belongs to. In channels shared with other organisations it stays ours."""
     return me.team or str(body.get("team_id") or body.get("enterprise_id") or "")
+
+
+_NAMING = re.compile(r"\s*(?:access\s+(?:allow|block)|budget\s+(?:user|channel))\s", re.IGNORECASE)
+"""How commands begin that name somebody: names are for reading, so the ids of mentions have to stay."""
+
+
+def _words(text: str) -> str:
+    return text if _NAMING.match(text) else plain(text)
 
 
 def plain(text: str) -> str:

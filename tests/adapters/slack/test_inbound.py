@@ -114,6 +114,22 @@ def test_a_slash_command() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("access block ask <@U2|ben>", "access block ask <@U2|ben>"),
+        ("budget channel day $5 <#C2|lobby>", "budget channel day $5 <#C2|lobby>"),
+        ("ask Is access for <@U2|ben> right?", "ask Is access for @ben right?"),
+    ],
+)
+def test_whom_a_rule_is_about_keeps_their_id(written: str, text: str) -> None:
+    body = {"channel_id": "D1", "user_id": "U1", "command": "/consortium", "text": written, "team_id": "T1"}
+    assert read_command(body, ME).text == text
+    said = read_event(envelope({**DIRECT, "text": written}), ME)
+    assert said
+    assert said.text == text
+
+
+@pytest.mark.parametrize(
     ("marked", "expected"),
     [
         ("a &lt; b &amp;&amp; c", "a < b && c"),

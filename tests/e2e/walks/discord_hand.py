@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,9 +12,12 @@ from core.catalog import Catalog
 from tests.e2e.discord_stage import on_stage
 from tests.e2e.walks.hand import Hand, Opened, Reaction, Shown
 from tests.emulators.discord import DiscordEmulator, File, Interaction, Message, Thread, User
-from tests.emulators.discord.limits import Permission
+from tests.emulators.discord.limits import MessageType, Permission
 
 T = TypeVar("T")
+
+_MENU = 3
+"""The type of a menu in a modal."""
 
 RENAMED = {
     "roles": "roles list",
@@ -29,9 +32,10 @@ RENAMED = {
 class DiscordHand(Hand):
     """Uses slash commands, taps, fills in modals. A place is the id of a thread or of a direct channel."""
 
+    platform = "discord"
+
     def __init__(self, emu: DiscordEmulator, folder: Path, catalog: Catalog) -> None:
         self.emu, self._folder, self._catalog = emu, folder, catalog
-        self._stack = AsyncExitStack()
         self.did = set()
         self._walks = 0
 
@@ -41,23 +45,20 @@ class DiscordHand(Hand):
         manages = emu.add_role(f"bosses {self._walks}", permissions=Permission.MANAGE_GUILD)
         self.ana, self.ben = emu.add_user(f"ana{self._walks}"), emu.add_user(f"ben{self._walks}")
         self.boss = emu.add_user(f"boss{self._walks}", roles=[manages])
-        self.channel = emu.add_channel(f"walk-{self._walks}")
-        for event, what in (("CHANNEL_CREATE", emu.world.channels[self.channel]),):
-            await emu.dispatch(event, emu._payloads.channel(what))
+        await self.move()
 
-    async def start(self) -> None:
-        """The process comes."""
-        self.stage = await self._stack.enter_async_context(on_stage(self.emu, self._folder, self._catalog))
-        self.core = self.stage.core
+    async def move(self) -> None:
+        self.channel = self.emu.add_channel("walk")
+        await self.emu.dispatch("CHANNEL_CREATE", self.emu._payloads.channel(self.emu.world.channels[self.channel]))
 
-    async def stop(self) -> None:
-        """The process goes."""
-        await self._stack.aclose()
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[None]:
+        async with on_stage(self.emu, self._folder, self._catalog) as self.stage:
+            self.core = self.stage.core
+            yield
 
-    async def restart(self) -> None:
-        self.did.add("by:restart")
-        await self.stop()
-        await self.start()
+    def id_of(self, person: User) -> str:
+        return str(person.id)
 
     async def end(self) -> None:
         await self.emu.wait_for(lambda: not self.stage.surface._shows.tasks, 20)
@@ -80,7 +81,10 @@ class DiscordHand(Hand):
         return await self._acked(await self.emu.click(by, shown.native, shown.actions[label]))
 
     async def _fill(self, form: Opened, values: Mapping[str, Any]) -> Reaction:
-        return await self._acked(await self.emu.submit_modal(form.native, values))
+        inputs = [label["component"] for label in form.native.modal["components"] if "component" in label]
+        chosen = {part["custom_id"] for part in inputs if part["type"] == _MENU}
+        given = {name: [v] if name in chosen and isinstance(v, str) else v for name, v in values.items()}
+        return await self._acked(await self.emu.submit_modal(form.native, given))
 
     async def _acked(self, interaction: Interaction) -> Reaction:
         return DiscordReaction(self, await interaction.wait_acked(20))
@@ -120,7 +124,8 @@ class DiscordHand(Hand):
     def shown(self, place: int) -> list[Shown]:
         if place not in self.emu.world.channels:
             return []
-        return [_shown(m) for m in self.emu.messages(place) if m.author == self.emu.bot]
+        said = [m for m in self.emu.messages(place) if m.author == self.emu.bot]
+        return [_shown(m) for m in said if m.type != MessageType.THREAD_STARTER]
 
     def told_all(self) -> list[str]:
         open_to_all = [c for c in self.emu.world.channels.values() if c.guild_id is not None]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,6 +72,7 @@ class Hand(ABC):
     as such, ``tap:`` and a verb, ``form:`` and a verb, ``by:`` and a way in. A place is a thread, or a direct channel.
     """
 
+    platform: str
     core: Core
     ana: Any
     ben: Any
@@ -192,6 +195,10 @@ class Hand(ABC):
         assert run
         return run
 
+    @abstractmethod
+    def id_of(self, person: Any) -> str:
+        """The platform's id of somebody."""
+
     # --- the process --------------------------------------------------------------------------------
 
     @abstractmethod
@@ -199,8 +206,41 @@ class Hand(ABC):
         """New people in a new channel."""
 
     @abstractmethod
+    async def move(self) -> None:
+        """The same people go to a new channel."""
+
     async def restart(self) -> None:
         """The process goes, and another one comes in its place."""
+        self.did.add("by:restart")
+        await self.stop()
+        await self.start()
+
+    async def start(self) -> None:
+        """A process of the product comes. It lives in a task of its own, where what it opens is closed as well."""
+        ready = asyncio.get_running_loop().create_future()
+        self._over = asyncio.Event()
+
+        async def live() -> None:
+            try:
+                async with self.process():
+                    ready.set_result(None)
+                    await self._over.wait()
+            except BaseException as error:
+                if ready.done():
+                    raise
+                ready.set_exception(error)
+
+        self._life = asyncio.create_task(live())
+        await ready
+
+    async def stop(self) -> None:
+        """It goes."""
+        self._over.set()
+        await self._life
+
+    @abstractmethod
+    def process(self) -> AbstractAsyncContextManager[None]:
+        """The product while it runs; sets ``core``."""
 
     @abstractmethod
     async def end(self) -> None:

@@ -103,20 +103,22 @@ async def models_are_looked_at_and_tried_again(hand: Hand) -> None:
 
 @walk("/history", "/show", "HistoryCommand", "ShowCommand", "tap:history", "tap:show")
 async def history_is_searched_and_turned_over(hand: Hand) -> None:
-    for number in range(11):
-        await hand.ask(f"Number {number}: should tea be free?")
-    await hand.wait(lambda: all(hand.answers(place) for place in hand.places()), 40)
+    drinks = ("tea", "milk", "beer", "wine", "mead", "juice", "cider", "cocoa", "coffee", "water", "whey")
+    for number, drink in enumerate(drinks):
+        if number % 4 == 3:
+            await hand.move()
+        last = await hand.ask(f"Should {drink} be free?")
     first = await (await hand.use("history")).told()
-    assert "Number 10" in first.text
-    assert "Number 0:" not in first.text
+    assert "Should whey be free" in first.text
+    assert "Should tea be free" not in first.text
     second = await (await hand.tap(first, "Older")).told()
-    assert "Number 0:" in second.text
-    opened = await (await hand.tap(second, "11")).told()
-    assert "Number 0" in opened.text
-    found = await hand.said("history", search="Number 7")
-    assert "Number 7" in found
-    assert "Number 8" not in found
-    assert "tea" in await hand.said("show", what=run_id(hand.answers(hand.places()[3])[-1]))
+    assert "Should tea be free" in second.text
+    assert "Should tea be free" in (await (await hand.tap(second, "11")).told()).text
+    assert "Should tea" not in (await (await hand.tap(second, "Newer")).told()).text
+    found = await hand.said("history", search="juice")
+    assert "Should juice be free" in found
+    assert "whey" not in found
+    assert "Should whey" in await hand.said("show", what=run_id(await hand.answer(last)))
     assert "not asked anything" in await hand.said("history", by=hand.ben)
 
 
@@ -124,7 +126,7 @@ async def history_is_searched_and_turned_over(hand: Hand) -> None:
 async def a_run_is_deleted_once_confirmed(hand: Hand) -> None:
     place = await hand.asked(QUESTION)
     run = await hand.run_of(place)
-    assert "no run" in await hand.said("delete", by=hand.ben, run=run.id)
+    assert "Only administrators" in await hand.said("delete", by=hand.ben, run=run.id)
     shown = await (await hand.use("show", what=run.id)).told()
     sure = await (await hand.tap(shown, "Delete")).told()
     assert await hand.core.history.run(run.id)
@@ -173,9 +175,9 @@ async def discord_completes_what_is_typed(hand: Hand) -> None:
 
     hand.did.add("by:own extras")
     assert await offered("ask", "consortium", "typ") == ["typed"]
-    assert await offered("remove", "consortium", "") == ["typed"]
+    assert "typed" in await offered("remove", "consortium", "")
     assert await offered("roles assign", "model", "tim") == ["optimist"]
-    assert await offered("show", "what", "") != []
+    assert run.id in await offered("show", "what", "")
     assert await offered("delete", "run", "") == [run.id]
     sure = await (await hand.use("remove", consortium="typed")).told()
     await (await hand.tap(sure, "Remove it")).told()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,39 +24,38 @@ Place = tuple[str, str]
 class SlackHand(Hand):
     """Types slash commands, taps, fills in modals. A place is a channel and the ts of a thread's root."""
 
+    platform = "slack"
+
     def __init__(self, slack: SlackEmulator, folder: Path, catalog: Catalog) -> None:
         self.slack, self._folder, self._catalog = slack, folder, catalog
-        self._stack = AsyncExitStack()
         self.did = set()
         self._walks = 0
 
     async def begin(self) -> None:
         self.did, self._walks = set(), self._walks + 1
         self.ana, self.ben, self.boss = (self._person(name) for name in ("ana", "ben", "boss"))
-        self.channel = f"C0WALK{self._walks:04}"
-        people = {self.ana, self.ben, self.boss, BOT_USER}
-        self.slack.workspace.channels[self.channel] = Channel(self.channel, f"walk-{self._walks}", "channel", people)
+        await self.move()
+
+    async def move(self) -> None:
+        channels, people = self.slack.workspace.channels, {self.ana, self.ben, self.boss, BOT_USER}
+        self.channel = f"C0WALK{len(channels):04}"
+        channels[self.channel] = Channel(self.channel, f"walk-{len(channels)}", "channel", people)
 
     def _person(self, name: str) -> str:
         user = User(f"U0{name.upper()}{self._walks:04}", name, name.title(), is_admin=name == "boss")
         self.slack.workspace.users[user.id] = user
         return user.id
 
-    async def start(self) -> None:
-        """The process comes."""
-        self.core = await self._stack.enter_async_context(
-            open_core(settings_in(self._folder), self._catalog, pace=0)
-        )
-        self.stage = await self._stack.enter_async_context(on_stage(self.slack, self.core))
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[None]:
+        async with (
+            open_core(settings_in(self._folder), self._catalog, pace=0) as self.core,
+            on_stage(self.slack, self.core) as self.stage,
+        ):
+            yield
 
-    async def stop(self) -> None:
-        """The process goes."""
-        await self._stack.aclose()
-
-    async def restart(self) -> None:
-        self.did.add("by:restart")
-        await self.stop()
-        await self.start()
+    def id_of(self, person: str) -> str:
+        return person
 
     async def end(self) -> None:
         await self.stage.idle()
@@ -72,10 +71,10 @@ class SlackHand(Hand):
         return reaction
 
     async def _tap(self, shown: Shown, label: str, by: str) -> Reaction:
-        reaction = SlackReaction(self, by)
-        channel, ts = shown.native.channel, shown.native.ts
-        action = next(e for e in _elements(shown.native.blocks) if e[0] == label)
-        delivery = await self.slack.click(channel, ts, action[1], user=by, value=action[3])
+        message, elements = shown.native
+        reaction = SlackReaction(self, by, message.channel)
+        _, element, _, value = next(e for e in elements if e[0] == label)
+        delivery = await self.slack.click(message.channel, message.ts, element, user=by, value=value)
         assert delivery.acked
         return reaction
 
@@ -139,12 +138,16 @@ class SlackReaction(Reaction):
 
     hand: SlackHand
     user: str
+    channel: str = ""
 
     def __post_init__(self) -> None:
         self._told, self._views = len(self._mine()), len(self.hand.slack.views)
 
-    def _mine(self) -> list[Ephemeral]:
-        return [e for e in self.hand.slack.ephemerals if e.user == self.user]
+    def _mine(self) -> list[Ephemeral | Message]:
+        """What they alone see: in direct messages everything."""
+        if self.channel.startswith("D"):
+            return list(self.hand.slack.messages(self.channel, by_bot=True))
+        return [shown for shown in self.hand.slack.ephemerals if shown.user == self.user]
 
     async def told(self) -> Shown:
         return _shown(*await self.hand.wait(lambda: self._mine()[self._told :]))
@@ -161,8 +164,9 @@ def _shown(*messages: Message | Ephemeral) -> Shown:
     last = messages[-1]
     files = tuple(f.name for m in messages if isinstance(m, Message) for f in m.files)
     streamed = last.stream.blocks if isinstance(last, Message) and last.stream and last.streaming else []
-    buttons = {label: action for label, _, action, _ in _elements([*streamed, *last.blocks])}
-    return Shown("\n".join(shown(m) for m in messages), buttons, files, last)
+    elements = _elements([*streamed, *last.blocks])
+    buttons = {label: action for label, _, action, _ in elements}
+    return Shown("\n".join(shown(m) for m in messages), buttons, files, (last, elements))
 
 
 def _elements(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str | None]]:
