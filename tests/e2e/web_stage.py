@@ -90,7 +90,7 @@ async def troubled_provider() -> AsyncIterator[ProviderEmulator]:
         for name in ("ada", "bert"):
             provider.model(name)
         provider.model("judge", pause=0.05)
-        provider.model("slow", latency=1.5)
+        provider.model("slow", latency=2.2)
         provider.model("hanging", always="hang")
         provider.model("hostile", text=HOSTILE)
         provider.model("wide", text=WIDE)

@@ -9,7 +9,7 @@ const feed = $("#feed");
 
 /**
  * Sends something and shows what comes of it. ``place`` is where: it has ``thread``, ``show(result)`` for replies and
- * refusals, and where it closes behind a run ``done()``.
+ * refusals; and where it closes behind a run ``done()``, where buttons lead out of it ``leave(action, button)``.
  */
 export async function act(sent, place, files = []) {
   const result = await send({ thread: place.thread ?? null, ...sent }, files);
@@ -39,16 +39,14 @@ function begin(run, sent) {
 }
 
 /** Presses a button that is shown in ``place``. */
-export function press(place, extra = {}) {
-  return (action, button) => whileBusy(button, () => {
+export function press(place) {
+  return (action, button) => {
+    if (place.leave?.(action, button)) return undefined;
     const shown = action.startsWith("show:") && action.slice(5);
-    if (shown && runs.has(shown)) {
-      place.done?.();
-      reveal(shown);
-      return undefined;
-    }
-    return act({ action, ...extra }, place);
-  });
+    if (!shown || !runs.has(shown)) return whileBusy(button, () => act({ action }, place));
+    place.done?.();
+    return reveal(shown);
+  };
 }
 
 /** Draws a reply: its text, pictures, file and buttons. */
@@ -141,6 +139,12 @@ export function behind(run, action, button) {
       keepInView(node, box);
     },
     done: close,
+    /** From one thing that is behind the answer to another. */
+    leave(next, pressed) {
+      const other = /^(answers|dissent|charts):/.test(next) && next.split(":")[0] !== action.split(":")[0];
+      if (other) behind(run, next, pressed);
+      return other;
+    },
   };
   $(".close", box).onclick = () => {
     close();
