@@ -141,6 +141,7 @@ class Service:
 
     async def _reopen(self, command: values.Reopen, inbound: Inbound) -> Form:
         body = await self._office.drafts.take(command.draft, inbound.asker, again=True)
-        if body is None:
-            raise NotFound("What you filled in is not kept any more. Please open the form anew.")
-        return Form.model_validate(json.loads(body))
+        try:
+            return Form.model_validate(json.loads(body or ""))
+        except ValueError:  # none, an ask to be confirmed, or of another version
+            raise NotFound("What you filled in is not kept any more. Please open the form anew.") from None

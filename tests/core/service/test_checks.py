@@ -17,7 +17,7 @@ from core.attachments import MOST_FILES, Upload
 from core.cards import Reply
 from core.catalog import LimitSpec
 from core.commands.actions import decode
-from core.commands.values import AskCommand, AskExample, Command, Confirm, Discard
+from core.commands.values import AskCommand, AskExample, Command, Confirm, Discard, Reopen
 from core.errors import BadInput, NotAllowed, NotFound, OverBudget, RateLimited, Refused, Unavailable
 from core.governance import Budget, Right, Rule, Subject
 from core.runner import Runner
@@ -224,6 +224,10 @@ async def test_what_else_is_kept_for_somebody_is_nothing_to_confirm(desk: Desk) 
     draft = await desk.drafts.keep(Draft(person=ANN.id, body='{"title": "a form"}'))
     with pytest.raises(NotFound, match="nothing to confirm"):
         await desk.do(Confirm(draft=draft))
+    _, confirm, _ = await held_back(desk)
+    with pytest.raises(NotFound, match="open the form anew"):
+        await desk.do(Reopen(draft=confirm.draft))
+    assert isinstance(await desk.do(confirm), Run)
 
 
 async def test_what_is_cancelled_is_forgotten(desk: Desk) -> None:
