@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import limits
 from adapters.slack.blocks import Block, Page, pages
+from adapters.slack.pacing import Allowance, Turns
 from adapters.slack.render import Content
 from core.cards import Card
 from core.telemetry import get_logger
@@ -137,25 +137,6 @@ class Seen:
     unmarked: list[str] = field(default_factory=list)
 
 
-class Allowance:
-    """How many calls of a kind are made in a minute, so that what matters finds some left."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._spent: deque[float] = deque()
-
-    def spend(self) -> None:
-        """One was made."""
-        self._spent.append(asyncio.get_running_loop().time())
-
-    def left(self) -> bool:
-        """Whether one more can be spared."""
-        minute_ago = asyncio.get_running_loop().time() - 60
-        while self._spent and self._spent[0] < minute_ago:
-            self._spent.popleft()
-        return len(self._spent) < self._most
-
-
 @dataclass(frozen=True)
 class Upload:
     """A file to be shared."""
@@ -168,6 +149,9 @@ class Upload:
 
 STREAM_OVER = frozenset({"message_not_in_streaming_state", "stopped_by_user"})
 """Errors that say that a stream takes no more."""
+
+GONE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
+"""Errors that say that a message cannot be edited any more."""
 
 NOTE_TYPE = "consortium_note"
 """The metadata's event type of messages that belong to no run."""
@@ -182,6 +166,7 @@ class Api:
         self.client, self._session, self._bot, self._repeats = client, session, bot, repeats
         self.updates, self.streams = Allowance(limits.UPDATES), Allowance(limits.STREAMS)
         self.appends = Allowance(limits.APPENDS)
+        self.posts = Turns(limits.POSTS, limits.POSTS_WITHIN)
 
     async def user(self, user: str) -> dict[str, Any]:
         """What Slack tells of a person."""
@@ -215,6 +200,7 @@ class Api:
     async def post_once(self, spot: Spot, part: str, content: Content) -> str:
         """Post one part of a run and return its ts. When the reply is lost, the message is looked for first."""
         for wait in (*self._repeats, None):
+            await self.posts.take(spot.channel)
             try:
                 reply = await self.client.chat_postMessage(
                     channel=spot.channel,
@@ -249,6 +235,7 @@ class Api:
         mark = {"event_type": NOTE_TYPE, "event_payload": {}}
 
         async def post(content: Content) -> object:
+            await self.posts.take(channel)
             return await self.client.chat_postMessage(
                 channel=channel, thread_ts=thread, unfurl_links=False, unfurl_media=False, metadata=mark, **content
             )
@@ -283,7 +270,7 @@ class Api:
         await self.client.chat_appendStream(channel=spot.channel, ts=ts, chunks=chunks)
 
     async def stop_stream(self, spot: Spot, part: str, ts: str, chunks: list[Block]) -> None:
-        """End it, and mark it as a part of the run. One that has ended already is left as it is."""
+        """End it, and mark it as a part of the run. One that has ended already, or was deleted, is left as it is."""
         try:
             await self._sure(
                 lambda: self.client.chat_stopStream(
@@ -291,7 +278,7 @@ class Api:
                 )
             )
         except SlackApiError as error:
-            if error_code(error) not in STREAM_OVER:
+            if error_code(error) not in STREAM_OVER | GONE:
                 raise
 
     # --- modals, the home, the agent view -----------------------------------------------------------

@@ -53,10 +53,9 @@ class Arrivals:
         """Welcome in a direct message in which nothing of ours stands yet."""
         reply = self._service.welcome("opened", "")
         await self._suggest(channel, reply)
-        spot = Spot(_WELCOME, channel, None, since=0.0)
-        if channel in self._greeted or await self._api.spoke(channel):
-            return
-        await self._greet(spot, reply)
+        if channel not in self._greeted and not await self._api.spoke(channel):
+            await self._greet(Spot(_WELCOME, channel, None, since=0.0), reply)
+        self._greeted.add(channel)
 
     async def _joined(self, channel: str) -> None:
         spot = Spot(_WELCOME, channel, None, since=time.time() - _LATELY)
@@ -79,5 +78,5 @@ class Arrivals:
                 prompts.append({"title": button.label, "message": question})
         try:
             await self._api.suggest(channel, prompts[: limits.PROMPTS])
-        except SlackApiError as error:
-            log.info("no prompts suggested", code=error_code(error))
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            log.info("no prompts suggested", code=error_code(error) or type(error).__name__)

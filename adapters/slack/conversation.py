@@ -19,9 +19,8 @@ from adapters.slack.blocks import carried_by, form_view, input_names
 from adapters.slack.inbound import Identity, Said, carried
 from adapters.slack.people import People
 from adapters.slack.places import Places
-from adapters.slack.render import cannot_post
 from adapters.slack.showing import Showing
-from adapters.slack.telling import Ear, Telling
+from adapters.slack.telling import Ear, Telling, cannot_post
 from core.cards import Card, Form, Input, Redraw, Reply, Result
 from core.commands import actions, values
 from core.commands.grammar import parse, parse_message
@@ -101,8 +100,10 @@ class Conversation:
                 return
         ear = self._telling.ear(said)
         async with self._telling.told(ear):
-            if asks(actions.decode(said.text)) and not await self._may_post(said, ear):
-                return
+            if asks(actions.decode(said.text)):
+                if not await self._may_post(said, ear):
+                    return
+                said = replace(said, event_ids=(*said.event_ids, *said.taps))
             result = await self._service.press(said.text, await self._people.inbound(said))
             await self._give(result, said, ear, quote=True)
 
@@ -158,9 +159,9 @@ class Conversation:
 
     async def _may_post(self, said: Said, ear: Ear) -> bool:
         """Whether the bot can answer there; else the person is told what to do."""
-        if said.direct or (await self._places.look(said.channel)).joined is not False:
+        if (await self._places.look(said.channel)).joined is not False:
             return True
-        await self._telling.tell(ear, Card(body=cannot_post("not_in_channel", self._me.name)))
+        await self._telling.tell(ear, Card(body=cannot_post("channel_not_found", said.channel, self._me.name)))
         return False
 
     async def _give(self, result: Result, said: Said, ear: Ear, *, quote: bool = False) -> None:

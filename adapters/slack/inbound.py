@@ -40,7 +40,8 @@ class Said:
     be opened under. ``addressed`` tells that it is meant for the bot, by a mention or in a direct message. ``private``
     is None when the payload does not tell. ``files`` are what came with it, as Slack describes them. ``trigger`` opens
     one modal, within three seconds; ``response_url`` takes messages for the person alone. ``fleeting`` tells that a
-    button was on a message which only its reader saw.
+    button was on a message which only its reader saw. Two taps of a person on the same button within two seconds have
+    one of ``taps`` in common.
     """
 
     workspace: str
@@ -58,6 +59,7 @@ class Said:
     trigger: str | None = None
     response_url: str | None = None
     fleeting: bool = False
+    taps: tuple[str, ...] = ()
 
     @property
     def direct(self) -> bool:
@@ -156,8 +158,17 @@ def read_click(body: Payload, me: Identity) -> Said:
         response_url=body.get("response_url"),
         prefix="" if is_direct(channel) or not channel else COMMAND,
         event_ids=(f"slack:click:{body['user']['id']}:{action.get('action_ts')}:{body.get('trigger_id')}",),
+        taps=_taps(body, f"{channel}:{container.get('message_ts')}:{action.get('value')}"),
         **_by(body, me),
     )
+
+
+def _taps(body: Payload, button: str) -> tuple[str, ...]:
+    try:
+        window = int(float(body["actions"][0]["action_ts"]) // 2)
+    except (KeyError, ValueError):
+        return ()
+    return tuple(f"slack:tap:{body['user']['id']}:{button}:{w}" for w in (window, window + 1))
 
 
 def read_submission(body: Payload, me: Identity) -> Said:

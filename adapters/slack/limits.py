@@ -20,6 +20,11 @@ ALT_TEXT: Final = 1_000
 UPDATES: Final = 40
 """Edits a minute, over all threads, beyond which progress is not shown: Slack takes 50, answers need the rest."""
 
+POSTS: Final = 5
+"""Messages into one channel within ``POSTS_WITHIN`` seconds: Slack takes one a second, and short bursts."""
+
+POSTS_WITHIN: Final = 5.5
+
 STREAMS: Final = 15
 """Streams a minute that are begun; Slack takes 20, and as many ends."""
 

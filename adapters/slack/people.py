@@ -40,9 +40,10 @@ class People:
     async def inbound(self, said: Said) -> Inbound:
         """What the service is told."""
         where, creator = said.where, None
-        manages = await self._manages(said.user)
-        if not said.direct:
-            place = await self._places.look(said.channel)
+        if said.direct:
+            manages = await self._manages(said.user)
+        else:
+            manages, place = await asyncio.gather(self._manages(said.user), self._places.look(said.channel))
             creator = place.creator
             if said.private is None:
                 where = where.model_copy(update={"private": place.private})

@@ -10,7 +10,7 @@ from typing import Any
 from slack_sdk.errors import SlackApiError
 
 from adapters.slack import limits
-from adapters.slack.api import Api, Spot, Upload, error_code, in_blocks_or_text
+from adapters.slack.api import GONE, Api, Spot, Upload, error_code, in_blocks_or_text
 from adapters.slack.blocks import pages
 from adapters.slack.inbound import is_direct
 from adapters.slack.limits import Timing
@@ -29,7 +29,6 @@ log = get_logger(__name__)
 FIRST = "0"
 """The part of a run that shows its progress, then the (beginning of the) answer."""
 
-_GONE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
 _CONFLICT = "streaming_state_conflict"
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -112,7 +111,8 @@ class ThreadPresenter:
                 return
             await self._leave_stream(view)
         content = pages(card)[0].content()
-        if content == self._shown or (FIRST in self._posted and not self._api.updates.left()):
+        spare = self._api.updates.left() if FIRST in self._posted else self._api.posts.free(self._spot.channel)
+        if content == self._shown or not spare:
             return
         await self._put(FIRST, content)
         self._pause()
@@ -167,7 +167,7 @@ class ThreadPresenter:
             return
         if FIRST in self._posted and self._view is not None:
             still = progress_card(self._view, self._view.clock())
-            ended = still.model_copy(update={"tone": card.tone, "buttons": (), "body": ""})
+            ended = still.model_copy(update={"tone": card.tone, "status": card.status, "buttons": (), "body": ""})
             await self._put(FIRST, pages(ended)[0].content())
         await self._tell(card, FIRST in self._posted)
 
@@ -211,7 +211,7 @@ class ThreadPresenter:
                 await self._edit(part, ts, content)
                 return
             except SlackApiError as error:
-                if error_code(error) not in _GONE:
+                if error_code(error) not in GONE:
                     raise
                 del self._posted[part]
         self._posted[part] = await self._api.post_once(self._spot, part, content)
@@ -233,7 +233,7 @@ class ThreadPresenter:
         left = [ts for ts in seen.unmarked if ts not in self._streams.live]
         own = [ts for ts in left if float(ts) >= self._spot.begun - _AHEAD]
         if FIRST not in seen.parts and own:
-            seen.parts[FIRST] = own[0]
+            seen.parts[FIRST] = self._stream.ts if self._stream.ts in own else own[0]
         self._posted, self._files, self._unknown = seen.parts, seen.files, False
 
 

@@ -204,10 +204,3 @@ def question(asker: str, text: str) -> Content:
 
 def _literal(text: str) -> Content:
     return {"type": "text", "text": text}
-
-
-def cannot_post(code: str, bot: str) -> str:
-    """Why nothing can be posted in a channel, and what the asker can do. ``code`` is Slack's word for it."""
-    if code in ("not_in_channel", "channel_not_found"):
-        return f"I am not in this channel, so I cannot answer here. Write `/invite @{bot}` first, then ask again."
-    return f"Slack does not let me post here (`{code}`). Ask in another channel or in a direct message to me."

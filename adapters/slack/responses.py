@@ -26,9 +26,15 @@ class Responder:
     async def send(self, card: Card, *, replace: bool = False) -> bool:
         """Show a card, as far as the uses suffice; with ``replace`` in place of what the person tapped on. Returns
         whether all of it was taken."""
-        for page in pages(card):
-            if not (await self._post(page.content(), replace) or await self._post(page.texts()[0], replace)):
-                return False
+        shown = pages(card)
+        if len(shown) > self.left:
+            return False
+        for page in shown:
+            if not await self._post(page.content(), replace):
+                for text in page.texts():
+                    if not await self._post(text, replace):
+                        return False
+                    replace = False
             replace = False
         return True
 

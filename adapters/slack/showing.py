@@ -19,10 +19,10 @@ from adapters.slack.api import BLOCKS_REFUSED, Api, Spot, error_code, unsure
 from adapters.slack.inbound import Identity
 from adapters.slack.limits import Timing
 from adapters.slack.presenter import ResponsePresenter, Spawn, ThreadPresenter
-from adapters.slack.render import cannot_post, in_text, question
+from adapters.slack.render import in_text, question
 from adapters.slack.responses import Responder
 from adapters.slack.streaming import Streams
-from adapters.slack.telling import Ear, Telling, is_closed
+from adapters.slack.telling import Ear, Telling, cannot_post, is_closed
 from core.asks import Platform
 from core.cards import Card, Redraw
 from core.delivery import deliver
@@ -106,7 +106,7 @@ class Showing:
             if not is_closed(error_code(error)) or ear.responder is None:
                 raise
             log.warning("channel refuses messages", code=error_code(error))
-            await ear.responder.send(Card(body=cannot_post(error_code(error), self._me.name)))
+            await ear.responder.send(Card(body=cannot_post(error_code(error), ear.channel, self._me.name)))
             await self._show_alone(run, ear.responder)
             return
         run = await self._service.thread_opened(run, root)

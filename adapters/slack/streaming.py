@@ -17,6 +17,7 @@ from core.cards import Button
 from core.delivery import RunView
 from core.present.figures import FAILED_BECAUSE, short
 from core.present.maths import readable
+from core.present.progress import head
 from core.telemetry import get_logger
 from core.types import Failure, Member, Response
 
@@ -25,27 +26,30 @@ log = get_logger(__name__)
 JUDGE = "arbiter"
 """The id of the arbiter's card; those of members have a mark before their id."""
 
+_PLAN = ""  # stands for the line above all cards
+
 _REFUSED_FOR = 600.0  # seconds for which streams are not tried again where Slack does not take them
 _LIMITED = frozenset({"ratelimited", "rate_limited"})
 
 
 class Streams:
-    """Whether messages are streamed at all: workspaces without the feature refuse it, and that is not asked anew with
-    every run. ``buttons`` tells whether a stream may hold one."""
+    """Where messages are streamed: workspaces without the feature refuse it, and kinds of channels do, which is not
+    asked anew with every run. ``buttons`` tells whether a stream may hold one."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
         self.buttons = True
         self.live: set[str] = set()
-        self._off_until = float("-inf")
+        self._off_until: dict[str, float] = {}
 
-    def open(self) -> bool:
-        """Whether one may be begun now."""
-        return asyncio.get_running_loop().time() >= self._off_until and self.api.streams.left()
+    def open(self, channel: str) -> bool:
+        """Whether one may be begun there now."""
+        off = asyncio.get_running_loop().time() < self._off_until.get(channel, 0.0)
+        return not off and self.api.streams.left()
 
-    def refused(self) -> None:
-        """Slack does not take them here."""
-        self._off_until = asyncio.get_running_loop().time() + _REFUSED_FOR
+    def refused(self, channel: str) -> None:
+        """Slack does not take them there."""
+        self._off_until[channel] = asyncio.get_running_loop().time() + _REFUSED_FOR
 
 
 class Stream:
@@ -78,7 +82,7 @@ class Stream:
             return False
 
     async def _start(self, view: RunView, stop: Button | None) -> bool:
-        if not self._streams.open():
+        if not self._streams.open(self._spot.channel):
             self.over = True
             return False
         chunks = self._changes(view)
@@ -88,10 +92,10 @@ class Stream:
             self.ts = await self._streams.api.start_stream(self._spot, self._person, chunks)
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             self.over, self.lost = True, unsure(error)  # it may stand there all the same
-            if not self.lost and error_code(error) == "invalid_chunks":
+            if not self.lost and error_code(error) == "invalid_chunks" and self._streams.buttons:
                 self._streams.buttons = False
             elif not self.lost and error_code(error) not in _LIMITED:
-                self._streams.refused()
+                self._streams.refused(self._spot.channel)
             log.info("no stream", run=self._spot.run_id, code=error_code(error) or type(error).__name__)
             return False
         self._streams.live.add(self.ts)
@@ -120,11 +124,22 @@ class Stream:
         """End it with no card left turning; it is then marked as ``part``."""
         self.over = True
         self._streams.live.discard(str(self.ts))
-        await self._streams.api.stop_stream(self._spot, part, str(self.ts), closing(view))
+        await self._streams.api.stop_stream(self._spot, part, str(self.ts), [*closing(view), *self._judged(view)])
+
+    def _judged(self, view: RunView) -> list[Block]:
+        """The arbiter's card, done, where a further round has begun since."""
+        title, status = self._tasks.get(JUDGE, ("", ""))
+        if view.judge is not None or status != "in_progress":
+            return []
+        self._tasks[JUDGE] = (title, "complete")
+        return [_task(JUDGE, title, "complete")]
 
     def _changes(self, view: RunView) -> list[Block]:
         """Cards that are not as they were shown last."""
-        chunks = []
+        chunks = self._judged(view)
+        if self._tasks.get(_PLAN) != (head(view), ""):
+            self._tasks[_PLAN] = (head(view), "")
+            chunks.append({"type": "plan_update", "title": head(view)})
         for task_id, title, status in _cards(view):
             if self._tasks.get(task_id) != (title, status):
                 self._tasks[task_id] = (title, status)
@@ -139,11 +154,11 @@ class Stream:
             return ""
         within = bool(self._sent) and not self._sent.endswith("\n")
         self._sent += piece
-        head, tail = len(piece) - len(piece.lstrip()), len(piece.rstrip())
-        shown = piece[head:tail]
-        if within and not head and shown.startswith(("```", "~~~")):
+        begin, end = len(piece) - len(piece.lstrip()), len(piece.rstrip())
+        shown = piece[begin:end]
+        if within and not begin and shown.startswith(("```", "~~~")):
             shown = "\u2060" + shown  # what stands within a line is no fence
-        return piece[:head] + safe(readable(shown)) + piece[tail:]
+        return piece[:begin] + safe(readable(shown)) + piece[end:]
 
 
 def closing(view: RunView) -> list[Block]:

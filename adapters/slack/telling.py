@@ -16,7 +16,6 @@ from adapters.slack.api import TOKEN_REFUSED, Api, Spot, Upload, error_code
 from adapters.slack.blocks import form_view, reply_card
 from adapters.slack.inbound import Identity, Said, carried, is_direct
 from adapters.slack.presenter import Tell, uploads_of
-from adapters.slack.render import cannot_post
 from adapters.slack.responses import Responder
 from core.asks import Person, Platform, ThreadRef
 from core.cards import Button, Card, Form, Reply
@@ -69,13 +68,18 @@ class Telling:
         )
 
     async def tell(self, ear: Ear, card: Card) -> None:
-        """Show a card."""
+        """Show a card: where they are, or in a direct message where nothing can be shown there."""
         if ear.responder is not None and await ear.responder.send(card):
             return
-        if is_direct(ear.channel):
-            await self._api.say(ear.channel, ear.thread, card)
-        else:
-            await self._api.whisper(ear.channel, ear.user, ear.thread if ear.active else None, card)
+        try:
+            if is_direct(ear.channel):
+                await self._api.say(ear.channel, ear.thread, card)
+            else:
+                await self._api.whisper(ear.channel, ear.user, ear.thread if ear.active else None, card)
+        except SlackApiError as error:
+            if not is_closed(error_code(error)) and error_code(error) != "user_not_in_channel":
+                raise
+            await self._api.say(await self._api.direct(ear.user), None, card)
 
     def teller(self, ear: Ear) -> Tell:
         """:meth:`tell` as presenters take it."""
@@ -109,7 +113,7 @@ class Telling:
     async def _wrong(self, error: Exception, run_id: str | None, ear: Ear) -> Card:
         code = error_code(error)
         if is_closed(code):
-            return Card(body=cannot_post(code, self._me.name))
+            return Card(body=cannot_post(code, ear.channel, self._me.name))
         if code == "missing_scope":
             return Card(body=_MISSING_SCOPE.format(scope=_needed(error)))
         if isinstance(error, BadForm):
@@ -125,7 +129,7 @@ class Telling:
         if reply.pictures:
             note = await self._pictures(ear, reply)
         if reply.download is not None:
-            direct = ear.channel if is_direct(ear.channel) else await self._api.direct(ear.user)
+            direct = await self._api.direct(ear.user)
             file = Upload(reply.download.filename, reply.download.filename, "", reply.download.data)
             await self._api.upload_once(_spot("download", direct, None), [file], None)
             if direct != ear.channel:
@@ -143,12 +147,12 @@ class Telling:
         if ear.under is None and not is_direct(ear.channel):
             return await self._pictures_in_private(ear, key, uploads)
         spot = _spot(key, ear.channel, ear.under)
-        if reply.key is not None:
-            there = (await self._api.seen(spot)).files
-            uploads = [upload for upload in uploads if upload.name not in there]
-        if not uploads:
-            return "All of its charts stand in this thread already."
         try:
+            if reply.key is not None:
+                there = (await self._api.seen(spot)).files
+                uploads = [upload for upload in uploads if upload.name not in there]
+            if not uploads:
+                return "All of its charts stand in this thread already."
             await self._api.upload_once(spot, uploads, None)
         except SlackApiError as error:
             if not is_closed(error_code(error)):
@@ -197,6 +201,15 @@ def _spot(key: str, channel: str, thread: str | None) -> Spot:
 def is_closed(code: str) -> bool:
     """Whether Slack's word means that nothing can be posted in that place."""
     return code in _CLOSED or code.startswith("restricted_action")
+
+
+def cannot_post(code: str, channel: str, bot: str) -> str:
+    """Why nothing can be posted in a channel, and what the asker can do. ``code`` is Slack's word for it."""
+    if code == "channel_not_found" and is_direct(channel):
+        return "I am not part of this conversation, so I cannot answer here. Ask in a direct message to me."
+    if code in ("not_in_channel", "channel_not_found"):
+        return f"I am not in this channel, so I cannot answer here. Write `/invite @{bot}` first, then ask again."
+    return f"Slack does not let me post here (`{code}`). Ask in another channel or in a direct message to me."
 
 
 _MISSING_SCOPE = (

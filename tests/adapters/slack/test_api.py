@@ -12,7 +12,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import limits
-from adapters.slack.api import Allowance, Api, Spot, Upload, error_code, retry_handlers
+from adapters.slack.api import Api, Spot, Upload, error_code, retry_handlers
+from adapters.slack.pacing import Allowance, Turns
 from adapters.slack.render import in_text
 from adapters.slack.responses import Responder
 from adapters.slack.socketmode import SocketMode
@@ -96,6 +97,24 @@ async def test_an_allowance_is_of_the_last_minute(monkeypatch: pytest.MonkeyPatc
     assert not allowance.left()
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now + 61)
     assert allowance.left()
+
+
+async def test_a_channel_takes_so_many_and_then_one_waits_for_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, clock = Turns(2, 5.5), [100.0]
+
+    async def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for _ in range(2):
+        assert turns.free("C1")
+        await turns.take("C1")
+    assert clock == [100.0]
+    assert not turns.free("C1")
+    assert turns.free("C2")
+    await turns.take("C1")
+    assert clock == [105.5]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.slack import limits
-from adapters.slack.render import cannot_post, line, question, safe, to_mrkdwn
+from adapters.slack.render import line, question, safe, to_mrkdwn
+from adapters.slack.telling import cannot_post
 from tests.emulators.slack.blocks import check_blocks
 from tests.emulators.slack.content import Content, lint, open_fence
 from tests.emulators.slack.journal import Journal
@@ -128,6 +129,7 @@ def test_long_questions_are_cut_in_the_quote() -> None:
 
 
 def test_refusals_name_the_remedy() -> None:
-    assert "/invite @consortium" in cannot_post("not_in_channel", "consortium")
-    assert "/invite" not in cannot_post("restricted_action", "consortium")
-    assert "restricted_action" in cannot_post("restricted_action", "consortium")
+    assert "direct message to me" in cannot_post("channel_not_found", "D1", "consortium")
+    assert "/invite @consortium" in cannot_post("not_in_channel", "C1", "consortium")
+    assert "/invite" not in cannot_post("restricted_action", "C1", "consortium")
+    assert "restricted_action" in cannot_post("restricted_action", "C1", "consortium")

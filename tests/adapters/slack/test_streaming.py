@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from random import Random
 
 import aiohttp
@@ -15,11 +16,13 @@ from adapters.slack.api import Api, Spot, retry_handlers
 from adapters.slack.limits import Timing
 from adapters.slack.presenter import ThreadPresenter
 from adapters.slack.streaming import Streams, _ready
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.cards import Card
 from core.delivery import RunView
-from core.types import Failure, FailureKind, Member, Outcome, Response
+from core.types import Failure, FailureKind, Member, Outcome, Response, Round, Run, Verdict, VerdictSource
 from tests.adapters.slack.test_blocks import some_text
 from tests.emulators.slack import Message, SlackEmulator
+from tests.emulators.slack.blocks import texts
 from tests.emulators.slack.content import open_fence
 
 A, B, JUDGE = (Member(id=name, model=name) for name in ("ada", "bert", "judge"))
@@ -56,6 +59,25 @@ def view_of(**changes: object) -> RunView:
     for name, value in changes.items():
         setattr(view, name, value)
     return view
+
+
+def a_run() -> Run:
+    """A run with an answer."""
+    where = ThreadRef(platform=Platform.SLACK, workspace="T1", channel="C1")
+    ask = Ask(id="run1", text="Why?", asked_at=datetime.now(UTC), asker=Person(id="U1"), where=where)
+    verdict = Verdict(judge=JUDGE, source=VerdictSource.ARBITER, synthesis="Because.")
+    return Run(
+        id="run1",
+        ask=ask,
+        consortium="default",
+        panel=(A, B),
+        created_at=ask.asked_at,
+        rounds=(Round(number=1, outcomes=tuple(DONE.values()), verdict=verdict),),
+    )
+
+
+def shown_text(message: Message) -> str:
+    return "\n".join(text for _, text in texts(message.blocks))
 
 
 def the_message(slack: SlackEmulator) -> Message:
@@ -127,9 +149,42 @@ async def test_whatever_ends_a_stream_the_run_goes_on_in_one_message(
     assert "Asking 2 members" in message.text
     assert view.text.strip() in message.text
     assert message.metadata == {"event_type": "consortium_run", "event_payload": {"run_id": "run1", "part": "0"}}
-    assert streams.open() is (how not in ("refused", "spent"))
+    assert streams.open(slack.channel) is (how not in ("refused", "spent"))
     assert streams.buttons is (how != "no chunks")
     slack.assert_clean(*["undelivered"] * len([v for v in slack.violations if v.kind == "undelivered"]))
+
+
+async def test_a_stream_whose_message_was_deleted_does_not_cost_the_answer(
+    slack: SlackEmulator, streams: Streams
+) -> None:
+    shown = await presenter_in(slack, streams)
+    await shown.progress(view_of())
+    slack.workspace.messages.pop((slack.channel, the_message(slack).ts))
+    await shown.answer(a_run())
+    assert "Because." in shown_text(the_message(slack))
+    slack.assert_clean()
+
+
+async def test_a_further_round_leaves_no_card_turning(slack: SlackEmulator, streams: Streams) -> None:
+    shown = await presenter_in(slack, streams)
+    view = view_of(judge=JUDGE, text="One answer is ", outcomes=dict(DONE))
+    await shown.progress(view)
+    await shown.progress(view)
+    stream = the_message(slack).stream
+    assert stream is not None
+    assert stream.plan_title == "Asking 2 members · 2 done"
+    assert stream.tasks["arbiter"].status == "in_progress"
+    view.judge, view.text, view.round, view.outcomes = None, "", 2, {}
+    await shown.progress(view)
+    assert stream.tasks["arbiter"].status == "complete"
+    slack.assert_clean()
+
+
+async def test_a_channel_without_streams_costs_others_nothing(slack: SlackEmulator, streams: Streams) -> None:
+    slack.fault("chat.startStream", error="channel_type_not_supported")
+    await (await presenter_in(slack, streams)).progress(view_of())
+    assert not streams.open(slack.channel)
+    assert streams.open(slack.dm)
 
 
 async def test_a_stream_that_a_dead_process_left_is_ended_by_the_next(slack: SlackEmulator, streams: Streams) -> None:
