@@ -244,7 +244,8 @@ def _select(part: Json) -> str:
     chosen = [_option(option) for option in part.get("options", ()) if option.get("default")]
     hint = html.escape(part.get("placeholder") or _PICKERS.get(part["type"], "Make a selection"))
     disabled = "disabled" if part.get("disabled") else ""
-    return f"<div class='select {disabled}'>{', '.join(chosen) or f'<span>{hint}</span>'}<b>&#8964;</b></div>"
+    shown = "<br>".join(chosen) or f"<span>{hint}</span>"
+    return f"<div class='select {disabled}'><div>{shown}</div><b>&#8964;</b></div>"
 
 
 def _colour(value: int | None) -> str:

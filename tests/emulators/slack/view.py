@@ -69,7 +69,7 @@ class _Page:
         shown = []
         for root in sorted(roots, key=lambda message: message.ts):
             replies = self._replies(channel, root.ts)
-            count = f'<div class="replies">{len(replies)} replies</div>' if replies else ""
+            count = _count(replies) if replies else ""
             status = self._status(channel, root.ts)
             shown.append(self._message(root) + count + "".join(map(self._message, replies)) + status)
         return self._bar(channel) + "".join(shown) + self._prompts(channel, "")
@@ -78,7 +78,7 @@ class _Page:
         """A root and its replies."""
         root = self._slack.workspace.messages[channel, ts]
         replies = self._replies(channel, ts)
-        count = f'<div class="replies">{len(replies)} replies</div>'
+        count = _count(replies)
         rest = "".join(map(self._message, replies)) + self._status(channel, ts) + self._prompts(channel, ts)
         return self._bar(channel, ts) + self._message(root) + count + rest
 
@@ -163,3 +163,8 @@ class _Page:
             return f'<div class="faint">{plain_html(file.title or file.name)}</div>{picture(file, "shared")}'
         size = f'<span class="faint">{file.mimetype}, {file.length} bytes</span>'
         return f'<div class="file">{icon("file")} <b>{plain_html(file.title or file.name)}</b><br>{size}</div>'
+
+
+def _count(replies: list[Message | Ephemeral]) -> str:
+    many = "1 reply" if len(replies) == 1 else f"{len(replies)} replies"
+    return f'<div class="replies">{many}</div>'
