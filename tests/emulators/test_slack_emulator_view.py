@@ -118,7 +118,7 @@ async def fill(slack: SlackEmulator) -> str:
 
 @pytest.fixture
 async def slack() -> AsyncIterator[SlackEmulator]:
-    async with SlackEmulator(socket_mode=False, speed=0.001) as emulator:
+    async with SlackEmulator(socket_mode=False, speed=0.001, stream_life=300) as emulator:
         yield emulator
 
 
