@@ -24,7 +24,8 @@ LABEL = 40
 _BEGIN: dict[Occasion, str] = {
     "joined": "Mention me with a question, or write `{ask}`, and the answer comes in a thread of its own.",
     "opened": "Write me a question here: what is asked here is for you alone.",
-    "home": "Write me a question in a direct message, mention me in a channel, or write `{ask}` anywhere.",
+    "home": "Write me a question in a direct message, mention me in a channel, or write `{ask}` anywhere. "
+    "What you tap here is answered in our direct messages.",
 }
 
 _HERE = "Write your question below; its answer comes here, and you can go on from it."

@@ -267,6 +267,7 @@ async def test_the_home_asks_examples_in_the_direct_messages(stage: Stage) -> No
     await slack.open_home()
     home = await slack.wait_for(slack.home)
     assert home is not None
+    assert "answered in our direct messages" in str(home.body["blocks"])
     rows = [block["elements"] for block in home.body["blocks"] if block["type"] == "actions"]
     example = next(e for row in rows for e in row if e["value"].startswith("example:"))
     await slack.click_view(home, example["action_id"])
