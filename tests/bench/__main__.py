@@ -1,4 +1,4 @@
-"""Runs the benchmark and prints its figures: ``python -m tests.bench [overhead|bulk|hang|serve …]``."""
+"""Runs the benchmark and prints its figures: ``python -m tests.bench [overhead|bulk|hang|chat|serve …]``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from core.delivery import RunView, deliver
 from core.service import Inbound
 from core.study.studio import Studio
 from core.types import Chart, Run
+from tests.bench.chat import chat
 
 LATENCY = 0.3
 LIMIT = 2 * LATENCY
@@ -149,6 +150,7 @@ async def ask(core: Core, number: int, *, charts: bool, consortium: str | None =
     command = AskCommand(text=f"Question {number}: should it be the default?", charts=charts, consortium=consortium)
     started, shown = time.perf_counter(), Shown()
     run = await core.service.handle(command, Inbound(asker=who, where=where))
+    assert isinstance(run, Run)
     await deliver(run, shown, core.events, core.history)
     if shown.run is None:
         raise SystemExit(f"an ask failed: {shown.failure}")
@@ -247,13 +249,13 @@ def spread(values: list[float]) -> str:
 
 def wanted() -> Iterator[str]:
     """The parts named on the command line, or all."""
-    yield from sys.argv[1:] or ("overhead", "bulk", "hang", "serve")
+    yield from sys.argv[1:] or ("overhead", "bulk", "hang", "chat", "serve")
 
 
 async def main() -> None:
     """Run the parts."""
     parts = list(wanted())
-    needing_core = {"overhead": overhead, "bulk": bulk, "hang": hang}
+    needing_core = {"overhead": overhead, "bulk": bulk, "hang": hang, "chat": chat}
     if any(part in needing_core for part in parts):
         async with bench_core() as core:
             spare_collections()

@@ -14,7 +14,7 @@ from bot.processes import leave
 from core.asks import Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.service import Inbound
-from core.types import RunStatus
+from core.types import Run, RunStatus
 from tests.e2e.slack_stage import catalog, settings_in, workspace
 from tests.emulators.discord import DiscordEmulator
 
@@ -104,6 +104,7 @@ async def test_runs_and_surfaces_share_one_grace_time(tmp_path: Path) -> None:
         run = await core.service.handle(
             AskCommand(text="Is it late?", charts=False), Inbound(asker=Person(id="me"), where=where)
         )
+        assert isinstance(run, Run)
 
         async def watch() -> None:
             async for _ in core.events.follow(run.id):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, FilePayload, Route, expect
 
 from tests.browser import browser
 from tests.e2e.web_stage import Stage, stage
@@ -16,7 +16,7 @@ from tests.e2e.web_visit import Visit, visit
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("browser")]
 
-PLAN = {"name": "plan.md", "mimeType": "text/markdown", "buffer": b"mark-plan: build it."}
+PLAN: FilePayload = {"name": "plan.md", "mimeType": "text/markdown", "buffer": b"mark-plan: build it."}
 
 DROP = """
 ([name, text]) => {
@@ -121,7 +121,7 @@ async def test_files_are_picked_dropped_and_pasted(site: Stage, visitor: Visit) 
 
 
 async def test_a_file_that_cannot_be_read_stays_to_be_left_out(visitor: Visit) -> None:
-    deck = {"name": "deck.pptx", "mimeType": "application/octet-stream", "buffer": b"PK"}
+    deck: FilePayload = {"name": "deck.pptx", "mimeType": "application/octet-stream", "buffer": b"PK"}
     await visitor.page.locator('body > footer input[type="file"]').set_input_files([deck])
     await visitor.send("/consortium ask --consortium real What is in it?")
     await expect(visitor.page.get_by_role("alert")).to_contain_text("is a presentation")
