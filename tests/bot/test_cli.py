@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import sys
@@ -223,6 +224,68 @@ async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> N
     charts = sorted((terminal.folder / "data" / "charts").iterdir())
     assert [chart.name for chart in charts] == [f"{run.id}-emotions.png", f"{run.id}-heatmap.png"]
     assert all(chart.read_bytes().startswith(PNG) for chart in charts)
+
+
+# --- what may be dear -----------------------------------------------------------------------------------
+
+
+def ask_for_confirmation(terminal: Terminal) -> None:
+    """From now on every run of the terminal's folder is asked for twice."""
+    with (terminal.folder / "consortium.toml").open("a") as file:
+        file.write('[governance]\nconfirm = "10 tokens"\n')
+
+
+async def test_what_may_be_dear_is_asked_only_with_yes_where_nobody_can_be_asked(
+    terminal: Terminal, provider: ProviderEmulator
+) -> None:
+    ask_for_confirmation(terminal)
+    held = await terminal.run("ask", "--no-charts", "Is it dear?")
+    assert (held.code, held.out) == (2, "")
+    assert "tokens" in held.err
+    assert held.err.splitlines()[-1] == "consortium: To ask it all the same, add --yes."
+    assert not provider.requests
+    ended = await terminal.run("ask", "--no-charts", "--yes", "Is it dear?")
+    assert ended.code == 0, ended.err
+    assert provider.requests
+
+
+@pytest.mark.parametrize(("typed", "code"), [("y", 0), ("n", 2), ("", 2)])
+async def test_a_person_at_the_terminal_is_asked(
+    terminal: Terminal, provider: ProviderEmulator, typed: str, code: int
+) -> None:
+    ask_for_confirmation(terminal)
+    keyboard, screen = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM, "ask", "--no-charts", "Is it dear?"),
+        cwd=terminal.folder,
+        env={**terminal.env, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "dumb"},
+        stdin=screen,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=screen,
+    )
+    os.close(screen)
+    shown = ""
+    while "Ask it? [y/N]" not in shown:
+        shown += (await asyncio.to_thread(os.read, keyboard, 4096)).decode()
+    os.write(keyboard, f"{typed}\n".encode())
+    reading = asyncio.create_task(asyncio.to_thread(_rest, keyboard))  # or the program would wait for its screen
+    out, _ = await process.communicate()
+    shown += await reading
+    os.close(keyboard)
+    assert process.returncode == code, shown
+    assert ("2 of 2 agree" in out.decode()) == (code == 0)
+    assert ("It was not asked, and nothing was used." in shown) == (code != 0)
+
+
+def _rest(terminal: int) -> str:
+    """All that is still written to a terminal, until nobody holds it any more."""
+    shown = b""
+    try:
+        while more := os.read(terminal, 4096):
+            shown += more
+    except OSError:  # how Linux tells its end
+        pass
+    return shown.decode()
 
 
 # --- with options ---------------------------------------------------------------------------------------

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.app import open_core
-from bot.processes import leave
-from core.asks import Person, Platform, ThreadRef
+from bot.processes import leave, working
+from bot.records import utc_now
+from core.asks import Ask, Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.service import Inbound
 from core.types import Run, RunStatus
@@ -121,3 +123,21 @@ async def test_runs_and_surfaces_share_one_grace_time(tmp_path: Path) -> None:
         stored = await core.history.run(run.id)
         assert stored is not None
         assert stored.status is RunStatus.DONE
+
+
+@pytest.mark.timeout(60)
+async def test_who_carries_out_runs_deletes_those_that_are_kept_no_longer(tmp_path: Path) -> None:
+    where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
+    person, now = Person(id="me"), utc_now()
+    async with open_core(settings_in(tmp_path), catalog(), pace=0.02, work=False) as core:
+        for name, days in (("old", 9), ("young", 1)):
+            then = now - timedelta(days=days)
+            ask = Ask(id=name, text="Is it old?", asked_at=then, asker=person, where=where)
+            run = core.service.pending_run(ask)
+            await core.history.open_run(run)
+            await core.history.update_run(run.model_copy(update={"status": RunStatus.FAILED, "ended_at": then}))
+        await core.office.governance.set_retention(where, person, 7)
+        async with working(core), asyncio.timeout(30):
+            while await core.history.run("old"):
+                await asyncio.sleep(0.02)
+        assert await core.history.run("young")
