@@ -138,6 +138,6 @@ async def test_who_carries_out_runs_deletes_those_that_are_kept_no_longer(tmp_pa
             await core.history.update_run(run.model_copy(update={"status": RunStatus.FAILED, "ended_at": then}))
         await core.office.governance.set_retention(where, person, 7)
         async with working(core), asyncio.timeout(30):
-            while await core.history.run("old"):
+            while await core.history.run("old"):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.02)
         assert await core.history.run("young")
