@@ -10,7 +10,7 @@ import { remembered } from "./server.js";
 const welcome = $("#welcome");
 const composer = newComposer(null, {
   label: "Command or question",
-  hint: "Ask, or / for commands",
+  hint: "Ask, or type /",
   send: "Ask",
 });
 $("textarea", composer).id = "text";
