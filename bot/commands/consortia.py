@@ -69,7 +69,7 @@ def save(
     replace: Annotated[bool, typer.Option("--replace", help="Replace one that has the name already.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Save a consortium, for everybody: the command line, the page, and all workspaces of Slack and Discord.
+    """Save a consortium for everybody, on every surface and in every workspace.
 
     A saved one goes before one of the models file that has the same name, and one that a workspace saved for itself
     goes before both, there.
