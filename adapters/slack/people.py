@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -22,6 +22,7 @@ log = get_logger(__name__)
 
 _KEPT = 600.0  # seconds
 _MOST = 5_000  # people
+_MANAGERS = frozenset(("owner", "admin"))
 _PATIENCE = 1.5  # seconds; a form must be answered in three
 
 _NOT_READABLE = (
@@ -35,46 +36,47 @@ class People:
 
     def __init__(self, api: Api, places: Places, session: aiohttp.ClientSession) -> None:
         self._api, self._places, self._session = api, places, session
-        self._known: dict[str, tuple[float, bool]] = {}
+        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     async def inbound(self, said: Said) -> Inbound:
         """What the service is told."""
         where, creator = said.where, None
         if said.direct:
-            manages = await self._manages(said.user)
+            ranks = await self._ranks(said.user)
         else:
-            manages, place = await asyncio.gather(self._manages(said.user), self._places.look(said.channel))
+            ranks, place = await asyncio.gather(self._ranks(said.user), self._places.look(said.channel))
             creator = place.creator
             if said.private is None:
                 where = where.model_copy(update={"private": place.private})
+        manages = not _MANAGERS.isdisjoint(ranks)
         return Inbound(
             asker=Person(id=said.user, name=said.name),
             where=where,
             event_ids=said.event_ids,
             prefix=said.prefix,
+            roles=ranks,
             manages=manages,
             moderates=manages or creator == said.user,
             files=tuple(self._upload(file) for file in said.files),
         )
 
-    async def _manages(self, user: str) -> bool:
-        """Whether somebody is an administrator or owner of the workspace, now or minutes ago. What Slack does not tell
-        is taken for no."""
+    async def _ranks(self, user: str) -> tuple[str, ...]:
+        """What somebody is in the workspace (owner, admin, member, guest), now or minutes ago; these are the roles that
+        rules can name. What Slack does not tell is taken for nothing."""
         now = asyncio.get_running_loop().time()
-        until, manages = self._known.get(user, (0.0, False))
+        until, ranks = self._known.get(user, (0.0, ()))
         if now < until:
-            return manages
+            return ranks
         try:
             async with asyncio.timeout(_PATIENCE):
-                found = await self._api.user(user)
+                ranks = _ranks_of(await self._api.user(user))
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             log.warning("person not looked up", error=error_code(error) or type(error).__name__)
-            return False
-        manages = bool(found.get("is_admin") or found.get("is_owner"))
+            return ()
         if len(self._known) >= _MOST:
             self._known.pop(next(iter(self._known)))
-        self._known[user] = (now + _KEPT, manages)
-        return manages
+        self._known[user] = (now + _KEPT, ranks)
+        return ranks
 
     # --- files --------------------------------------------------------------------------------------
 
@@ -126,6 +128,12 @@ class People:
                 return bytes(data)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unavailable(f"Slack does not give `{_quoted(name)}` at the moment. Please try again.") from error
+
+
+def _ranks_of(found: Mapping[str, Any]) -> tuple[str, ...]:
+    if found.get("is_restricted") or found.get("is_ultra_restricted"):
+        return ("guest",)
+    return tuple(rank for rank in ("owner", "admin") if found.get(f"is_{rank}")) or ("member",)
 
 
 def _address(file: dict[str, Any]) -> str:

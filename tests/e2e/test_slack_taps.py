@@ -321,6 +321,17 @@ async def test_administrators_of_the_workspace_administer(stage: Stage) -> None:
     await stage.idle()
 
 
+async def test_rules_can_name_what_people_are_in_the_workspace(stage: Stage) -> None:
+    slack = stage.slack
+    slack.workspace.users[slack.other_user].is_guest = True
+    await slack.command("/consortium access block ask role:guest", user=slack.admin)
+    await stage.told()
+    await slack.command(f"/consortium ask {QUESTION}", user=slack.other_user)
+    assert "may not ask" in await stage.told(2)
+    await stage.answer((await stage.ask(QUESTION, options="--no-charts")).ts)
+    await stage.idle()
+
+
 async def test_deleting_is_asked_twice(stage: Stage) -> None:
     slack = stage.slack
     root = await stage.ask(QUESTION, options="--no-charts")

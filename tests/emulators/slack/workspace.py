@@ -29,10 +29,11 @@ class User:
     is_bot: bool = False
     is_admin: bool = False
     is_owner: bool = False
+    is_guest: bool = False
 
     def to_json(self) -> JSON:
         profile = {"real_name": self.real_name, "display_name": self.name}
-        flags = {"is_bot": self.is_bot, "deleted": False, "is_restricted": False, "is_ultra_restricted": False}
+        flags = {"is_bot": self.is_bot, "deleted": False, "is_restricted": self.is_guest, "is_ultra_restricted": False}
         # Owners are administrators too.
         ranks = {"is_admin": self.is_admin or self.is_owner, "is_owner": self.is_owner, "is_primary_owner": False}
         return {
