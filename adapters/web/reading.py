@@ -78,13 +78,14 @@ async def _with_files(request: web.Request) -> Sent:
     """A form with the command in its part "command", and each file in a part "file"."""
     if (request.content_length or 0) > MAX_REQUEST:
         raise web.HTTPRequestEntityTooLarge(MAX_REQUEST, request.content_length or 0)
-    command, files = b"", []
+    command, files, left = b"", list[Upload](), MAX_REQUEST
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
             if not isinstance(part, BodyPartReader) or part.name not in ("command", "file"):
                 raise Refused("A form has the parts command and file.")
-            data, size = await _part(part, MAX_BODY if part.name == "command" else MOST_BYTES)
+            data, size = await _part(part, MAX_BODY if part.name == "command" else MOST_BYTES, left)
+            left -= size
             if part.name == "file":
                 kind = part.headers.get("Content-Type", "application/octet-stream")
                 files.append(Upload(part.filename or "file", kind, size, partial(_given, data)))
@@ -97,16 +98,16 @@ async def _with_files(request: web.Request) -> Sent:
     return _sent(command).model_copy(update={"files": tuple(files)})
 
 
-async def _part(part: BodyPartReader, most: int) -> tuple[bytes, int]:
+async def _part(part: BodyPartReader, most: int, left: int) -> tuple[bytes, int]:
     """The contents, if they are not too many, and their size. What is too much is read and thrown away: a browser that
-    still sends hears of nothing."""
+    still sends hears of nothing. ``left`` is what may come of the request at all."""
     data, size = bytearray(), 0
     while chunk := await part.read_chunk(_CHUNK):
         size += len(chunk)
         if size <= most:
             data += chunk
-        if size > MAX_REQUEST:
-            raise web.HTTPRequestEntityTooLarge(MAX_REQUEST, size)
+        if size > left:
+            raise web.HTTPRequestEntityTooLarge(MAX_REQUEST, MAX_REQUEST - left + size)
     return bytes(data), size
 
 

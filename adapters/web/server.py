@@ -171,6 +171,12 @@ class WebSurface:
             raise NotFound("There is no such run.")
         return run
 
+    async def _found(self, request: web.Request, run_id: str) -> Run | None:
+        try:
+            return await self._own_run(request, run_id)
+        except NotFound:
+            return None
+
     # --- what there is ------------------------------------------------------------------------------
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -219,6 +225,7 @@ class WebSurface:
             gone = [command.run]
         elif isinstance(command, ForgetMe) and command.confirmed:
             gone = None
+            self._shelf.forget(person.id)
         on_record = await self._on_record(command)
         pictures = [
             f"/api/runs/{command.run}/charts/{chart.filename}"
@@ -280,17 +287,21 @@ class WebSurface:
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """The runs named in ``runs`` as server-sent events, until the last of them is over.
 
-        One stream for all, because browsers open few connections to one server.
+        One stream for all, because browsers open few connections to one server. Those that are gone, deleted in another
+        tab perhaps, are told too: the page would ask for them for ever, and with them for those that go on.
         """
-        runs = [await self._own_run(request, run) for run in request.query.get("runs", "").split(",")[:RECENT]]
+        wanted = request.query.get("runs", "").split(",")[:RECENT]
+        found = {run: await self._found(request, run) for run in wanted}
         headers = {**_HEADERS, "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         await response.write(b"retry: 1000\n\n")
+        if gone := [run for run, stored in found.items() if stored is None]:
+            await _write(response, {"gone": gone})
         self._streams.add(request.task)
         try:
             async with asyncio.TaskGroup() as group:
-                for run in runs:
+                for run in filter(None, found.values()):
                     group.create_task(self._tell(run, response))
         except* (ConnectionError, Unavailable):
             pass  # the page was closed, or will ask again in a second
@@ -301,7 +312,10 @@ class WebSurface:
     async def _tell(self, run: Run, response: web.StreamResponse) -> None:
         presenter = PagePresenter(run, response, long=await self._service.long(run))
         await deliver(run, presenter, self._events, self._history)
-        await presenter.end(await self._history.run(run.id) or run)
+        if stored := await self._history.run(run.id):
+            await presenter.end(stored)
+        else:
+            await _write(response, {"gone": [run.id]})
 
     async def _chart(self, request: web.Request) -> web.Response:
         run = await self._own_run(request, request.match_info["run"])
@@ -324,11 +338,11 @@ class PagePresenter:
 
     async def progress(self, view: RunView) -> None:
         """Write how far the run is."""
-        await self._write(progress_json(self._run, view))
+        await _write(self._response, progress_json(self._run, view))
 
     async def answer(self, run: Run) -> None:
         """Write the answer."""
-        await self._write(run_json(run, long=self._long))
+        await _write(self._response, run_json(run, long=self._long))
 
     async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None:
         """Remember why there are none: the charts themselves are a tap away."""
@@ -339,10 +353,11 @@ class PagePresenter:
 
     async def end(self, run: Run) -> None:
         """Write the run as it is stored for good."""
-        await self._write(run_json(run, long=self._long, note=self._note))
+        await _write(self._response, run_json(run, long=self._long, note=self._note))
 
-    async def _write(self, run: Json) -> None:
-        await self._response.write(f"data: {json.dumps(run)}\n\n".encode())
+
+async def _write(response: web.StreamResponse, told: Json) -> None:
+    await response.write(f"data: {json.dumps(told)}\n\n".encode())
 
 
 def _where(person: Person, thread: str | None) -> ThreadRef:

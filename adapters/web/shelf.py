@@ -37,6 +37,11 @@ class Shelf:
             self._bytes -= len(gone.data)
         return key
 
+    def forget(self, owner: str) -> None:
+        """Drop all that is an owner's."""
+        for key in [key for key, item in self._items.items() if item.owner == owner]:
+            self._bytes -= len(self._items.pop(key).data)
+
     def get(self, key: str, owner: str) -> Item | None:
         """What lies under a key, for its owner alone."""
         item = self._items.get(key)

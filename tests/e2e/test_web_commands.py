@@ -131,14 +131,35 @@ async def test_a_file_that_cannot_be_read_stays_to_be_left_out(visitor: Visit) -
     await visitor.over()
 
 
+async def test_files_that_are_too_many_or_too_large_are_told_and_the_others_shown(visitor: Visit) -> None:
+    page, footer = visitor.page, visitor.page.locator("body > footer")
+    large: FilePayload = {"name": "large.txt", "mimeType": "text/plain", "buffer": b"x" * (10 * 2**20 + 1)}
+    await footer.locator('input[type="file"]').set_input_files([large, PLAN])
+    await expect(page.get_by_role("alert")).to_have_text("large.txt has 10.5 MB; a file may have 10 MB.")
+    await expect(footer.get_by_role("button", name="Leave out")).to_have_count(1)
+    small: list[FilePayload] = [{"name": f"{n}.txt", "mimeType": "text/plain", "buffer": b"x"} for n in range(6)]
+    await footer.locator('input[type="file"]').set_input_files(small)
+    await expect(page.get_by_role("alert")).to_have_text("A question has at most 5 files.")
+    await expect(footer.get_by_role("button", name="Leave out")).to_have_count(5)
+
+
+async def test_a_command_of_the_bar_leaves_what_is_being_written(visitor: Visit) -> None:
+    await visitor.page.locator('body > footer input[type="file"]').set_input_files([PLAN])
+    await visitor.box.fill("Should we")
+    await visitor.press("Roles")
+    await expect(await visitor.note()).to_contain_text("Your roles")
+    await expect(visitor.box).to_have_value("Should we")
+    await expect(visitor.page.get_by_role("button", name="Leave out plan.md")).to_be_visible()
+
+
 # --- forms ----------------------------------------------------------------------------------------------
 
 
 async def test_settings_hold_from_then_on(visitor: Visit) -> None:
     await visitor.press("Settings", visitor.page.locator(".shortcuts"))
     form = visitor.dialog
-    await expect(form.get_by_label("Asked")).to_be_focused()
-    await form.get_by_label("Asked").select_option("partly")
+    await expect(form.get_by_label("Consortium", exact=True)).to_be_focused()
+    await form.get_by_label("Consortium", exact=True).select_option("partly")
     await form.get_by_label("charts with every answer").uncheck()
     await form.get_by_label("the whole answer at once").check()
     await visitor.press("Save", form)
@@ -152,7 +173,7 @@ async def test_settings_hold_from_then_on(visitor: Visit) -> None:
     await visitor.page.reload()
     await expect((await visitor.over()).get_by_role("button", name="Shorter")).to_be_visible()
     await visitor.press("Settings", visitor.page.locator(".shortcuts"))
-    await expect(form.get_by_label("Asked")).to_have_value("partly")
+    await expect(form.get_by_label("Consortium", exact=True)).to_have_value("partly")
     await expect(form.get_by_label("the whole answer at once")).to_be_checked()
     await visitor.press("Cancel", form)
     await expect(form).to_have_count(0)
@@ -195,12 +216,22 @@ async def test_a_form_whose_reply_was_lost_can_be_sent_again(visitor: Visit) -> 
         await route.abort()
 
     await visitor.page.route("**/api/commands", lose, times=1)
-    await visitor.dialog.get_by_label("Asked").select_option("single")
+    await visitor.dialog.get_by_label("Consortium", exact=True).select_option("single")
     await visitor.press("Save", visitor.dialog)
     await expect(visitor.dialog.get_by_role("alert")).to_contain_text("The server does not answer")
-    await expect(visitor.dialog.get_by_label("Asked")).to_have_value("single")
+    await expect(visitor.dialog.get_by_label("Consortium", exact=True)).to_have_value("single")
     await visitor.press("Save", visitor.dialog)
     await expect(visitor.dialog).to_have_count(0)
+
+
+async def test_a_form_that_is_wrong_twice_stays_open(visitor: Visit) -> None:
+    await visitor.send("/consortium save")
+    await expect(visitor.dialog).to_be_visible()
+    for _ in range(2):
+        async with visitor.page.expect_response("**/api/commands") as sent:
+            await visitor.press("Save", visitor.dialog)
+        assert (await sent.value).status == 400
+        await expect(visitor.dialog.locator('[aria-invalid="true"]').first).to_be_focused()
 
 
 async def test_an_answer_is_found_bad_and_the_reason_is_given(visitor: Visit) -> None:
@@ -241,6 +272,36 @@ async def test_history_is_searched_and_leads_to_its_runs(visitor: Visit) -> None
     await expect(sheet.get_by_role("button", name="1", exact=True)).to_have_count(0)
     await visitor.press("Close", sheet)
     await expect(sheet).to_have_count(0)
+
+
+async def test_history_is_searched_for_long_words_in_any_script(visitor: Visit) -> None:
+    question = "远程办公是否应该成为默认的选择呢"
+    await visitor.ask(question)
+    await visitor.press("History")
+    await visitor.dialog.get_by_role("searchbox").fill(question)
+    await expect(visitor.dialog.get_by_role("link")).to_have_count(1)
+
+
+async def test_what_was_deleted_in_another_tab_does_not_keep_the_rest_from_being_followed(visitor: Visit) -> None:
+    async def away(route: Route) -> None:
+        await route.abort()
+
+    await visitor.page.route("**/api/events*", away)
+    await visitor.send("/consortium ask --no-charts --consortium stuck Delete me?")
+    await expect(visitor.page.locator(".run")).to_have_count(1)
+    await visitor.send("/consortium ask --no-charts --consortium real Keep me?")
+    await expect(visitor.page.locator(".run")).to_have_count(2)
+    run_id = (await visitor.run(0).get_attribute("id") or "").removeprefix("run-")
+    other = await visitor.context.new_page()
+    await other.goto(visitor.url)
+    await other.get_by_role("combobox", name="Command or question").fill(f"/consortium delete {run_id}")
+    await other.keyboard.press("Enter")
+    await other.get_by_role("button", name="Delete it").click()
+    await expect(other.locator(".run")).to_have_count(1)
+    await visitor.page.unroute("**/api/events*", away)
+    kept = await visitor.over()
+    await expect(kept.locator(".question")).to_have_text("Keep me?")
+    await expect(visitor.page.locator(".run")).to_have_count(1)
 
 
 async def test_a_run_is_deleted_once_that_is_confirmed(visitor: Visit) -> None:

@@ -40,13 +40,6 @@ export function newComposer(thread, { label = "Follow up in this thread", hint =
   return form;
 }
 
-/** Writes a text into a box and sends it. */
-export function write(form, text) {
-  const { field } = boxes.get(form);
-  field.value = text;
-  form.requestSubmit();
-}
-
 async function submit(box) {
   const { form, field, files, thread } = box;
   const text = field.value.trim();
@@ -82,15 +75,14 @@ function attachments(form) {
   const files = { list: [], add, take, complain };
 
   function add(more) {
+    const problems = new Set();
     for (const file of more) {
-      if (files.list.length >= MOST_FILES) {
-        complain(`A question has at most ${MOST_FILES} files.`);
-        return;
-      }
-      if (file.size > MOST_BYTES) complain(`${file.name} has ${sizeText(file.size)}; a file may have 10 MB.`);
+      if (file.size > MOST_BYTES) problems.add(`${file.name} has ${sizeText(file.size)}; a file may have 10 MB.`);
+      else if (files.list.length >= MOST_FILES) problems.add(`A question has at most ${MOST_FILES} files.`);
       else files.list.push(file);
     }
     show();
+    problems.forEach(complain); // below what is sent
   }
   function take() {
     const taken = files.list;

@@ -22,17 +22,19 @@ export function openForm(form, place) {
   dialog.addEventListener("close", () => dialog.remove());
   let id = newId();
   body.addEventListener("input", () => { id = newId(); });
-  body.addEventListener("submit", (event) => {
+  body.addEventListener("submit", async (event) => {
     event.preventDefault();
-    submit(dialog, form, place, id);
+    const result = await submit(dialog, form, place, id);
+    if (result && !result.lost) id = newId();
   });
   document.body.append(dialog);
   dialog.showModal();
   $("input:not([hidden]), textarea, select", dialog)?.focus();
 }
 
+/** Sends what is filled in; the reply to it, or undefined where one is still to come. */
 async function submit(dialog, form, place, id) {
-  if (dialog.classList.contains("busy")) return;
+  if (dialog.classList.contains("busy")) return undefined;
   dialog.classList.add("busy");
   const filled = Object.fromEntries(form.inputs.map((input) => [input.name, valuesOf(dialog, input)]));
   const result = await act({ action: form.action, filled, id }, place);
@@ -41,9 +43,9 @@ async function submit(dialog, form, place, id) {
   for (const input of form.inputs) mark($(`[data-name="${CSS.escape(input.name)}"]`, dialog), problems[input.name]);
   const refused = result.type === "error" && result.status !== 409;
   put($("form > .problem", dialog), { html: refused ? result.html : "" });
-  if (result.type !== "form" && !refused) return dialog.close();
-  $('[aria-invalid="true"]', dialog)?.focus();
-  return undefined;
+  if (result.type !== "form" && !refused) dialog.close();
+  else $('[aria-invalid="true"]', dialog)?.focus();
+  return result;
 }
 
 function valuesOf(dialog, input) {
@@ -117,6 +119,8 @@ function checkbox(input, option) {
 
 // --- history ------------------------------------------------------------------------------------
 
+const LONGEST_ACTION = 100; // characters
+
 const history = $("#history");
 const search = $("input", history);
 
@@ -129,9 +133,12 @@ const list = {
   done: () => history.close(),
 };
 
-/** A page of history; a search goes into the action as a button of the server's would have it. */
+/** A page of history; a search goes into the action as a button of the server's would have it, as far as it fits. */
 function load() {
-  return act({ action: `history:1:${encodeURIComponent(search.value.trim()).slice(0, 85).replace(/%.?$/, "")}` }, list);
+  const letters = [...search.value.trim()];
+  const coded = () => `history:1:${encodeURIComponent(letters.join(""))}`;
+  while (coded().length > LONGEST_ACTION) letters.pop();
+  return act({ action: coded() }, list);
 }
 
 export function openHistory() {

@@ -2,7 +2,7 @@
 
 import { $, whileBusy } from "./dom.js";
 import { act, noting, showReply } from "./actions.js";
-import { newComposer, takeDrops, write } from "./composer.js";
+import { newComposer, takeDrops } from "./composer.js";
 import { openHistory } from "./dialogs.js";
 import { draw, drawPanel, follow, runs } from "./runs.js";
 import { remembered } from "./server.js";
@@ -38,8 +38,7 @@ for (const button of document.querySelectorAll(".shortcuts button")) {
   const { action, text, opens } = button.dataset;
   button.addEventListener("click", () => {
     if (opens) return openHistory();
-    if (text) return write(composer, text);
-    return whileBusy(button, () => act({ action }, noting(null, button.textContent)));
+    return whileBusy(button, () => act(text ? { text } : { action }, noting(null, button.textContent)));
   });
 }
 

@@ -192,7 +192,8 @@ export function follow() {
   if (!source) return;
   source.onmessage = (message) => {
     const run = JSON.parse(message.data);
-    if (runs.has(run.id)) draw(run);
+    if (run.gone) forget(run.gone.filter((id) => runs.has(id))); // deleted in another tab
+    else if (runs.has(run.id)) draw(run);
     if (![...runs.values()].some((other) => !other.over)) follow();
   };
   source.onerror = ({ target }) => {

@@ -153,8 +153,6 @@ async def test_bodies_that_cannot_be_read(visitor: Visitor, body: bytes, headers
         ("GET", "/../server.py", 404),
         ("GET", "/api/commands", 405),
         ("DELETE", "/api/threads", 405),
-        ("GET", "/api/events", 404),
-        ("GET", "/api/events?runs=none", 404),
         ("GET", "/api/runs/none/charts/heatmap.png", 404),
         ("GET", "/api/files/none", 404),
     ],
@@ -304,12 +302,14 @@ async def test_two_browsers_never_see_each_others_runs(site: Stage, visitor: Vis
     charts = (await visitor.press(f"charts:{mine['id']}"))["pictures"]
     file = (await visitor.press("export"))["download"]["url"]
     async with Visitor(site.url) as other:
-        for path in (f"/api/events?runs={mine['id']}", *(chart["url"] for chart in charts), file):
+        assert [told async for told in other.follow(mine["id"])] == [{"gone": [mine["id"]]}]
+        for path in (*(chart["url"] for chart in charts), file):
             assert await other.status_of(path) == 404  # without a cookie
         theirs = await other.ask("What is theirs?")
         assert [run["id"] for run in await other.threads()] == [theirs["id"]]
-        for runs in (mine["id"], f"{theirs['id']},{mine['id']}"):
-            assert await other.status_of(f"/api/events?runs={runs}") == 404
+        told = [state async for state in other.follow(theirs["id"], mine["id"])]
+        assert told[0] == {"gone": [mine["id"]]}
+        assert {state["id"] for state in told[1:]} == {theirs["id"]}
         for path in (*(chart["url"] for chart in charts), file):
             assert await other.status_of(path) == 404
         for action in ("answers:{}", "dissent:{}", "charts:{}", "feedback:{}:1", "again:{}", "show:{}", "resize:{}:1"):
@@ -420,10 +420,13 @@ async def test_what_is_deleted_is_gone(visitor: Visitor) -> None:
     (confirm,) = asked["buttons"][0]
     assert (await visitor.press(confirm["action"]))["gone"] == [first["id"]]
     assert [run["id"] for run in await visitor.threads()] == [second["id"]]
+    file = (await visitor.press("export"))["download"]["url"]
     asked = await visitor.press("forget-me")
     assert asked["gone"] == []
+    assert await visitor.status_of(file) == 200
     assert (await visitor.press(asked["buttons"][0][0]["action"]))["gone"] is None
     assert await visitor.threads() == []
+    assert await visitor.status_of(file) == 404
 
 
 async def test_an_export_is_a_file_to_be_saved(visitor: Visitor) -> None:
@@ -467,6 +470,22 @@ async def test_files_that_cannot_go_are_refused(
     status, reply = await visitor.send_files("Why?", *[(name, b"x" * size, "text/plain")] * many)
     assert (status, reply["type"]) == (code, "error")
     assert says in reply["html"]
+    assert await visitor.threads() == []
+
+
+async def test_a_request_of_no_stated_length_has_its_limit_too(visitor: Visitor) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for number in range(7):
+            head = f'Content-Disposition: form-data; name="file"; filename="{number}.txt"'
+            yield f"--mark\r\n{head}\r\n\r\n".encode()
+            for _ in range(9):
+                yield b"x" * 2**20
+            yield b"\r\n"
+        yield b'--mark\r\nContent-Disposition: form-data; name="command"\r\n\r\n{"text": "Why?"}\r\n--mark--\r\n'
+
+    headers = {"Content-Type": "multipart/form-data; boundary=mark"}
+    async with visitor.session.post("/api/commands", data=parts(), headers=headers) as reply:
+        assert reply.status == 413
     assert await visitor.threads() == []
 
 

@@ -17,6 +17,15 @@ def test_a_file_is_for_its_owner_alone() -> None:
     assert shelf.get("other", "me") is None
 
 
+def test_what_is_forgotten_makes_room() -> None:
+    shelf = Shelf(most_bytes=10)
+    theirs, mine = shelf.put(item(4, "you")), [shelf.put(item(3)) for _ in range(2)]
+    shelf.forget("me")
+    assert [shelf.get(key, "me") for key in mine] == [None, None]
+    shelf.put(item(6))
+    assert shelf.get(theirs, "you") == item(4, "you")
+
+
 def test_what_was_put_there_first_goes_first() -> None:
     shelf = Shelf(most_bytes=10)
     keys = [shelf.put(item(4)) for _ in range(3)]
