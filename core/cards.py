@@ -25,7 +25,7 @@ class Tone(StrEnum):
 
 
 class Button(Value):
-    """A command to tap. ``label`` has at most 40 characters, ``action`` at most 100. ``confirm`` is asked first."""
+    """A command to tap. ``label`` has at most 75 characters, ``action`` at most 100."""
 
     label: str
     action: str
@@ -43,13 +43,14 @@ class Section(Value):
 class Card(Value):
     """One message. All texts are Markdown of the core's own dialect: paragraphs, lists, tables, code, links.
 
-    ``status`` is one line, ``body`` of any length. ``footer`` is small print, a line each. ``buttons`` are rows of at
-    most five. ``good`` and ``bad`` ask what the answer was worth, where a platform has buttons of its own for that;
-    elsewhere they are a further row.
+    ``status`` is one line that says most, ``details`` one in plain small type below it, ``body`` of any length.
+    ``footer`` is small print, a line each. ``buttons`` are rows of at most five. ``good`` and ``bad`` ask what the
+    answer was worth, where a platform has buttons of its own for that; elsewhere they are a further row.
     """
 
     tone: Tone = Tone.PLAIN
     status: str = ""
+    details: str = ""
     body: str = ""
     sections: tuple[Section, ...] = ()
     footer: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class Card(Value):
 
     def markdown(self) -> str:
         """All of its text as one document, for places that have nothing but text."""
-        parts = [f"**{self.status}**" if self.status else "", self.body]
+        parts = [f"**{self.status}**" if self.status else "", self.details, self.body]
         parts += [f"**{s.title}**\n" + "\n".join(f"- {line}" for line in s.lines) for s in self.sections]
         parts.append("\n".join(f"_{line}_" for line in self.footer))
         return "\n\n".join(part for part in parts if part)

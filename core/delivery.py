@@ -44,6 +44,7 @@ class RunView:
 
     ``asked`` says, by member id, since when by ``clock`` (monotonic, in seconds) a member of this round has been
     thinking, and ``judging_since`` since when the arbiter has: as the watcher saw it, who may have come late.
+    ``ended`` is how the run ended, once it has: whoever has not answered by then will not.
     """
 
     run_id: str = ""
@@ -57,6 +58,7 @@ class RunView:
     judging_since: float | None = None
     text: str = ""
     answered: Run | None = None
+    ended: RunStatus | None = None
     clock: Callable[[], float] = time.monotonic
 
     def apply(self, event: RunEvent) -> None:
@@ -80,13 +82,19 @@ class RunView:
                 self.text = event.verdict.synthesis if event.verdict else ""
             case Answered():
                 self.answered = event.run
-            case ChartsDrawn() | RunEnded():
+            case RunEnded():
+                self.ended = event.status
+            case ChartsDrawn():
                 pass
 
     @property
     def waiting(self) -> bool:
         """Whether somebody is at work whose seconds are counted."""
-        return self.answered is None and (self.judge is not None or len(self.outcomes) < len(self.asked))
+        return (
+            self.answered is None
+            and self.ended is None
+            and (self.judge is not None or len(self.outcomes) < len(self.asked))
+        )
 
     def _begin(self, members: Iterable[Member]) -> None:
         now = self.clock()

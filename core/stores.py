@@ -54,8 +54,9 @@ class Draft(Value):
 class Drafts(Protocol):
     """What waits for a person, for an hour."""
 
-    async def keep(self, draft: Draft) -> str:
-        """Keep it; returns its id of at most 32 letters and digits."""
+    async def keep(self, draft: Draft, draft_id: str | None = None) -> str:
+        """Keep it; returns its id of at most 32 letters and digits. With the ``draft_id`` of one that was taken, it is
+        there once more."""
         ...
 
     async def take(self, draft_id: str, person: Person, *, again: bool = False) -> str | None:

@@ -127,8 +127,7 @@ def card_pages(
     ``lead`` stands above it, ``note`` is further small print, ``more`` further rows of buttons.
     """
     status = " ".join(card.status.split())
-    head = f"**{status}**" if status else ""
-    said = "\n\n".join(filter(None, [head, readable(card.body)]))
+    said = (f"**{status}**" if status else "", render.Small(card.details), readable(card.body))
     listed = "\n\n".join(_section(section.title, section.lines) for section in card.sections)
     opinion = tuple(button for button in (card.good, card.bad) if button)
     rows = (*card.buttons, *([opinion] if opinion else []), *more)
@@ -174,7 +173,7 @@ def _section(title: str, lines: Iterable[str]) -> str:
 
 
 def _lay_out(
-    parts: Sequence[str], small: Sequence[str], colour: int | None, rows: Rows, limit: int = limits.TEXT
+    parts: Sequence[str | Sequence[str]], small: Sequence[str], colour: int | None, rows: Rows, limit: int = limits.TEXT
 ) -> list[Page]:
     """Texts in messages; the buttons below the last, and on further ones where they are too many."""
     found = [Page(tuple(texts), colour) for texts in render.pages(parts, small, limit)] or [Page(("…",), colour)]

@@ -139,6 +139,10 @@ def _small(raw: str) -> str:
     return f"-# {inline(raw)}"
 
 
+def _small_print(lines: Sequence[str]) -> _Text:
+    return _Text([" ".join(raw.split()) for raw in lines if raw.strip()], _small)
+
+
 def _blocks(markdown: str) -> Iterator[_Text | _Block]:
     lines = markdown.replace(BREAK, "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     text: list[str] = []
@@ -234,8 +238,13 @@ def split(markdown: str, limit: int = limits.TEXT) -> list[str]:
     return ["\n\n".join(parts) for parts in pages([markdown], limit=limit)]
 
 
-def pages(parts: Sequence[str], small: Sequence[str] = (), limit: int = limits.TEXT) -> list[list[str]]:
-    """Turn the parts of a document into messages: each the texts that stand in it, one a part.
+class Small(str):
+    """A line of small print within a part."""
+
+
+def pages(parts: Sequence[str | Sequence[str]], small: Sequence[str] = (), limit: int = limits.TEXT) -> list[list[str]]:
+    """Turn the parts of a document into messages: each the texts that stand in it, one a part. A part is Markdown, or
+    pieces of it with :class:`Small` lines in between.
 
     All texts of a message together have at most ``limit`` characters. The lines of ``small`` stand below the last part
     in small print. What shows nothing is left out.
@@ -243,10 +252,11 @@ def pages(parts: Sequence[str], small: Sequence[str] = (), limit: int = limits.T
     filled = _Pages(limit)
     for part in parts:
         filled.part()
-        for block in _blocks(part):
-            filled.add(block)
+        for piece in [part] if isinstance(part, str) else part:
+            for block in [_small_print([piece])] if isinstance(piece, Small) else _blocks(piece):
+                filled.add(block)
     filled.part()
-    filled.add(_Text([" ".join(raw.split()) for raw in small if raw.strip()], _small))
+    filled.add(_small_print(small))
     cut_up = [[text.strip("\n") for text in page.split(BREAK)] for page in filled.done()]
     return [[text for text in page if _shows(text)] for page in cut_up]
 

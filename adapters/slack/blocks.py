@@ -15,8 +15,6 @@ from adapters.slack import limits
 from adapters.slack.render import Content, in_text, line, safe, to_mrkdwn
 from adapters.slack.splitting import split
 from core.cards import Button, Card, Form, Input, Option, Reply, Section, Tone
-from core.commands import actions, values
-from core.errors import UnknownCommand
 from core.present.maths import readable
 
 Block = dict[str, Any]
@@ -49,7 +47,7 @@ class Page:
 
 def pages(card: Card) -> list[Page]:
     """The messages of a card, at least one; its buttons are on the last."""
-    status = [_status(card)] if card.status else []
+    status = [*([_status(card)] if card.status else []), *_small([card.details])]
     room = limits.BLOCKS_TEXT - sum(_weight(block) for block, _ in status)
     upper = [*status, *_markdown(card.body, room)]
     for section in card.sections:
@@ -108,17 +106,22 @@ def _listed(section: Section) -> str:
 
 def _tail(card: Card) -> list[_Part]:
     """Small print and buttons."""
-    parts: list[_Part] = []
-    small = [line(readable(text), limits.LINE) for text in card.footer if text.strip()]
-    for piece in split("\n".join(small), limits.SECTION) if small else ():
-        markdown = "\n".join(f"_{text}_" for text in piece.split("\n"))
-        parts.append(({"type": "context", "elements": [_mrkdwn(to_mrkdwn(piece))]}, markdown))
+    parts = _small(card.footer)
     rows = list(card.buttons)
     if card.good and card.bad:
         parts.append((_feedback(card.good, card.bad), ""))
     elif alone := card.good or card.bad:
         rows.append((alone,))
     return parts + [(row, "") for row in _rows(rows)]
+
+
+def _small(lines: Iterable[str]) -> list[_Part]:
+    small = [line(readable(text), limits.LINE) for text in lines if text.strip()]
+    parts: list[_Part] = []
+    for piece in split("\n".join(small), limits.SECTION) if small else ():
+        markdown = "\n".join(f"_{text}_" for text in piece.split("\n"))
+        parts.append(({"type": "context", "elements": [_mrkdwn(to_mrkdwn(piece))]}, markdown))
+    return parts
 
 
 def _section(text: str) -> Block:
@@ -155,24 +158,7 @@ def _button(button: Button, action_id: str) -> Block:
     element: Block = {"type": "button", "text": label, "action_id": action_id, "value": button.action}
     if button.style != "plain":
         element["style"] = button.style
-    if button.style == "danger" and _deletes(button.action):
-        element["confirm"] = {
-            "title": plain_text(button.label, 100),
-            "text": plain_text("This cannot be taken back.", 300),
-            "confirm": plain_text(button.label, 30),
-            "deny": plain_text("Cancel", 30),
-            "style": "danger",
-        }
     return element
-
-
-def _deletes(action: str) -> bool:
-    """Whether something is gone once the button is pressed."""
-    try:
-        command = actions.decode(action)
-    except UnknownCommand:
-        return False
-    return isinstance(command, values.DeleteRun | values.ForgetMe | values.RemoveConsortium) and command.confirmed
 
 
 def _feedback(good: Button, bad: Button) -> Block:

@@ -167,7 +167,9 @@ class ThreadPresenter:
             return
         if FIRST in self._posted and self._view is not None:
             still = progress_card(self._view, self._view.clock())
-            ended = still.model_copy(update={"tone": card.tone, "status": card.status, "buttons": (), "body": ""})
+            ended = still.model_copy(
+                update={"tone": card.tone, "status": card.status, "details": card.details, "body": ""}
+            )
             await self._put(FIRST, pages(ended)[0].content())
         await self._tell(card, FIRST in self._posted)
 

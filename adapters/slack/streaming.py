@@ -17,7 +17,7 @@ from core.cards import Button
 from core.delivery import RunView
 from core.present.figures import FAILED_BECAUSE, short
 from core.present.maths import readable
-from core.present.progress import head
+from core.present.progress import head, unanswered_text
 from core.telemetry import get_logger
 from core.types import Failure, Member, Response
 
@@ -163,8 +163,13 @@ class Stream:
 
 def closing(view: RunView) -> list[Block]:
     """All cards of a run as they end: who has not answered is not waited for."""
+    unanswered = unanswered_text(view.ended)
     return [
-        _task(task_id, title, "complete" if status == "in_progress" and task_id == JUDGE else _ended(status))
+        _task(
+            task_id,
+            f"{title} · {unanswered}" if status == "in_progress" and unanswered else title,
+            "complete" if status == "in_progress" and task_id == JUDGE and not unanswered else _ended(status),
+        )
         for task_id, title, status in _cards(view)
     ]
 

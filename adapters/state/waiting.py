@@ -40,6 +40,7 @@ class RedisDrafts:
     )
     _KEEP = Script(
         """
+        redis.call('DEL', KEYS[1])
         redis.call('HSET', KEYS[1], 'person', ARGV[1], 'body', ARGV[2])
         redis.call('EXPIRE', KEYS[1], ARGV[3])
         """
@@ -48,9 +49,10 @@ class RedisDrafts:
     def __init__(self, connection: Link, prefix: str) -> None:
         self._link, self._prefix = connection, f"{prefix}:draft"
 
-    async def keep(self, draft: Draft) -> str:
-        """Keep it; returns its id of at most 32 letters and digits."""
-        draft_id = secrets.token_hex(12)
+    async def keep(self, draft: Draft, draft_id: str | None = None) -> str:
+        """Keep it; returns its id of at most 32 letters and digits. With the ``draft_id`` of one that was taken, it is
+        there once more."""
+        draft_id = draft_id or secrets.token_hex(12)
         await self._link.script(self._KEEP, (f"{self._prefix}:{draft_id}",), (draft.person, draft.body, DRAFT_SECONDS))
         return draft_id
 

@@ -12,7 +12,7 @@ from core.delivery import RunView
 from core.present import wording
 from core.present.answers import answer_card, failed_card
 from core.present.figures import FAILED_BECAUSE
-from core.present.progress import progress_card
+from core.present.progress import progress_card, unanswered_text
 from core.study.palette import seat_colour, text_on
 from core.types import Failure, Member, Outcome, Response, Run, RunStatus, Stance
 
@@ -43,7 +43,7 @@ def run_json(run: Run, *, long: bool = False, note: str | None = None) -> Json:
     members = _under_way(run, view) if run.rounds else []
     for member in members:
         if member["state"] == "thinking":
-            member |= {"state": "unasked", "meta": "no answer"}
+            member |= {"state": "unasked", "meta": unanswered_text(run.status)}
     return _frame(run, card, html(card.body), members)
 
 
@@ -73,6 +73,7 @@ def _frame(run: Run, card: Card, body: str, members: list[Json], **parts: Any) -
         "answered": run.answered_at is not None,
         "tone": card.tone,
         "headline": _headline(card.status),
+        "details": inline_html(card.details),
         "body": body,
         "sections": [{"title": s.title, "lines": [inline_html(line) for line in s.lines]} for s in card.sections],
         "footer": [inline_html(line) for line in card.footer],

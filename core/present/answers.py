@@ -52,6 +52,7 @@ def answer_card(run: Run, *, long: bool = False) -> Card:
     return Card(
         tone=_tone(run, verdict),
         status=_status(run, verdict),
+        details=_details(run, verdict),
         body=closed(verdict.synthesis if long else body),
         sections=(*whole, *_who_is_missing(run, verdict)) if long else few,
         footer=_footer(run, verdict),
@@ -62,30 +63,51 @@ def answer_card(run: Run, *, long: bool = False) -> Card:
 
 
 def _status(run: Run, verdict: Verdict) -> str:
-    """One line: who agrees, how sure that is, how it was decided, who is missing, what it took."""
-    given = wording.outcomes_of(run)
-    decided = wording.how(verdict, addressed=run.ask.addressed is not None)
+    """One line: who agrees, who does not, how sure that is."""
     agreed = wording.agreement(verdict)
-    asked = len(given)
-    part = f"{asked} of {len(run.panel)} members asked" if agreed and asked < len(run.panel) else ""
-    alone = verdict.source is VerdictSource.ONLY
-    parts = [
-        agreed or (decided if alone else wording.attendance(given, run.panel)),
-        wording.confidence(verdict),
-        "" if alone and not agreed else decided,
-        part,
-        *wording.failed_text(wording.missing(run)),
-        *(f"{text} when ranking the others" for text in wording.failed_text(_reviewers(run))),
-        *_used(run),
-    ]
-    line = " · ".join(filter(None, parts))
+    if not agreed:
+        alone = verdict.source is VerdictSource.ONLY
+        agreed = _decided(run, verdict) if alone else wording.attendance(wording.outcomes_of(run), run.panel)
+    line = _line(agreed, wording.confidence(verdict))
     return line[:1].upper() + line[1:]
 
 
+def _details(run: Run, verdict: Verdict) -> str:
+    """One line: how it was decided, who is missing, what it took."""
+    agreed, asked = wording.agreement(verdict), len(wording.outcomes_of(run))
+    said = verdict.source is VerdictSource.ONLY and not agreed  # by the status
+    return _line(
+        "" if said else _decided(run, verdict),
+        f"{asked} of {len(run.panel)} members asked" if agreed and asked < len(run.panel) else "",
+        *wording.failed_text(wording.missing(run)),
+        *(f"{text} when ranking the others" for text in wording.failed_text(_reviewers(run))),
+        "" if run.seconds is None else f"{run.seconds:.1f} s",
+        *_used(run),
+    )
+
+
+def _line(*parts: str) -> str:
+    return " · ".join(filter(None, parts))
+
+
+def _decided(run: Run, verdict: Verdict) -> str:
+    return wording.how(verdict, addressed=run.ask.addressed is not None)
+
+
 def _used(run: Run) -> list[str]:
-    """Time, tokens and cost."""
-    seconds = [] if run.seconds is None else [f"{run.seconds:.1f} s"]
-    return [*seconds, tokens_text(run.bill), cost_text(run.bill)]
+    """Tokens and cost."""
+    return ["simulated, no cost"] if _all_simulated(run) else [tokens_text(run.bill), cost_text(run.bill)]
+
+
+def _all_simulated(run: Run) -> bool:
+    """Whether no language model was asked. Of a round that all have answered and nobody has judged it is not known:
+    the arbiter may have been at work."""
+    verdicts = [found for found in (*(r.verdict for r in run.rounds), run.verdict) if found]
+    asked = [*run.panel, *(v.judge for v in verdicts), *(f.member for v in verdicts for f in v.failures)]
+    if not run.panel or not all(member.simulated for member in asked):
+        return False
+    last = run.rounds[-1] if run.rounds else None
+    return last is None or bool(last.verdict) or len(last.outcomes) < len(run.panel) or not last.responses
 
 
 def _reviewers(run: Run) -> tuple[Failure, ...]:
@@ -214,21 +236,22 @@ def failed_card(run: Run, text: str) -> Card:
     stopped = run.status is RunStatus.CANCELLED
     asked = max(len(run.panel), len(given))
     told = f"{answered} of {asked} had answered" if answered or stopped else ""
-    status = " · ".join(filter(None, ["Stopped" if stopped else "No answer", told, *_known_use(run)]))
-    untold = tuple(f"{f.member.label}: {f.detail}" for f in wording.missing(run) if f.detail not in text)
+    ended = {o.member.id for o in given}
+    cut_off = [m for m in run.panel if m.id not in ended] if stopped and run.rounds else []
+    untold = (
+        *(f"{f.member.label}: {f.detail}" for f in wording.missing(run) if f.detail not in text),
+        *(f"{m.label}: stopped before it answered" for m in cut_off),
+    )
     look = [Button(label="Answers", action=encode(values.ShowAnswers(run=run.id)))] if answered else []
     return Card(
         tone=Tone.FAILED,
-        status=status,
+        status=_line("Stopped" if stopped else "No answer", told),
+        details=_line(*(_used(run) if run.bill.calls else [])),
         body=text,
         sections=(Section(title="Who is missing", lines=untold),) if untold else (),
         footer=(*_small_print(run, [f"consortium {run.consortium}"]), *_simulated(run, None)),
         buttons=((*look, _ask_again(run)),),
     )
-
-
-def _known_use(run: Run) -> list[str]:
-    return [tokens_text(run.bill), cost_text(run.bill)] if run.bill.calls else []
 
 
 # --- what each member said ------------------------------------------------------------------------------

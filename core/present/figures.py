@@ -34,9 +34,12 @@ def cost_text(bill: Bill) -> str:
 
 
 def short(text: str, most: int) -> str:
-    """A text on one line, of at most so many characters."""
+    """A text on one line, of at most so many characters, cut between words where that leaves most of it."""
     flat = " ".join(text.split())
-    return flat if len(flat) <= most else flat[: most - 1].rstrip() + "…"
+    if len(flat) <= most:
+        return flat
+    gap = flat.rfind(" ", most // 2, most)
+    return flat[: gap if gap > 0 else most - 1].rstrip(" ,;:.-") + "…"
 
 
 def listed(names: Sequence[str]) -> str:

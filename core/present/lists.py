@@ -83,16 +83,27 @@ def settings_text(session: Session, asked: str, *, own: bool, notes: Iterable[st
     """What holds for a person in a channel. ``asked`` is the consortium that is asked, ``own`` whether by choice."""
     lines = [
         "**Set for you in this channel**",
-        f"- Asked: {asked}{'' if own else ' (the default here)'}",
-        f"- Decided by: {session.strategy or 'whatever strategy the consortium has'}",
-        f"- About: {session.domain or 'nothing in particular'}",
-        f"- Form of the answer: {session.question_type or 'whatever fits'}",
-        f"- Answers: {'whole at once' if session.long else 'short, with a button for more'}, "
+        f"- Consortium: {asked}{'' if own else ' (the default here)'}",
+        f"- Domain: {session.domain or 'none in particular'}",
+        f"- Strategy: {session.strategy or 'that of the consortium'}",
+        f"- Type of question: {session.question_type or 'any'}",
+        f"- Show: {'the whole answer at once' if session.long else 'short answers, with a button for more'}, "
         f"{'with charts' if session.charts else 'without charts'}",
     ]
     if session.roles:
         lines.append("- Roles: " + ", ".join(f"{model} as {short(role, 60)}" for model, role in session.roles.items()))
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
+
+
+FIELDS: Mapping[str, tuple[str, str]] = {
+    "consortium": ("Consortium", "Which panel is asked."),
+    "arbiter": ("Arbiter", "Who brings the answers to one."),
+    "domain": ("Domain", "What your questions are about; the members are told."),
+    "strategy": ("Strategy", "How the panel comes to its answer."),
+    "question_type": ("Type of question", "What form the answer has: free, yes or no, a choice, a number."),
+    "show": ("Show", "What comes with every answer."),
+}
+"""What can be chosen of an ask is called the same in every form: a label and a hint."""
 
 
 # --- models ---------------------------------------------------------------------------------------------

@@ -8,15 +8,16 @@ from core.commands.values import StopCommand
 from core.delivery import RunView
 from core.present.figures import FAILED_BECAUSE, short
 from core.present.shortening import closed
-from core.types import Failure, Member, Response
+from core.types import Failure, Member, Response, RunStatus
 
 
 def progress_card(view: RunView, now: float) -> Card:
     """The state of a run, a line a member, and the answer as far as it is written. ``now`` is the view's clock's."""
     lines = [member_state(member, view, now) for member in view.panel]
     if view.judge:
-        lines.append(f"✍️ {view.judge.label} is weighing the answers{_since(view.judging_since, now)}")
-    stop = Button(label="Stop", action=encode(StopCommand(run=view.run_id)), style="danger") if view.run_id else None
+        lines.append(_judge_state(view.judge, view, now))
+    going_on = view.run_id and view.ended is None
+    stop = Button(label="Stop", action=encode(StopCommand(run=view.run_id)), style="danger") if going_on else None
     return Card(
         tone=Tone.RUNNING,
         status=head(view),
@@ -38,15 +39,31 @@ def head(view: RunView) -> str:
 
 
 def member_state(member: Member, view: RunView, now: float) -> str:
-    """One member's state in a line: waiting for so many seconds, answered after so many, or why not."""
+    """One member's state in a line: waiting for so many seconds, answered after so many, or why not; of a run that has
+    ended, that it was stopped."""
     role = f" as {short(member.role, 60)}" if member.role else ""
     match view.outcomes.get(member.id):
         case Response() as response:
             return f"✅ {member.label}{role}: answered in {response.seconds:.1f} s"
         case Failure() as failure:
             return f"❌ {member.label}{role}: {FAILED_BECAUSE[failure.kind]}"
+        case _ if unanswered := unanswered_text(view.ended):
+            return f"⏹️ {member.label}{role}: {unanswered}"
         case _:
             return f"⏳ {member.label}{role}: thinking{_since(view.asked.get(member.id), now)}"
+
+
+def unanswered_text(ended: RunStatus | None) -> str:
+    """What became of who had not answered when the run ended; empty while it goes on."""
+    if ended is None:
+        return ""
+    return "stopped" if ended is RunStatus.CANCELLED else "no answer"
+
+
+def _judge_state(judge: Member, view: RunView, now: float) -> str:
+    if unanswered := unanswered_text(view.ended):
+        return f"⏹️ {judge.label}, weighing the answers: {unanswered}"
+    return f"✍️ {judge.label} is weighing the answers{_since(view.judging_since, now)}"
 
 
 def _since(begun: float | None, now: float) -> str:

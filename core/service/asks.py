@@ -13,10 +13,11 @@ from core.attachments import MOST_FILES, Material, Upload
 from core.cards import Button, Form, Input, Option, Reply
 from core.commands import actions
 from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
-from core.errors import BadInput, NotAllowed, NotFound, Unavailable
+from core.errors import BadInput, ConsortiumError, NotAllowed, NotFound, Unavailable
 from core.estimate import estimate, estimate_text
 from core.governance import Estimate, Policy
 from core.present.figures import listed, short
+from core.present.lists import FIELDS
 from core.service.convener import Convener
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known
@@ -153,9 +154,16 @@ class AskDesk:
         await self._checked_budgets(held.ask, inbound)
         if await office.drafts.take(command.draft, inbound.asker) is None:
             raise NotFound(_GONE)
-        ask = held.ask.model_copy(update={"asked_at": office.clock(), "event_ids": inbound.event_ids})
+        # Another id than last time: a run that could not be queued keeps its own.
+        new = {"id": office.new_id(), "asked_at": office.clock(), "event_ids": inbound.event_ids}
+        ask = held.ask.model_copy(update=new)
         held = held.model_copy(update={"ask": ask})
-        return await self._begin(held, await self._estimate(ask, held.materials), inbound)
+        try:
+            return await self._begin(held, await self._estimate(ask, held.materials), inbound)
+        except ConsortiumError:
+            with suppress(Unavailable):
+                await office.drafts.keep(Draft(person=inbound.asker.id, body=body), command.draft)
+            raise
 
     async def discard(self, command: Discard, inbound: Inbound) -> Reply:
         """Forget what was held back. Raises NotFound."""
@@ -324,11 +332,13 @@ class AskDesk:
         names = await office.all_consortia(inbound.where)
         strategies = [Option(value=d.name, label=d.name, about=short(d.summary, 75)) for d in describe()]
 
-        def choice(name: str, label: str, now: str, options: list[Option]) -> Input:
+        def choice(name: str, now: str, options: list[Option]) -> Input:
+            label, hint = FIELDS[name]
             as_before = Option(value="", label=short(f"As before ({now})", 75))
             return Input(
                 name=name,
                 label=label,
+                hint=hint,
                 kind="choice",
                 value=("",),
                 options=(as_before, *options[: MOST_OPTIONS - 1]),
@@ -339,14 +349,13 @@ class AskDesk:
             title="Ask again",
             intro=f"“{short(run.ask.text, 300)}”",
             inputs=(
-                choice("consortium", "Consortium", run.consortium, [Option(value=n, label=n) for n in names]),
+                choice("consortium", run.consortium, [Option(value=n, label=n) for n in names]),
                 choice(
                     "arbiter",
-                    "Arbiter",
                     setup.arbiter if setup else "that of the consortium",
                     [Option(value=key, label=key) for key in office.catalog.models],
                 ),
-                choice("strategy", "Strategy", setup.strategy if setup else "that of the consortium", strategies),
+                choice("strategy", setup.strategy if setup else "that of the consortium", strategies),
             ),
             submit="Ask",
         )

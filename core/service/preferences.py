@@ -23,7 +23,7 @@ from core.commands.values import (
     UseConsortium,
 )
 from core.errors import BadForm, NotFound, Refused
-from core.present.lists import consortium_options, option, roles_text, settings_text, written
+from core.present.lists import FIELDS, consortium_options, option, roles_text, settings_text, written
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known, required
 from core.service.saving import MOST_OPTIONS
@@ -198,13 +198,14 @@ class PreferenceDesk:
             title="Your settings here",
             intro=" ".join(["For you alone, in this channel.", *notes]),
             inputs=(
-                _choice("consortium", "Asked", session.consortium, f"as in this channel: {default}", asked),
-                _choice("domain", "About", session.domain, "nothing in particular", domains),
-                _choice("strategy", "Decided by", session.strategy, "as the consortium says", decided),
-                _choice("question_type", "Form of the answer", session.question_type, "whatever fits", kinds),
+                _choice("consortium", session.consortium, f"as in this channel: {default}", asked),
+                _choice("domain", session.domain, "none in particular", domains),
+                _choice("strategy", session.strategy, "that of the consortium", decided),
+                _choice("question_type", session.question_type, "any", kinds),
                 Input(
                     name="show",
-                    label="Show",
+                    label=FIELDS["show"][0],
+                    hint=FIELDS["show"][1],
                     kind="choices",
                     value=tuple(shown for shown in ("charts", "long") if getattr(session, shown)),
                     options=(
@@ -242,7 +243,7 @@ def _summary(strategy: str) -> str:
     return next(d.summary for d in strategies.describe() if d.name == strategy)
 
 
-def _choice(name: str, label: str, value: str | None, none: str, options: Iterable[Option]) -> Input:
+def _choice(name: str, value: str | None, none: str, options: Iterable[Option]) -> Input:
     """A choice of which one is that nothing is chosen. What is chosen stands in it even where it is gone by now, and
     among the first where there are more than some platforms can show."""
     there = list(options)
@@ -251,4 +252,5 @@ def _choice(name: str, label: str, value: str | None, none: str, options: Iterab
     if len(there) >= MOST_OPTIONS:
         there.sort(key=lambda choice: choice.value != value)
     there.insert(0, option("", label=none))
-    return Input(name=name, label=label, kind="choice", value=(value or "",), options=tuple(there))
+    label, hint = FIELDS[name]
+    return Input(name=name, label=label, hint=hint, kind="choice", value=(value or "",), options=tuple(there))

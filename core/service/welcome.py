@@ -19,7 +19,7 @@ FEW = 3
 """Questions that newcomers are offered."""
 
 A_ROW = 5
-LABEL = 40
+LABEL = 70
 
 _BEGIN: dict[Occasion, str] = {
     "joined": "Mention me with a question, or write `{ask}`, and the answer comes in a thread of its own.",

@@ -166,7 +166,7 @@ async def test_an_answer_goes_to_standard_output_and_progress_does_not(
 ) -> None:
     ended = await terminal.run("ask", "--no-charts", "Is", "it mark-x1?")
     assert ended.code == 0, ended.err
-    assert ended.out.startswith("**2 of 2 agree · confidence high, 0.85 · ")
+    assert ended.out.startswith("**2 of 2 agree · confidence high, 0.85**\n\n")
     assert "**Yes.** The answers to mark-x1 agree." in ended.out
     shown = {re.sub(r"[\d.]+", "0", line) for line in ended.err.splitlines()}
     assert shown <= {"one answered after 0 s", "two answered after 0 s"}, "the latest state, as far as there was time"

@@ -57,6 +57,7 @@ export function draw(told) {
   node.dataset.tone = run.tone;
   $(".answer", node).setAttribute("aria-busy", String(!run.answered && !run.over));
   put($(".headline", node), { html: run.headline });
+  put($(".answer > .details", node), { html: run.details });
   for (const member of run.members) drawMember($(".members", node), member, run);
   put($(".answer > .body", node), { html: run.body });
   put($(".sections", node), { html: run.sections.map(sectionHtml).join("") });
@@ -153,7 +154,8 @@ function paintSeat(seat, { seat: number, colour, ink }) {
 function tell(run, before) {
   if (!before || run.headline === before.headline) return;
   if (run.answered === before.answered && run.over === before.over && /\d done/.test(run.headline)) return;
-  announce($(`#run-${run.id} .headline`).textContent);
+  const node = $(`#run-${run.id}`);
+  announce([$(".headline", node), $(".answer > .details", node)].map((line) => line.textContent).filter(Boolean).join(". "));
 }
 
 /** Goes to a run that is on the page. */

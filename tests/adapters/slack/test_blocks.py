@@ -150,18 +150,6 @@ async def test_cards_stand_in_a_channel_as_they_were_made(slack: SlackEmulator) 
     slack.assert_clean(*["undelivered"] * len(bodies))
 
 
-def test_what_cannot_be_taken_back_is_asked_twice() -> None:
-    def asked(button: Button) -> bool:
-        block = pages(Card(body="x", buttons=((button,),)))[0].blocks[-1]
-        return "confirm" in block["elements"][0]
-
-    assert asked(Button(label="Delete", action="delete:r1:1", style="danger"))
-    assert asked(Button(label="Remove", action="remove:x:1", style="danger"))
-    for action in ("delete:r1", "remove:x"):
-        assert not asked(Button(label="Delete", action=action, style="danger")), "that asks by itself"
-    assert not asked(Button(label="Stop", action="stop:r1", style="danger"))
-
-
 def test_feedback_has_buttons_of_its_own() -> None:
     good, bad = Button(label="Good", action="feedback:r:1"), Button(label="Bad", action="feedback:r:0")
     [block] = [b for b in pages(Card(body="x", good=good, bad=bad))[-1].blocks if b["type"] == "context_actions"]

@@ -49,6 +49,14 @@ async def test_a_draft_is_taken_once_by_its_person(state: State, other: State) -
     assert await state.drafts.take("nothing", ANN) is None
 
 
+async def test_a_draft_that_was_taken_can_be_put_back(state: State, other: State) -> None:
+    kept = await state.drafts.keep(Draft(person="U1", body="ask"))
+    assert await state.drafts.take(kept, ANN) == "ask"
+    assert await other.drafts.keep(Draft(person="U1", body="ask"), kept) == kept
+    assert await state.drafts.take(kept, ANN) == "ask"
+    assert await state.drafts.take(kept, ANN) is None
+
+
 async def test_a_draft_may_be_looked_at_again_until_it_is_taken(state: State) -> None:
     kept = await state.drafts.keep(Draft(person="U1", body="form"))
     assert await state.drafts.take(kept, BOB, again=True) is None

@@ -140,7 +140,7 @@ def test_an_answer_says_how_each_member_stands_to_it_and_what_can_be_looked_at()
     assert (shown["over"], shown["answered"], shown["tone"], shown["long"]) == (True, True, "split", False)
     assert shown["body"] == "<p><strong>Yes</strong>, with care.</p>\n"
     assert shown["headline"].startswith("<strong>2 of 3 members answered</strong> · ")
-    assert "cleo timed out" in shown["headline"]
+    assert "cleo timed out" in shown["details"]
     assert {key: (m["state"], m["meta"]) for key, m in members.items()} == {
         "anna": ("agree", "agrees"),
         "ben": ("disagree", "disagrees"),
@@ -238,8 +238,8 @@ def test_a_run_that_was_stopped_shows_who_had_answered() -> None:
     assert shown["headline"].startswith("<strong>Stopped</strong> · 1 of 3 had answered")
     assert [(m["state"], m["meta"]) for m in shown["members"]] == [
         ("answered", "1.2 s"),
-        ("unasked", "no answer"),
-        ("unasked", "no answer"),
+        ("unasked", "stopped"),
+        ("unasked", "stopped"),
     ]
     assert [b["label"] for b in shown["buttons"][0]] == ["Answers", "Ask again"]
 

@@ -228,7 +228,7 @@ async def test_a_run_is_told_from_its_beginning_to_its_end(visitor: Visitor) -> 
     assert last["status"] == "done"
     assert [m["state"] for m in last["members"]] == ["agree", "agree", "failed"]
     assert "2 of 2 agree" in last["headline"]
-    assert "gone was refused" in last["headline"]
+    assert last["details"].startswith("gone was refused · ")
     assert "<strong>Yes.</strong>" in last["body"]
     assert [s["over"] for s in states].count(True) == 1
     assert await visitor.threads() == [last]

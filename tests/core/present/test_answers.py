@@ -97,7 +97,7 @@ def lines(card: Card, title: str) -> tuple[str, ...]:
 
 # --- the status -----------------------------------------------------------------------------------------
 
-USED = " · 0.0 s · tokens unknown · cost unknown"
+USED = "0.0 s · tokens unknown · cost unknown"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
         (answered(YES, YES, YES), "3 of 3 agree · confidence high, 0.91", Tone.SURE),
         (
             answered(YES, YES, NO, missing={"mistral": FailureKind.TIMEOUT}),
-            "2 of 3 agree; c disagrees · confidence fair, 0.72 · mistral timed out",
+            "2 of 3 agree; c disagrees · confidence fair, 0.72 / mistral timed out",
             Tone.SPLIT,
         ),
         (
@@ -136,7 +136,7 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
                 positions=(),
                 confidence=None,
             ),
-            "Only one answer: nobody could agree or disagree with it · confidence unknown · x and y were refused",
+            "Only one answer: nobody could agree or disagree with it · confidence unknown / x and y were refused",
             Tone.UNSURE,
         ),
         (
@@ -148,7 +148,7 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
         ),
         (
             answered(YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=(), confidence=None),
-            "All 2 members answered · confidence unknown · no arbiter could decide: this is the answer most like the "
+            "All 2 members answered · confidence unknown / no arbiter could decide: this is the answer most like the "
             "others, by b",
             Tone.UNSURE,
         ),
@@ -156,26 +156,26 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
             answered(
                 YES, YES, source=VerdictSource.CENTRAL, judge=B, positions=(), agreement=Agreement(agree=1, total=2)
             ),
-            "1 of 2 agree · confidence low, 0.50 · no arbiter could decide: this is the answer most like the "
+            "1 of 2 agree · confidence low, 0.50 / no arbiter could decide: this is the answer most like the "
             "others, by b",
             Tone.UNSURE,
         ),
         (
             voted(),
-            "2 of 3 agree; c disagrees; d did not vote · confidence fair, 0.72 · decided by vote, in the words of a",
+            "2 of 3 agree; c disagrees; d did not vote · confidence fair, 0.72 / decided by vote, in the words of a",
             Tone.SPLIT,
         ),
         (
             answered(YES, YES, source=VerdictSource.VOTE, judge=B, positions=(), confidence=None, ballot=ALIKE),
-            "All 2 members answered · confidence unknown · the largest group of like texts goes out, in the words of b",
+            "All 2 members answered · confidence unknown / the largest group of like texts goes out, in the words of b",
             Tone.UNSURE,
         ),
         (
             answered(YES, YES, source=VerdictSource.STAND_IN, judge=JUDGE),
-            "2 of 2 agree · confidence high, 0.85 · j stood in for the arbiter",
+            "2 of 2 agree · confidence high, 0.85 / j stood in for the arbiter",
             Tone.SURE,
         ),
-        (asked_in_part(), "2 of 2 agree · confidence high, 0.85 · 2 of 3 members asked", Tone.SURE),
+        (asked_in_part(), "2 of 2 agree · confidence high, 0.85 / 2 of 3 members asked", Tone.SURE),
         (
             answered(YES, YES, agreement=None, confidence=0.9),
             "All 2 members answered · confidence 0.90, the arbiter's own figure",
@@ -200,14 +200,16 @@ USED = " · 0.0 s · tokens unknown · cost unknown"
 )
 def test_the_status_says_what_happened(run: Run, status: str, tone: Tone) -> None:
     card = answer_card(run)
-    assert card.status == status + USED
+    status, _, details = status.partition(" / ")
+    assert card.status == status
+    assert card.details == f"{details} · {USED}".removeprefix(" · ")
     assert card.tone == tone
 
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_kind_of_failure_has_its_words(kind: FailureKind) -> None:
-    assert f" · x {FAILED_BECAUSE[kind]} · " in answer_card(answered(YES, YES, missing={"x": kind})).status
-    several = answer_card(answered(YES, YES, missing={"x": kind, "y": kind})).status
+    assert answer_card(answered(YES, YES, missing={"x": kind})).details.startswith(f"x {FAILED_BECAUSE[kind]} · ")
+    several = answer_card(answered(YES, YES, missing={"x": kind, "y": kind})).details
     assert "x and y " in several
     assert "x and y was" not in several
     assert "x and y is" not in several
@@ -266,7 +268,7 @@ def test_a_council_names_who_gave_no_answer_and_who_gave_no_ranking() -> None:
     reviews = Round(number=2, outcomes=(*first.responses[:1], lost), verdict=first.verdict, kind="reviews")
     rounds = (first.model_copy(update={"verdict": None}), reviews)
     card = answer_card(answered(YES, YES).model_copy(update={"rounds": rounds, "panel": (A, B, D)}), long=True)
-    assert " · d was refused · c timed out when ranking the others · " in card.status
+    assert card.details.startswith("d was refused · c timed out when ranking the others · ")
     assert lines(card, "Who is missing") == ("d: d because", "c, ranking the others: slow")
 
 
@@ -377,17 +379,32 @@ LOST = Failure(member=B, kind=FailureKind.TIMEOUT, detail="no answer within 60 s
 def test_a_run_that_was_stopped_shows_what_there_was() -> None:
     card = failed_card(ended(RunStatus.CANCELLED, GIVEN, LOST), "Stopped by Ana.")
     assert (card.tone, card.body) == (Tone.FAILED, "Stopped by Ana.")
-    assert card.status == "Stopped · 1 of 3 had answered · 1,000 tokens · $0.5000"
-    assert lines(card, "Who is missing") == ("b: no answer within 60 s",)
+    assert (card.status, card.details) == ("Stopped · 1 of 3 had answered", "1,000 tokens · $0.5000")
+    assert lines(card, "Who is missing") == ("b: no answer within 60 s", "c: stopped before it answered")
     assert actions_of(card) == [ShowAnswers(run="r1"), AskAgain(run="r1")]
     early = failed_card(ended(RunStatus.CANCELLED), "Stopped by Ana.")
     assert early.status == "Stopped · 0 of 3 had answered"
     assert labels(early) == ["Ask again"]
 
 
+def test_what_nobody_was_paid_for_is_told_in_three_words() -> None:
+    fake = [m.model_copy(update={"simulated": True}) for m in (A, B, JUDGE)]
+    said = Response(member=fake[0], text="Yes.", seconds=1.2)
+    lost = Failure(member=fake[1], kind=FailureKind.CANCELLED, detail="stopped")
+    update = {"panel": tuple(fake[:2]), "bill": Bill.of([Usage(cost=0.0), Usage()])}
+    stopped = ended(RunStatus.CANCELLED, said).model_copy(update=update)
+    assert failed_card(stopped, "Stopped.").details == "simulated, no cost"
+    done = answered(YES, YES, judge=fake[2], positions=()).model_copy(update=update)
+    assert answer_card(done).details == "0.0 s · simulated, no cost"
+    real = answered(YES, YES).model_copy(update=update)
+    assert answer_card(real).details == "0.0 s · tokens unknown · at least $0", "its arbiter was none of them"
+    judging = ended(RunStatus.CANCELLED, said, lost).model_copy(update=update)
+    assert failed_card(judging, "Stopped.").details == "tokens unknown · at least $0", "an arbiter may have been"
+
+
 def test_a_run_that_failed_says_why_once() -> None:
     card = failed_card(ended(RunStatus.FAILED, LOST), "Nobody answered.\nb: no answer within 60 s")
-    assert card.status == "No answer · 1,000 tokens · $0.5000"
+    assert (card.status, card.details) == ("No answer", "1,000 tokens · $0.5000")
     assert card.markdown().count("no answer within 60 s") == 1
     assert card.footer == ("consortium default · run r1",)
 

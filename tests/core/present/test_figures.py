@@ -26,3 +26,4 @@ def test_names_and_short_texts() -> None:
     assert (listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])) == ("a", "a and b", "a, b and c")
     assert short("one\n  two", 40) == "one two"
     assert short("one two three", 8) == "one two…"
+    assert short("Should schools ban phones during lessons?", 30) == "Should schools ban phones…", "no word in part"

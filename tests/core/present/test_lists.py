@@ -117,20 +117,20 @@ def test_what_is_set_in_words() -> None:
     text = settings_text(Session(), "default", own=False)
     assert text.splitlines() == [
         "**Set for you in this channel**",
-        "- Asked: default (the default here)",
-        "- Decided by: whatever strategy the consortium has",
-        "- About: nothing in particular",
-        "- Form of the answer: whatever fits",
-        "- Answers: short, with a button for more, with charts",
+        "- Consortium: default (the default here)",
+        "- Domain: none in particular",
+        "- Strategy: that of the consortium",
+        "- Type of question: any",
+        "- Show: short answers, with a button for more, with charts",
     ]
     session = Session(strategy="voting", domain="law", question_type="number", long=True, charts=False)
     lines = settings_text(session, "big", own=True, notes=["A note."]).splitlines()
     assert lines[1:6] == [
-        "- Asked: big",
-        "- Decided by: voting",
-        "- About: law",
-        "- Form of the answer: number",
-        "- Answers: whole at once, without charts",
+        "- Consortium: big",
+        "- Domain: law",
+        "- Strategy: voting",
+        "- Type of question: number",
+        "- Show: the whole answer at once, without charts",
     ]
     assert lines[-1] == "A note."
 

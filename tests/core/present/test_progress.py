@@ -4,9 +4,9 @@ from core.cards import Tone
 from core.commands.actions import decode
 from core.commands.values import StopCommand
 from core.delivery import RunView
-from core.events import ArbiterStarted, MemberEnded, MembersAsked, RunStarted, TextDelta
+from core.events import ArbiterStarted, MemberEnded, MembersAsked, RunEnded, RunStarted, TextDelta
 from core.present.progress import progress_card
-from core.types import Failure, FailureKind, Member, Response
+from core.types import Failure, FailureKind, Member, Response, RunStatus
 
 A, B, C, D = (Member(id=key, model=key) for key in "abcd")
 JUDGE = Member(id="j", model="j", simulated=True)
@@ -43,6 +43,22 @@ def test_progress_shows_each_member_how_long_it_takes_and_the_text_so_far() -> N
     )
     (button,) = card.buttons[0]
     assert decode(button.action) == StopCommand(run="r1")
+
+
+def test_a_run_that_was_stopped_has_nobody_thinking() -> None:
+    view = RunView(run_id="r1", clock=Clock())
+    view.apply(RunStarted(round=1, max_rounds=1, panel=(A, B)))
+    view.apply(MemberEnded(round=1, outcome=Response(member=A, text="Yes.", seconds=1.25)))
+    view.apply(ArbiterStarted(round=1, judge=JUDGE))
+    view.apply(RunEnded(status=RunStatus.CANCELLED, error="Stopped by Ana."))
+    card = progress_card(view, 130.0)
+    assert card.sections[0].lines == (
+        "✅ a: answered in 1.2 s",
+        "⏹️ b: stopped",
+        "⏹️ j (simulated), weighing the answers: stopped",
+    )
+    assert card.buttons == ()
+    assert not view.waiting
 
 
 def test_a_round_begins_with_nobody_done() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
-from core.asks import ThreadRef
+from core.asks import Ask, ThreadRef
 from core.attachments import MOST_FILES, Upload
 from core.cards import Reply
 from core.catalog import LimitSpec
@@ -246,6 +246,25 @@ async def test_a_budget_that_is_used_up_meanwhile_refuses_and_leaves_it_to_be_co
         await desk.do(confirm)
     await desk.governance.set_budget(CHANNEL, Budget(scope="user", period="day"), ROOT)
     assert isinstance(await desk.do(confirm), Run)
+
+
+async def test_what_is_refused_at_the_last_moment_can_be_confirmed_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, confirm, _ = await held_back(desk)
+
+    async def away(ask: Ask) -> None:
+        raise Unavailable("Redis does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.queue, "submit", away)
+        with pytest.raises(Unavailable):
+            await desk.do(confirm)
+    run = await desk.do(confirm)
+    assert isinstance(run, Run)
+    assert [ask.id for ask in desk.queue.asks] == [run.id]
+    with pytest.raises(NotFound):
+        await desk.do(confirm)
 
 
 async def test_what_uses_less_is_not_asked_twice(desk: Desk) -> None:

@@ -206,11 +206,11 @@ async def test_what_was_filled_in_holds_and_is_summed_up(desk: Desk) -> None:
     assert isinstance(reply, Reply)
     assert reply.text.splitlines() == [
         "**Set for you in this channel**",
-        "- Asked: **Mine**",
-        "- Decided by: whatever strategy the consortium has",
-        "- About: law",
-        "- Form of the answer: yes-no",
-        "- Answers: whole at once, without charts",
+        "- Consortium: **Mine**",
+        "- Domain: law",
+        "- Strategy: that of the consortium",
+        "- Type of question: yes-no",
+        "- Show: the whole answer at once, without charts",
         "- Roles: b as Rawlsian",
     ]
     run = await desk.ask()
@@ -218,7 +218,7 @@ async def test_what_was_filled_in_holds_and_is_summed_up(desk: Desk) -> None:
     assert await desk.service.long(run)
     back = await desk.service.submit(form.action, filled(form), inbound())
     assert isinstance(back, Reply)
-    assert "- Asked: **default** (the default here)" in back.text.splitlines()
+    assert "- Consortium: **default** (the default here)" in back.text.splitlines()
     assert await session(desk) == Session(roles={"b": "Rawlsian"})
 
 
@@ -298,7 +298,7 @@ async def test_a_consortium_that_is_gone_can_be_replaced_in_the_form(desk: Desk)
     assert "Mine, which you chose here, is not there any more, so default is asked." in form.intro
     summed_up = await desk.service.submit(form.action, filled(form), inbound())
     assert isinstance(summed_up, Reply)
-    assert "- Asked: **default** (the default here)" in summed_up.text
+    assert "- Consortium: **default** (the default here)" in summed_up.text
     assert "Mine, the default of this channel, is not there any more" in summed_up.text
     await desk.service.submit(form.action, filled(form, consortium=("default",)), inbound())
     assert (await desk.ask()).consortium == "default"

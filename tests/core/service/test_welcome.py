@@ -52,7 +52,7 @@ def test_newcomers_are_told_what_it_is_what_is_kept_and_how_to_delete_it(occasio
     assert len(reply.text.split("\n\n")[0].splitlines()) == 3
     assert not re.search(r"` [\w-]+`", reply.text), "no stray blank within code"
     assert "simulated" not in reply.text
-    assert all(len(button.label) <= 40 for row in reply.buttons for button in row)
+    assert all(len(button.label) <= 75 for row in reply.buttons for button in row)
 
 
 def test_newcomers_are_told_that_nobody_is_real() -> None:
