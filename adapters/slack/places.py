@@ -15,6 +15,7 @@ log = get_logger(__name__)
 
 _KEPT = 600.0  # seconds
 _MOST = 2_000  # channels
+_PATIENCE = 2.0  # seconds: Slack tells of fifty channels a minute, and nobody is to wait until the minute is over
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,29 @@ class Places:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._known: dict[str, tuple[float, Place]] = {}
+        self._asked: dict[str, asyncio.Task[Place]] = {}
 
     async def look(self, channel: str) -> Place:
-        """The channel as it is now, or was minutes ago. What Slack does not tell is taken to be private."""
+        """The channel as it is now, or was minutes ago. What Slack does not tell, or not soon, is taken to be private.
+
+        However many look at once, Slack is asked once.
+        """
         now = asyncio.get_running_loop().time()
         until, place = self._known.get(channel, (0.0, None))
         if place is not None and now < until:
             return place
+        asked = self._asked.get(channel)
+        if asked is None:
+            asked = self._asked[channel] = asyncio.create_task(self._ask(channel))
+            asked.add_done_callback(lambda _: self._asked.pop(channel))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await asyncio.shield(asked)
+        except TimeoutError:
+            log.warning("channel not looked up in time")
+            return Place(private=True, joined=None)
+
+    async def _ask(self, channel: str) -> Place:
         try:
             found = await self._api.channel(channel)
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
@@ -56,5 +73,5 @@ class Places:
         if place.joined:
             if len(self._known) >= _MOST:
                 self._known.pop(next(iter(self._known)))
-            self._known[channel] = (now + _KEPT, place)
+            self._known[channel] = (asyncio.get_running_loop().time() + _KEPT, place)
         return place

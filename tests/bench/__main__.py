@@ -29,7 +29,7 @@ from core.delivery import RunView, deliver
 from core.service import Inbound
 from core.study.studio import Studio
 from core.types import Chart, Run
-from tests.bench.chat import chat
+from tests.bench.chat import THINKING, chat
 
 LATENCY = 0.3
 LIMIT = 2 * LATENCY
@@ -121,10 +121,11 @@ def catalog(base_url: str) -> Catalog:
 
 
 @contextlib.asynccontextmanager
-async def bench_core() -> AsyncIterator[Core]:
-    """The product on an embedded server and a file, against a provider in a process of its own."""
+async def bench_core(latency: float = LATENCY) -> AsyncIterator[Core]:
+    """The product on an embedded server and a file, against a provider in a process of its own, whose models take
+    ``latency`` seconds."""
     provider = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.bench.provider", str(LATENCY)),
+        *(sys.executable, "-m", "tests.bench.provider", str(latency)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -255,13 +256,17 @@ def wanted() -> Iterator[str]:
 async def main() -> None:
     """Run the parts."""
     parts = list(wanted())
-    needing_core = {"overhead": overhead, "bulk": bulk, "hang": hang, "chat": chat}
+    needing_core = {"overhead": overhead, "bulk": bulk, "hang": hang}
     if any(part in needing_core for part in parts):
         async with bench_core() as core:
             spare_collections()
             for part in parts:
                 if part in needing_core:
                     await needing_core[part](core)
+    if "chat" in parts:
+        async with bench_core(THINKING) as core:
+            spare_collections()
+            await chat(core)
     if "serve" in parts:
         await serve()
 

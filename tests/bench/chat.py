@@ -1,20 +1,20 @@
 """Many asks at once on Slack and Discord: how soon they are acknowledged and something shows, and the pace of edits.
 
-The emulated platform is a process of its own (``python -m tests.bench.chat slack|http|discord asks channels``) and takes
-the times where people would: from the moment that it sends something to what it then receives. It keeps the limits of
-the real one, so what comes too fast is refused and counted.
+The emulated platform is a process of its own (``python -m tests.bench.chat slack|http|discord asks channels``) and
+takes the times where people would: from the moment that it sends something to what it then receives. It keeps the
+limits of the real one, so what comes too fast is refused and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Protocol
 
 import aiohttp
@@ -33,6 +33,12 @@ from tests.emulators.slack.workspace import BOT_USER, Channel, User
 
 ASKS = 50
 WARM = 5
+THINKING = 2.0
+"""Seconds that a model takes: long enough that progress is shown."""
+
+WARMING = 1000
+"""The number of the first ask that only warms up, in a channel of its own."""
+
 MOST = 300.0
 """Seconds within which all answers stand, or the benchmark ends."""
 
@@ -77,8 +83,8 @@ class SlackSide:
     def __init__(self, slack: SlackEmulator, channels: int) -> None:
         self._slack, self._channels = slack, channels
         self._sent: dict[int, tuple[float, float]] = {}
-        for number in range(channels):
-            name = f"C0BENCH{number:03}"
+        for number in (*range(channels), *(WARMING + n for n in range(WARM))):
+            name = f"C0BENCH{number:04}"
             slack.workspace.channels[name] = Channel(name, f"bench-{number}", "channel", {BOT_USER})
 
     def addresses(self) -> dict[str, str]:
@@ -95,7 +101,8 @@ class SlackSide:
         await asyncio.gather(*(self._ask(number) for number in numbers))
 
     async def _ask(self, number: int) -> None:
-        space, channel = self._slack.workspace, f"C0BENCH{number % self._channels:03}"
+        space = self._slack.workspace
+        channel = f"C0BENCH{number if number >= WARMING else number % self._channels:04}"
         user = User(f"U0BENCH{number:04}", f"person{number}", f"Person {number}")
         space.users[user.id] = user
         space.channels[channel].members.add(user.id)
@@ -140,7 +147,9 @@ class DiscordSide:
     def __init__(self, emu: DiscordEmulator, channels: int) -> None:
         self._emu = emu
         self._channels = [emu.add_channel(f"bench-{number}") for number in range(channels)]
+        self._warming = {WARMING + n: emu.add_channel(f"warm-{n}") for n in range(WARM)}
         self._asked: dict[int, Interaction] = {}
+        self._sent: dict[int, float] = {}
 
     def addresses(self) -> dict[str, str]:
         return {"api": self._emu.api_url, "gateway": self._emu.gateway_url, "bot": self._emu.token}
@@ -149,13 +158,14 @@ class DiscordSide:
         await self._emu.wait_connected(30)
 
     def now(self) -> float:
-        return self._emu.clock.now()
+        return self._emu.clock.wall()
 
     async def fire(self, numbers: Sequence[int]) -> None:
         people = {number: self._emu.add_user(f"person{number}") for number in numbers}
         for number, user in people.items():
-            channel = self._channels[number % len(self._channels)]
+            channel = self._warming.get(number) or self._channels[number % len(self._channels)]
             given = {"question": question(number), "charts": False}
+            self._sent[number] = self.now()
             self._asked[number] = await self._emu.command(user, "consortium ask", given, channel_id=channel)
         await asyncio.gather(*(self._asked[number].wait_acked(30) for number in numbers))
 
@@ -163,16 +173,21 @@ class DiscordSide:
         requests = [request for request in self._emu.requests if request.at >= begun]
         acks, stands = [], []
         for number in numbers:
-            asked = self._asked[number]
-            acks.append(min(r.at for r in requests if r.path.startswith(f"/interactions/{asked.id}/")) - asked.created)
+            asked, sent = self._asked[number], self._sent[number]
+            acks.append(min(r.at for r in requests if r.path.startswith(f"/interactions/{asked.id}/")) - sent)
             up = [r.at for r in requests if r.method == "PATCH" and mark(number) in str(r.body) and r.status == 200]
-            stands.append(min(up, default=float("inf")) - asked.created)
-        edits = [r for r in requests if r.method == "PATCH" and "/channels/" in r.path and r.status == 200]
+            stands.append(min(up, default=float("inf")) - sent)
+        edits = [
+            (message, place, r.at)
+            for r in requests
+            for place, _, message in [r.path.rpartition("/")]
+            if r.method == "PATCH" and "/channels/" in place and r.status == 200
+        ]
         seen = Counter(r.route or r.path for r in requests if r.status == 429)
         return {
             "ack": acks,
             "sign": stands,
-            "edits": _pace((*(r.path.rsplit("/", 1)[::-1]), r.at) for r in edits),
+            "edits": _pace(edits),
             "busiest minute": {},
             "refused": dict(seen),
             "violations": [f"{v.kind}: {v.detail}" for v in self._emu.violations],
@@ -187,7 +202,7 @@ def _pace(edits: Iterable[tuple[str, str, float]]) -> Figures:
         by_message[message].append(at)
         by_channel[channel].append(at)
     times = [sorted(each) for each in by_message.values()]
-    gaps = [b - a for each in times for a, b in zip(each, each[1:], strict=False)]
+    gaps = [b - a for each in times for a, b in pairwise(each)]
     busy = [sum(at <= t < at + 5 for t in each) for each in by_channel.values() for at in each]
     return {
         "most of a message": max(map(len, times), default=0),
@@ -212,7 +227,7 @@ async def platform(name: str, asks: int, channels: int) -> None:
     async with side(name, channels) as there:
         _say(there.addresses())
         await there.connected(await _line())
-        await there.fire(range(1000, 1000 + WARM))
+        await there.fire(range(WARMING, WARMING + WARM))
         _say({"asked": WARM})
         await _line()
         begun, numbers = there.now(), range(asks)
@@ -227,7 +242,8 @@ def _say(what: Figures) -> None:
 
 
 async def _line() -> str:
-    return (await asyncio.to_thread(sys.stdin.readline)).strip()
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.strip()
 
 
 # --- the product's side -----------------------------------------------------------------------------------
@@ -301,29 +317,27 @@ async def measured(core: Core, name: str, asks: int, channels: int) -> Figures:
         at = await exchange(None)
         product = discord_product(core, at) if name == "discord" else slack_product(core, at, http=name == "http")
         async with product as url:
+            loop, now = asyncio.get_running_loop(), datetime.now(UTC)
             await exchange(url)
-            await _delivered(core, where)
-            loop = asyncio.get_running_loop()
+            await _delivered(core, where, now, WARM)
             begun = loop.time()
             await exchange("go")
-            await _delivered(core, where)
+            await _delivered(core, where, now, WARM + asks)
             seconds = loop.time() - begun
             return {**await exchange("done"), "seconds": seconds}
 
 
-async def _delivered(core: Core, where: Platform) -> None:
-    """Wait until every answer stands. Asks are on record soon after they are acknowledged, but not at once."""
-    since = datetime.now(UTC) - timedelta(hours=1)
+async def _delivered(core: Core, where: Platform, since: datetime, asks: int) -> None:
+    """Wait until so many are on record and all their answers stand."""
     async with asyncio.timeout(MOST):
-        quiet = 0
-        while quiet < 4:
-            await asyncio.sleep(0.25)
-            quiet = 0 if await core.history.undelivered(where, since) else quiet + 1
+        while len(await core.history.search(since=since, limit=asks)) < asks:  # noqa: ASYNC110 - what is on record is only to be read
+            await asyncio.sleep(0.1)
+        while await core.history.undelivered(where, since):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def chat(core: Core) -> None:
     """Fifty asks at once on every platform: each in a channel of its own, then ten in each of five."""
-    os.environ.setdefault("no_proxy", "127.0.0.1")
     for name in ("slack", "http", "discord"):
         for channels in (ASKS, 5):
             try:
@@ -332,8 +346,9 @@ async def chat(core: Core) -> None:
                 raise SystemExit(f"{name}: not all answers came within {MOST:.0f} s") from error
             edits = ", ".join(f"{what} {number}" for what, number in found["edits"].items())
             print(
-                f"{ASKS} asks at once on {TITLES[name]}, {channels} channels: acknowledged {centiles(found['ack'])} ms, "
-                f"first sign {centiles(found['sign'])} ms, all answered after {found['seconds']:.0f} s; edits: {edits}; "
+                f"{ASKS} asks at once on {TITLES[name]}, {channels} channels: "
+                f"acknowledged {centiles(found['ack'])} ms, first sign {centiles(found['sign'])} ms, "
+                f"all answered after {found['seconds']:.0f} s; edits: {edits}; "
                 f"busiest minute: {found['busiest minute'] or '-'}; refused: {found['refused'] or 'none'}; "
                 f"violations: {found['violations'] or 'none'}",
                 flush=True,

@@ -129,7 +129,9 @@ class SlackHand(Hand):
         return [shown(m) for m in self.slack.messages(by_bot=True) if not m.channel.startswith("D")]
 
     async def wait(self, condition: Callable[[], T | None], timeout: float = 20) -> T:
-        return await self.slack.wait_for(condition, timeout)
+        found = await self.slack.wait_for(condition, timeout)
+        assert found is not None
+        return found
 
 
 @dataclass
@@ -171,7 +173,7 @@ def _shown(*messages: Message | Ephemeral) -> Shown:
 
 def _elements(blocks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str | None]]:
     """Label, id and action of each button, and the value that tells the two of a pair apart."""
-    found = []
+    found: list[tuple[str, str, str, str | None]] = []
     for element in (e for block in blocks for e in block.get("elements", ()) if isinstance(e, dict)):
         if element.get("type") == "button":
             found.append((element["text"]["text"].strip(), element["action_id"], element["value"], None))
