@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.discord import limits
 from adapters.discord.library import discord
-from adapters.discord.render import cut
+from adapters.discord.render import cut, split
 from core.cards import Form, Input, Option
 from core.commands.actions import Values
 
@@ -27,7 +27,8 @@ def modal(form: Form) -> discord.ui.Modal:
     made = discord.ui.Modal(title=cut(form.title, limits.FORM_TITLE), timeout=None, custom_id=form.action)
     intro = form.intro
     if intro and len(form.inputs) < limits.FORM_INPUTS:
-        made.add_item(discord.ui.TextDisplay(cut(intro, limits.FORM_TEXT)))
+        [shown, *_] = split(intro, limits.FORM_TEXT) or ["…"]
+        made.add_item(discord.ui.TextDisplay(shown))
         intro = ""
     for field in form.inputs[: limits.FORM_INPUTS]:
         made.add_item(_label(field, intro))

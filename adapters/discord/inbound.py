@@ -88,9 +88,15 @@ def is_for_us_to_read(message: discord.Message) -> bool:
     return written and not message.author.bot and message.webhook_id is None
 
 
-def mentions(message: discord.Message, user_id: int) -> bool:
-    """Whether the text itself names the user; a mere reply notifies too, but says nothing to us."""
-    return user_id in message.raw_mentions
+def mentions(message: discord.Message, me: int) -> bool:
+    """Whether the text itself names us, or the role that Discord gives every bot and offers under the same name; a mere
+    reply notifies too, but says nothing to us."""
+    return me in message.raw_mentions or _our_role(message) in message.raw_role_mentions
+
+
+def _our_role(message: discord.Message) -> int | None:
+    role = message.guild.self_role if message.guild else None
+    return role.id if role else None
 
 
 def words_of(message: discord.Message, me: int) -> str:
@@ -99,7 +105,9 @@ def words_of(message: discord.Message, me: int) -> str:
     for user in message.mentions:
         name = "" if user.id == me else f"@{user.display_name}"
         text = text.replace(f"<@{user.id}>", name).replace(f"<@!{user.id}>", name)
-    return text.replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
+    for ours in (f"<@{me}>", f"<@!{me}>", f"<@&{_our_role(message)}>"):
+        text = text.replace(ours, "")
+    return text.strip()
 
 
 def may_thread(permissions: discord.Permissions) -> bool:
@@ -127,7 +135,9 @@ def permissions_at(message: discord.Message) -> discord.Permissions | None:
     me = message.guild.me if message.guild else None
     if me is None or isinstance(message.channel, discord.PartialMessageable):
         return None
-    return message.channel.permissions_for(me)
+    with suppress(discord.ClientException):  # the thread's channel is not known
+        return message.channel.permissions_for(me)
+    return None
 
 
 FOR_ALL = (

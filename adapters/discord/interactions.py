@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from adapters.discord import limits
@@ -39,10 +41,12 @@ WONDER = "What do you make of this?"
 
 
 class Interactions:
-    """Answers interactions. Nothing is kept between them: what a button or a form means is in its action."""
+    """Answers interactions. What a button or a form means is in its action; all that is kept between them is who has
+    just tapped what."""
 
     def __init__(self, service: Service, shows: Shows, files: Files, timing: Timing) -> None:
         self._service, self._shows, self._files, self._timing = service, shows, files, timing
+        self._taps: OrderedDict[tuple[object, ...], datetime] = OrderedDict()
 
     async def handle(self, interaction: Interaction) -> None:
         """Answer one, whatever comes of it."""
@@ -77,7 +81,20 @@ class Interactions:
         if action.startswith(f"{FOLLOW}:"):
             await open_form(interaction, _follow_up_form(action))
             return
-        await self._carry_out(interaction, actions.decode(action))
+        command = actions.decode(action)
+        if asks(command) and self._twice(interaction, action):
+            await acknowledge(interaction, "same")
+            return
+        await self._carry_out(interaction, command)
+
+    def _twice(self, interaction: Interaction, action: str) -> bool:
+        """Whether a nervous finger has just tapped the same button. All taps of a server come to one process."""
+        tap, at = (interaction.user.id, interaction.message and interaction.message.id, action), interaction.created_at
+        last = self._taps.pop(tap, None)
+        self._taps[tap] = at
+        if len(self._taps) > limits.TAPS:
+            self._taps.popitem(last=False)
+        return last is not None and at - last < limits.DOUBLE_TAP
 
     async def _submit(self, interaction: Interaction, data: Mapping[str, Any]) -> None:
         action, values_ = data["custom_id"], filled(data["components"])
@@ -85,6 +102,8 @@ class Interactions:
         if begins == FOLLOW:
             await self._follow_up(interaction, rest, values_["text"][0])
         elif begins == ABOUT:
+            if not await acknowledge(interaction, "all"):  # before the message is fetched, which may take long
+                return
             target = await self._target(interaction, int(rest))
             files = self._files.of_message(target) if target else ()
             await self._carry_out(interaction, AskCommand(text=values_["text"][0]), files=files, target=target)

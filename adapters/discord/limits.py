@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 MESSAGE = 2000
@@ -38,6 +39,10 @@ EDITABLE_FOR = 55 * 60
 """Seconds. Editing a message that is more than an hour old is refused after a few edits."""
 ARCHIVE_AFTER: Final = 1440
 """Minutes without a message after which a thread is archived; writing in it opens it again."""
+DOUBLE_TAP: Final = timedelta(seconds=2)
+"""Two taps of a person on one button within this time are one."""
+TAPS = 1024
+"""Taps that are remembered, to know the second one."""
 SCAN = 100
 """Messages that one look into a channel returns at most."""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import aiohttp
 
 from adapters.discord import limits
 from adapters.discord.connection import Connection
-from adapters.discord.inbound import cannot_write
+from adapters.discord.inbound import SLASH, cannot_write
 from adapters.discord.layout import Page, card_pages, mark, number_of
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
@@ -20,7 +22,7 @@ from adapters.discord.render import cut, quote
 from adapters.discord.replies import refuse, whisper_instead
 from adapters.discord.threads import NoThread, open_thread
 from adapters.discord.visiting import Visit, follow_up_button, visiting
-from core.asks import Platform
+from core.asks import DIRECT, Platform
 from core.cards import Redraw, Reply
 from core.delivery import deliver
 from core.ports import Events, History
@@ -45,6 +47,7 @@ class Shows:
         self._events, self._history = events, history
         self.tasks: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
+        self._drawing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- where a run is shown -----------------------------------------------------------------------
 
@@ -97,7 +100,9 @@ class Shows:
         self._show(run, Visit(run.id, interaction, self._timing), Frame(lead=lead, more=more))
 
     async def _put_question(self, run: Run, interaction: Interaction) -> discord.InteractionMessage | None:
-        content = quote(run.ask.text)
+        content, where = quote(run.ask.text, limits.MESSAGE - 100), run.ask.where
+        if where.workspace != DIRECT and where.thread not in (None, str(interaction.channel_id)):
+            content += f"\nThe answer comes in <#{where.thread}>."
         try:
             return await persist(lambda: interaction.edit_original_response(content=content), self._timing)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
@@ -138,9 +143,8 @@ class Shows:
                 return
             except (discord.Forbidden, discord.NotFound) as error:
                 log.warning("answer not allowed", code=error.code, detail=error.text[:200])
-                if asked is not None and isinstance(error, discord.Forbidden):
-                    missing = "Send Messages in Threads" if run.ask.where.thread else "Send Messages"
-                    await refuse(asked, cannot_write(missing), self._timing, keep=True)
+                if asked is not None:
+                    await refuse(asked, _unshown(run, error), self._timing, keep=True)
                 return
             except Exception as error:
                 if pause is None:
@@ -161,14 +165,20 @@ class Shows:
             return
         pages = card_pages(card)
         try:
-            if len(pages) == 1 and number_of(pressed) == mark(run.id, "answer 0"):
-                view = pages[0].view(mark(run.id, "answer 0"))
-                await persist(lambda: interaction.edit_original_response(view=view), self._timing)
-            else:
-                await self._replace(run, pages, pressed, interaction.id)
+            async with self._drawing.setdefault(run.id, asyncio.Lock()):
+                await self._redraw(run, pages, pressed, interaction)
         except discord.HTTPException as error:
             log.warning("answer not drawn anew", code=error.code, detail=str(error)[:200])
             await whisper_instead(interaction, Reply(text=card.markdown()), self._timing, keep=True)
+
+    async def _redraw(
+        self, run: Run, pages: Sequence[Page], pressed: discord.Message, interaction: Interaction
+    ) -> None:
+        if len(pages) == 1 and number_of(pressed) == mark(run.id, "answer 0"):
+            view = pages[0].view(mark(run.id, "answer 0"))
+            await persist(lambda: interaction.edit_original_response(view=view), self._timing)
+        else:
+            await self._replace(run, pages, pressed, interaction.id)
 
     async def _replace(self, run: Run, pages: Sequence[Page], pressed: discord.Message, since: int) -> None:
         """Edit the messages of an answer into others; more follow at the end, those too many go."""
@@ -183,11 +193,22 @@ class Shows:
             else:
                 await poster.put(key, page)
         for message in standing[len(pages) :]:
-            await persist(message.delete, self._timing)
+            with suppress(discord.NotFound):
+                await persist(message.delete, self._timing)
 
     async def _standing(self, run: Run, pressed: discord.Message, spot: Spot) -> list[discord.PartialMessage]:
-        """The messages of the answer up to the one that was tapped, in their order."""
+        """The messages of the answer in their order: what was tapped, and what stands before and behind it."""
         numbers = {mark(run.id, f"answer {number}") for number in range(MOST_PAGES)}
-        earlier = spot.channel().history(limit=limits.SCAN, before=discord.Object(pressed.id))
-        found = [message.id async for message in earlier if number_of(message) in numbers]
-        return [spot.message(message_id) for message_id in sorted([*found, pressed.id])]
+        found = {pressed.id}
+        here, channel = discord.Object(pressed.id), spot.channel()
+        for near in (channel.history(limit=limits.SCAN, before=here), channel.history(limit=limits.SCAN, after=here)):
+            found |= {message.id async for message in near if number_of(message) in numbers}
+        return [spot.message(message_id) for message_id in sorted(found)]
+
+
+def _unshown(run: Run, error: discord.Forbidden | discord.NotFound) -> str:
+    """Why nothing can be posted where the run is shown."""
+    if isinstance(error, discord.NotFound):
+        place = "thread" if run.ask.where.thread else "channel"
+        return f"The {place} of this question is gone, and its answer has no place. `{SLASH} history` lists it."
+    return cannot_write("Send Messages in Threads" if run.ask.where.thread else "Send Messages")

@@ -273,7 +273,8 @@ class Payloads:
 
     def role(self, role: Role) -> Json:
         """Write a role."""
-        return {
+        tags = {} if role.bot is None else {"tags": {"bot_id": str(role.bot)}}
+        return tags | {
             "id": str(role.id),
             "name": role.name,
             "color": 0,
@@ -281,7 +282,7 @@ class Payloads:
             "hoist": False,
             "position": 0,
             "permissions": str(int(role.permissions)),
-            "managed": False,
+            "managed": role.bot is not None,
             "mentionable": role.mentionable,
             "flags": 0,
         }

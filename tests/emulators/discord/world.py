@@ -40,12 +40,13 @@ class User:
 
 @dataclass(frozen=True)
 class Role:
-    """A role of the guild; the one that everybody has shares the guild's id."""
+    """A role of the guild; the one that everybody has shares the guild's id. `bot` is whose own role it is."""
 
     id: int
     name: str
     permissions: Permission
     mentionable: bool = False
+    bot: int | None = None
 
 
 @dataclass(frozen=True)
@@ -290,9 +291,11 @@ class World:
         self.guild.members[user.id] = (user, roles)
         return user
 
-    def add_role(self, name: str, *, permissions: Permission = NONE, mentionable: bool = False) -> Role:
+    def add_role(
+        self, name: str, *, permissions: Permission = NONE, mentionable: bool = False, bot: int | None = None
+    ) -> Role:
         """Make a new role of the home guild, without permissions unless told otherwise."""
-        role = Role(self.snowflake(), name, permissions, mentionable)
+        role = Role(self.snowflake(), name, permissions, mentionable, bot)
         self.guild.roles[role.id] = role
         return role
 
