@@ -205,7 +205,7 @@ async def _follow(core: Core, run: Run, presenter: ConsolePresenter) -> Run:
     warming = asyncio.create_task(core.studio.warm()) if run.ask.charts else None  # while members think
     try:
         await deliver(run, presenter, core.events, core.history)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, ConsortiumError):  # the latter where what came cannot be shown or stored here
         await _give_up(core, run)
         raise
     finally:

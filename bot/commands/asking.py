@@ -162,12 +162,13 @@ def uploads(paths: Sequence[Path]) -> tuple[Upload, ...]:
         try:
             with path.open("rb") as file:
                 data = file.read(MOST_BYTES + 1)
+                size = max(len(data), os.fstat(file.fileno()).st_size)
         except OSError as error:
             raise BadInput(
                 f"--file {path}: cannot be read ({error.strerror}); write the path of a file that you may read"
             ) from None
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        found.append(Upload(path.name, kind, len(data), partial(_given, data)))
+        found.append(Upload(path.name, kind, size, partial(_given, data)))
     return tuple(found)
 
 

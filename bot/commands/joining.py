@@ -83,7 +83,10 @@ def _events_url(address: str) -> str:
     """Raises BadInput for what Slack would not take."""
     from core.errors import BadInput
 
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
         raise BadInput(
             f"--http {address[:80]}: is no address that Slack sends to; write e.g. https://consortium.example"

@@ -53,7 +53,7 @@ def test_what_is_piped_in_beside_a_question_is_set_apart() -> None:
         (("--file", "none.txt", "Why?"), b"", "--file none.txt: cannot be read (No such file or directory); write"),
         (("--file", ".", "Why?"), b"", "--file .: cannot be read (Is a directory)"),
         (("--file", "binary", "Why?"), b"", "“binary” "),
-        (("--file", "huge", "Why?"), b"", "“huge” has 10.0 MB; an attachment may have 10 MB"),
+        (("--file", "huge", "Why?"), b"", "“huge” has 12.0 MB; an attachment may have 10 MB"),
         (("--file", "deck.pptx", "Why?"), b"", "“deck.pptx” is a presentation, which cannot be read here"),
         (("--file", "small") * 6 + ("Why?",), b"", "A question may have 5 files; this one has 6"),
         (("--file", "small"), b"", "--file small: there is no question beside it"),
@@ -69,7 +69,7 @@ def test_what_is_piped_in_beside_a_question_is_set_apart() -> None:
 def test_what_cannot_be_asked_is_told_at_once(desk: Desk, args: tuple[str, ...], stdin: bytes, told: str) -> None:
     for name, content in (
         ("binary", b"\x7fELF\0" * 20_000),
-        ("huge", b"x" * (10 * 2**20 + 1)),
+        ("huge", b"x" * 12 * 2**20),
         ("deck.pptx", b"x"),
         ("small", b"x"),
     ):

@@ -210,6 +210,19 @@ async def test_ctrl_c_ends_an_ask_at_once_and_the_run_with_it(terminal: Terminal
     assert row.status is RunStatus.CANCELLED
 
 
+async def test_a_run_whose_charts_cannot_be_written_is_over_all_the_same(
+    terminal: Terminal, provider: ProviderEmulator
+) -> None:
+    ended = await terminal.run("ask", "--charts-dir", "/dev/null/x", "Is it so?")
+    assert ended.code == 2
+    assert "2 of 2 agree" in ended.out
+    assert "consortium: --charts-dir: /dev/null/x cannot be written" in ended.err
+    async with SqlHistory(f"sqlite:///{terminal.folder / 'data' / 'consortium.db'}") as history:
+        where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
+        (row,) = await history.page(Person(id="local"), where, 10, 0)
+    assert row.status is RunStatus.DONE
+
+
 async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> None:
     ended = await terminal.run("ask", "--json", "--consortium", "quick", stdin="Should remote work be the default?\n")
     assert ended.code == 0, ended.err

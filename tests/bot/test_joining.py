@@ -29,7 +29,9 @@ def test_over_http_everything_goes_to_one_address(desk: Desk, address: str) -> N
     assert [command["url"] for command in made["features"]["slash_commands"]] == [url]
 
 
-@pytest.mark.parametrize("address", ["bot.example", "http://bot.example", "https://", "https://bot.example/?a=b"])
+@pytest.mark.parametrize(
+    "address", ["bot.example", "http://bot.example", "https://", "https://bot.example/?a=b", "https://[bot"]
+)
 def test_an_address_that_slack_would_not_take_is_refused(desk: Desk, address: str) -> None:
     assert desk.refused("manifest", "slack", "--http", address).startswith(f"consortium: --http {address}: is no addr")
 
