@@ -125,8 +125,8 @@ class GovernanceSpec(Section):
 
     ``ask``, ``save``, ``moderate``, ``admin`` and ``block`` name subjects as "slack:user:U123",
     "discord:role:456" or "slack:channel:C789"; ``block`` is from asking. ``budgets`` are lines like
-    "user day 20000 tokens" or "workspace month $50". ``confirm`` is an amount ("$0.50", "50000 tokens") from which a
-    run is asked for twice. ``retention_days``: after how many days runs are deleted; left out: never.
+    "user day 20000 tokens" or "workspace month $50 9M tokens". ``confirm`` is an amount ("$0.50 50000 tokens") from
+    which a run is asked for twice. ``retention_days``: after how many days runs are deleted; left out: never.
     """
 
     ask: tuple[str, ...] = ()

@@ -52,7 +52,7 @@ def _page(does: str = "Which page, the latest being 1") -> Opt:
 _MODEL = _named("model", "Which model", required=True)
 _WHO = (Opt("user", "Somebody", USER), Opt("role", "A role", ROLE), Opt("channel", "A channel", CHANNEL))
 _RIGHT = Opt("right", "To do what", required=True, choices=RIGHTS)
-_AMOUNT = Opt("amount", "20000 tokens, $5 or off", required=True, least=1, most=40)
+_AMOUNT = Opt("amount", "20000 tokens, $5, $5 20000 tokens, or off", required=True, least=1, most=60)
 
 
 def _ask(given: Given) -> Command:
@@ -87,7 +87,7 @@ def _access(given: Given, effect: str) -> Command:
 def _amount(text: str) -> dict[str, Any]:
     tokens, dollars, left = amount(text.strip())
     if left:
-        raise BadInput(f"`{short(text)}` is no amount; write `20000 tokens`, `$5` or `off`.")
+        raise BadInput(f"`{short(text)}` is no amount; write `20000 tokens`, `$5`, `$5 20000 tokens` or `off`.")
     return {"tokens": tokens, "dollars": dollars}
 
 

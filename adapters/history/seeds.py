@@ -115,7 +115,7 @@ def _rest(spec: GovernanceSpec) -> Iterator[Seed]:
         name = f"governance.confirm: {spec.confirm!r}"
         tokens, dollars, rest = _read(name, amount, spec.confirm.strip())
         if rest:
-            raise ConfigError(f"{name} is no amount. Write e.g. $0.50, 50000 tokens or off.")
+            raise ConfigError(f"{name} is no amount. Write e.g. $0.50, $0.50 50000 tokens or off.")
         yield Seed(
             f"confirm {spec.confirm}",
             _ANYWHERE,

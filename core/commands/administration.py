@@ -30,7 +30,7 @@ USAGES = (
     (
         "budget",
         "budget user|channel day|month amount [who]",
-        "set one for each, or for one: `20000 tokens`, `$5`, `off`",
+        "set one for each, or for one: `20000 tokens`, `$5`, `$5 20000 tokens`, `off`",
     ),
     ("budget", "budget workspace day|month amount", "set what all together may use"),
     ("budget", "budget confirm amount", "ask twice before a run that may use more; or `off`"),
@@ -39,7 +39,7 @@ USAGES = (
 )
 """As (command, how it is written, what it does)."""
 
-MOST_WORDS = {"access": 4, "budget": 6, "retention": 2, "audit": 1}
+MOST_WORDS = {"access": 4, "budget": 9, "retention": 2, "audit": 1}
 
 _WHO = (
     "Say who: `@somebody`, `user:ID`, `role:ID` or `channel:ID`, e.g. `access allow save @ana` or "
@@ -77,7 +77,9 @@ def _budget(rest: str) -> Command:
     if first.lower() == "confirm":
         tokens, dollars, left = amount(rest)
         if left:
-            raise BadInput("Write `budget confirm $0.50`, `budget confirm 50000 tokens` or `budget confirm off`.")
+            raise BadInput(
+                "Write e.g. `budget confirm $0.50`, `budget confirm $0.50 50000 tokens` or `budget confirm off`."
+            )
         return SetConfirmation(tokens=tokens, dollars=dollars)
     period, rest = first_word(rest)
     scopes, periods = get_args(Scope), get_args(Period)
@@ -99,16 +101,38 @@ def _budget(rest: str) -> Command:
 
 _AMOUNT = re.compile(
     r"(?:(?P<off>off|none)|\$\s?(?P<dollars>\d[\d_.,']*)|(?P<number>\d[\d_.,']*)(?P<kilo>k|m)?\s*(?P<unit>tokens?|dollars?|usd|\$)?)"
-    r"(?:\s+|$)",
+    r",?(?:\s+|$)",
     re.IGNORECASE,
 )
 
 
+_JOINED = re.compile(r"(?:and|or|\+|,)\s+", re.IGNORECASE)
+
+
 def amount(text: str) -> tuple[int | None, float | None, str]:
-    """Tokens, dollars, and what follows; neither for "off". Raises BadInput."""
+    """Tokens, dollars, and what follows: one of them, or both in any order; neither for "off". Raises BadInput."""
+    tokens, dollars, rest = _one_amount(text)
+    if tokens is None and dollars is None:
+        return None, None, rest
+    more = rest[found.end() :] if (found := _JOINED.match(rest)) else rest
+    if (second := _AMOUNT.match(more)) and not second["off"] and _has_unit(second):
+        more_tokens, more_dollars, after = _one_amount(more)
+        if (more_tokens is None) != (tokens is None):
+            tokens = more_tokens if tokens is None else tokens
+            return tokens, more_dollars if dollars is None else dollars, after
+        raise BadInput("Write one amount in tokens and one in dollars at the most, e.g. `$5 20000 tokens`.")
+    return tokens, dollars, rest
+
+
+def _has_unit(found: re.Match[str]) -> bool:
+    """Whether an amount says of what; a bare number behind another amount may be somebody's id."""
+    return bool(found["dollars"] or found["unit"])
+
+
+def _one_amount(text: str) -> tuple[int | None, float | None, str]:
     found = _AMOUNT.match(text)
     if not found:
-        raise BadInput("Write an amount: `20000 tokens`, `$5` or `off`.")
+        raise BadInput("Write an amount: `20000 tokens`, `$5`, `$5 20000 tokens` or `off`.")
     rest = text[found.end() :].strip()
     if found["off"]:
         return None, None, rest

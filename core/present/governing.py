@@ -134,11 +134,17 @@ def share_text(budget: Budget, spent: Spent, now: datetime) -> str:
 
 
 def confirmation_text(dollars: float | None, tokens: int | None) -> str:
-    """From which estimate on one is asked twice."""
+    """From which estimate on one is asked twice, and of what a threshold in dollars knows nothing."""
     if dollars is None and tokens is None:
         return "Nobody is asked twice before a run, whatever it may use."
     amount = amount_text(tokens, dollars).replace(" and ", ", or ")
-    return f"You are asked twice before a run that may use {amount}, or more."
+    text = f"You are asked twice before a run that may use {amount}, or more."
+    if tokens is not None:
+        return text
+    return (
+        f"{text} Runs whose price is unknown are not covered: give an amount in tokens too, e.g. "
+        f"`budget confirm {dollars_text(dollars or 0)} 50000 tokens`."
+    )
 
 
 def usage_text(spending: Spending, budgets: Iterable[Budget], now: datetime, *, private: bool) -> str:

@@ -136,8 +136,8 @@ async def test_what_was_read_serves_for_a_second_and_own_changes_show_at_once(ur
 SPEC = GovernanceSpec(
     admin=("slack:user:U1", "discord:role:456"),
     block=("slack:channel:C9",),
-    budgets=("user day 20k tokens", "user day $3 slack:user:U7", "workspace month $50"),
-    confirm="$0.50",
+    budgets=("user day 20k tokens", "user day $3 9 tokens slack:user:U7", "workspace month $50"),
+    confirm="$0.50 50000 tokens",
     retention_days=90,
 )
 
@@ -150,10 +150,10 @@ async def test_the_file_holds_in_every_workspace_of_the_platform(history: SqlHis
         assert policy.rules == (rule("admin", number=1), rule("ask", "channel:C9", "block", number=2))
         assert policy.budgets == (
             Budget(scope="user", period="day", tokens=20_000),
-            Budget(scope="user", period="day", subject="U7", dollars=3),
+            Budget(scope="user", period="day", subject="U7", tokens=9, dollars=3),
             Budget(scope="workspace", period="month", dollars=50),
         )
-        assert (policy.confirm_dollars, policy.confirm_tokens, policy.retention_days) == (0.5, None, 90)
+        assert (policy.confirm_dollars, policy.confirm_tokens, policy.retention_days) == (0.5, 50_000, 90)
     discord = await governance.policy(ON_DISCORD)
     assert (discord.rules, len(discord.budgets)) == ((rule("admin", "role:456", number=1),), 2)
     assert "consortium.toml: access 1: allow admin user:U1" in await audit(governance)

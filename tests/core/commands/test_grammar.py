@@ -89,6 +89,13 @@ QUESTION = "Should remote work be the default?"
         ("budget user day $1_200.50 @ana", SetBudget(scope="user", period="day", dollars=1200.5, subject="@ana")),
         ("budget channel month 20k tokens", SetBudget(scope="channel", period="month", tokens=20_000)),
         ("budget confirm off", SetConfirmation()),
+        ("budget confirm $0.50 50000 tokens", SetConfirmation(dollars=0.5, tokens=50_000)),
+        ("budget confirm 50k tokens, $1", SetConfirmation(dollars=1, tokens=50_000)),
+        (
+            "budget user day $5 and 20000 tokens @ana",
+            SetBudget(scope="user", period="day", dollars=5, tokens=20_000, subject="@ana"),
+        ),
+        ("budget user day 20000 4711", SetBudget(scope="user", period="day", tokens=20_000, subject="4711")),
         ("retention 90 days", SetRetention(days=90)),
         ("models reset llama", ResetModel(model="llama")),
         # Words that are nearly a command, at the head of a question:
@@ -125,7 +132,8 @@ def test_what_is_typed_becomes_a_command(typed: str, command: Command) -> None:
         ("show", "e.g. `show ethics`"),
         ("save --strategy voting", "Write the name first"),
         ("save ethics --strategy voting", "Name the members too"),
-        ("budget user day much", "`20000 tokens`, `$5` or `off`"),
+        ("budget user day much", "`$5 20000 tokens` or `off`"),
+        ("budget user day $5 $6", "at the most"),
         ("budget user day 1.2.3 dollars", "is no amount"),
         ("budget user day 9999999999999999 tokens", "at most 12 digits"),
         ("budget workspace day $5 @ana", "name nobody"),

@@ -92,6 +92,7 @@ def test_budgets_of_others_stand_without_what_they_used() -> None:
 def test_from_which_cost_on_one_is_asked_twice() -> None:
     assert confirmation_text(None, None) == "Nobody is asked twice before a run, whatever it may use."
     assert confirmation_text(0.5, 5000).endswith("may use 5,000 tokens, or $0.50, or more.")
+    assert "price is unknown are not covered" in confirmation_text(0.5, None)
     assert amount_text(None, None) == "no limit"
 
 
