@@ -78,9 +78,9 @@ class Page:
             if place:
                 box.add_item(discord.ui.Separator())
             box.add_item(discord.ui.TextDisplay(text))
-        if self.pictures:
-            shown = (discord.MediaGalleryItem(f"attachment://{p.filename}", description=p.alt) for p in self.pictures)
-            box.add_item(discord.ui.MediaGallery(*shown))
+        for picture in self.pictures:  # one below the other: side by side they are cropped, and too small for phones
+            shown = discord.MediaGalleryItem(f"attachment://{picture.filename}", description=picture.alt)
+            box.add_item(discord.ui.MediaGallery(shown))
         if self.download:
             box.add_item(discord.ui.File(f"attachment://{self.download.filename}"))
         for row in self.rows:

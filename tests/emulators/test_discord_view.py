@@ -34,6 +34,7 @@ async def bot(emu: DiscordEmulator) -> AsyncIterator[ChatBot]:
         ("> one\n> two", "<blockquote><p>one</p>\n<p>two</p></blockquote>"),
         ("1. **a** `<b>`", "<b>a</b> <code>&lt;b&gt;</code>"),
         ("  - deep", "margin-left:18px"),
+        ("- item\n  goes on\nends", "item<br>goes on</span></div>\n<p>ends</p>"),
         ("```py\n**x**\n```", "<pre>**x**</pre>"),
         ("[here](https://example.org)", "<a title='https://example.org'>here</a>"),
         ("snake_case_name \\*not\\*", "<p>snake_case_name *not*</p>"),

@@ -11,7 +11,7 @@ Name = Callable[[str, int], str]
 
 _FENCE = re.compile(r"```(?:([\w+-]*)\n)?(.*?)```", re.DOTALL)
 _HEADING = re.compile(r"(#{1,3}) +(.+)")
-_ITEM = re.compile(r"( *)([-*]|\d+\.) +(.*)")
+_ITEM = re.compile(r"( *)([-*]|\d+\.) +(.*)", re.DOTALL)
 _INLINE = re.compile(
     r"\\(?P<escaped>[\\*_~`|>#\[\]()<:-])"
     r"|(?P<ticks>`+)(?P<code>.+?)(?P=ticks)"
@@ -47,6 +47,8 @@ def _blocks(text: str, name: Name) -> Iterator[str]:
     quoted: list[str] = []
     while lines:
         line = lines.pop(0)
+        while _ITEM.fullmatch(line.partition("\n")[0]) and lines and lines[0][:1] == " " and not _ITEM.match(lines[0]):
+            line += "\n" + lines.pop(0).strip()  # what is indented below an item belongs to it
         if line.startswith(">>> "):
             quoted, lines = [line[4:], *lines], []
         elif line.startswith("> "):
@@ -69,7 +71,7 @@ def _line(line: str, name: Name) -> str:
     if item := _ITEM.fullmatch(line):
         bullet = "&bull;" if item[2] in "-*" else item[2]
         depth = len(item[1]) // 2
-        shown = inline(item[3], name)
+        shown = inline(item[3], name).replace("\n", "<br>")
         return f"<div class='item' style='margin-left:{depth * 18}px'><i>{bullet}</i><span>{shown}</span></div>"
     return f"<p>{inline(line, name) or '&nbsp;'}</p>"
 
