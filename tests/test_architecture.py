@@ -157,7 +157,7 @@ def test_every_command_is_documented_and_named_once() -> None:
         assert (command.callback.__doc__ or "").strip()
     usages = [usage.usage for usage in USAGES]
     assert len(set(usages)) == len(usages)
-    assert all(usage.does and f"`/consortium {usage.usage}`" in help_text() for usage in USAGES)
+    assert all(usage.does and f"`/consortium {usage.usage}`" in help_text(topic="all") for usage in USAGES)
 
 
 # --- what an import costs -------------------------------------------------------------------------------

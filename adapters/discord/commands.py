@@ -11,7 +11,7 @@ from adapters.discord.options import BOOLEAN, CHANNEL, FILE, INTEGER, ROLE, USER
 from adapters.discord.render import cut
 from core.commands import values
 from core.commands.administration import amount
-from core.commands.grammar import COMMANDS, TYPES, USAGES, Usage, help_with, parse
+from core.commands.grammar import COMMANDS, FIRST_NEEDED, TYPES, USAGES, Usage, help_with, parse
 from core.commands.values import Command
 from core.commands.words import short
 from core.errors import BadInput, UnknownCommand
@@ -137,7 +137,7 @@ SUBS: tuple[Sub, ...] = (
         lambda given: values.StopCommand(run=given.get("run"))),
     Sub("examples", _does("examples"), (_named("domain", "Of which domain"),),
         lambda given: values.ExamplesCommand(domain=given.get("domain"))),
-    Sub("help", _does("help"), (_named("command", "About which command"),),
+    Sub("help", _does("help"), (_named("command", "About which command or topic; all for everything"),),
         lambda given: values.HelpCommand(topic=given.get("command"))),
     Sub("history", _does("history"), (Opt("search", "Words of question or answer", most=200), _page()),
         lambda given: values.HistoryCommand(page=given.get("page", 1), search=given.get("search", ""))),
@@ -307,16 +307,18 @@ class Invocation:
 
 def slash_help(topic: str | None) -> str:
     """The help where slash commands are what there is, with their options as Discord names them."""
-    if topic is None:
-        topics = {usage.name: usage.topic for usage in USAGES}
-        ordered = sorted(SUBS, key=lambda sub: COMMANDS.index(_name(sub)))
-        return help_with(Usage(_name(sub), sub.usage, sub.does, topics[_name(sub)]) for sub in ordered)
-    wanted = topic.strip("`").removeprefix("/").lower()
+    wanted = (topic or "").strip("`").removeprefix("/").lower()
     lines = []
     for sub in SUBS:
         if _name(sub) == wanted:
             lines += [f"- `{sub.usage}`: {sub.does}", *(f"  - `{o.name}`: {o.does}" for o in sub.options)]
-    return "\n".join(lines)
+    if lines:
+        return "\n".join(lines)
+    topics = {usage.name: usage.topic for usage in USAGES}
+    ordered = sorted(SUBS, key=lambda sub: COMMANDS.index(_name(sub)))
+    usages = [Usage(_name(sub), sub.usage, sub.does, topics[_name(sub)]) for sub in ordered]
+    short_ones = {_name(sub): Usage(_name(sub), sub.needed, sub.does, topics[_name(sub)]) for sub in reversed(ordered)}
+    return help_with(usages, [short_ones[name] for name in FIRST_NEEDED], "/consortium", topic)
 
 
 def _name(sub: Sub) -> str:

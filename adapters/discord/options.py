@@ -52,6 +52,11 @@ class Sub:
     make: Callable[[Given], Command]
 
     @property
+    def needed(self) -> str:
+        """How it is written with no more than it needs."""
+        return " ".join([f"/consortium {self.words}", *(f"{o.name}: …" for o in self.options if o.required)])
+
+    @property
     def usage(self) -> str:
         """How it is written, with its options as Discord names them."""
         options = (f"{o.name}: …" if o.required else f"[{o.name}: …]" for o in self.options)

@@ -38,7 +38,7 @@ USAGES = (
     Usage("ask", "ask [options] question", "ask the panel; `help ask` lists the options"),
     Usage("stop", "stop [run]", "end a run that goes on"),
     Usage("examples", "examples [domain]", "questions to begin with"),
-    Usage("help", "help [command]", "this text, or all about one command"),
+    Usage("help", "help [all|topic|command]", "what is needed first, everything, or all about one thing"),
     Usage("history", "history [words] [page]", "your earlier questions", "Yours"),
     Usage("show", "show run-or-consortium", "one of your runs, or a consortium", "Yours"),
     Usage("delete", "delete run", "delete a run of yours with all that belongs to it", "Yours"),
@@ -79,40 +79,74 @@ OPTIONS: Mapping[str, str] = {
 """The options of ``ask``."""
 
 
+FIRST_NEEDED = (
+    *("ask", "stop", "examples", "help", "history", "show", "delete", "export"),
+    *("settings", "use", "list", "models"),
+)
+"""The commands that people need first, each told in one line; the rest is one word further."""
+
+ALL = "all"
+"""The topic that is everything."""
+
+
 def help_text(prefix: str = "/consortium", topic: str | None = None) -> str:
     """The help as Markdown; ``prefix`` is what comes before a command on this platform.
 
-    Raises UnknownCommand for a ``topic`` that is no command.
+    What people need first; with ``topic`` everything, one topic, or all about one command. Raises UnknownCommand for
+    a ``topic`` that is none of them.
     """
     usages = [Usage(u.name, f"{prefix} {u.usage}".strip(), u.does, u.topic) for u in USAGES]
-    if topic is None:
-        return help_with(usages)
-    name = topic.strip("`").removeprefix("/").lower()
+    name = _plain(topic)
     wanted = [u for u in usages if u.name == name]
     if not wanted:
-        raise _unknown(name)
-    lines = [f"- `{u.usage}`: {u.does}" for u in wanted]
+        first = {u.name: u for u in reversed(usages)}
+        return help_with(usages, [first[name] for name in FIRST_NEEDED], prefix, topic)
+    lines = [_usage_line(u) for u in wanted]
     if name == "ask":
         lines += ["", "**Options**, before the question", *(f"- `{how}`: {does}" for how, does in OPTIONS.items())]
     return "\n".join(lines)
 
 
-def help_with(usages: Iterable[Usage]) -> str:
-    """The help for a platform where commands are written in its own way."""
-    parts = [
-        "**Consortium** asks a panel of language models the same question, brings them to one answer, and says who "
-        "disagreed, who failed and what it cost."
-    ]
+def help_with(usages: Iterable[Usage], first: Iterable[Usage], prefix: str, topic: str | None = None) -> str:
+    """The help where commands are written as ``usages`` say: ``first``, or all of them, or those of one topic.
+
+    Raises UnknownCommand for a ``topic`` that is none.
+    """
     by_topic: dict[str, list[Usage]] = {}
-    for usage in usages:
+    for usage in usages if topic else first:
         by_topic.setdefault(usage.topic, []).append(usage)
-    for topic, found in by_topic.items():
-        parts.append(f"**{topic}**\n" + "\n".join(f"- `{u.usage}`: {u.does}" for u in found))
-    parts.append(
-        "Write in the thread of an answer to go on from it; write `ask model: …` there to ask one member alone. "
-        "Roles and settings are yours alone, and hold in this channel."
-    )
-    return "\n\n".join(parts)
+    told = _plain(topic)
+    if told not in ("", ALL):
+        title = next((title for title, word in TOPICS.items() if word == told), None)
+        if title is None:
+            raise _unknown(told)
+        return "\n".join([f"**{title}**", *map(_usage_line, by_topic[title])])
+    listed = [f"**{title}**\n" + "\n".join(map(_usage_line, found)) for title, found in by_topic.items()]
+    words = ", ".join(f"`{word}`" for word in TOPICS.values())
+    more = f"`{f'{prefix} help'.strip()}` and one of these words tells more: {words}, or a command."
+    everything = "" if topic else f"`{f'{prefix} help {ALL}'.strip()}` lists everything. "
+    return "\n\n".join([_ABOUT, *listed, _THREADS, everything + more])
+
+
+TOPICS = {"Yours": "yours", _MINE: "channel", _PANELS: "consortia", "Administer": "administer"}
+"""By which word each topic of the help is asked for; the first has the name of its command."""
+
+_ABOUT = (
+    "**Consortium** asks a panel of language models the same question, brings them to one answer, and says who "
+    "disagreed, who failed and what it cost."
+)
+_THREADS = (
+    "Write in the thread of an answer to go on from it; write `ask model: …` there to ask one member alone. "
+    "Roles and settings are yours alone, and hold in this channel."
+)
+
+
+def _plain(topic: str | None) -> str:
+    return (topic or "").strip("`").removeprefix("/").lower()
+
+
+def _usage_line(usage: Usage) -> str:
+    return f"- `{usage.usage}`: {usage.does}"
 
 
 def parse(text: str) -> Command:
@@ -233,6 +267,10 @@ def _meant(word: str) -> str:
     return "" if word.lower().strip(".!") in _FILLERS else word
 
 
+def _help_topic(word: str) -> str | None:
+    return ALL if word.strip("`").lower() == ALL else _meant(word) or None
+
+
 def _stop(rest: str) -> Command:
     if len(rest.split()) > 1:
         raise BadInput("Write `stop`, or `stop` and a run's id, e.g. `stop 3f2a91c07b4d`.")
@@ -333,7 +371,7 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "ask": _ask,
     "stop": _stop,
     "examples": _maybe("examples", lambda name: values.ExamplesCommand(domain=_meant(name or "") or None)),
-    "help": lambda rest: HelpCommand(topic=_meant(first_word(rest)[0]) or None),
+    "help": lambda rest: HelpCommand(topic=_help_topic(first_word(rest)[0])),
     "history": _history,
     "show": _name("show", lambda name: values.ShowCommand(what=name), "ethics"),
     "delete": _name("delete", lambda name: values.DeleteRun(run=name), "3f2a91c07b4d"),

@@ -327,7 +327,7 @@ class ExamplesCommand(Value):
 
 
 class HelpCommand(Value):
-    """Show what can be written; with ``topic`` all about one command."""
+    """Show what can be written first; with ``topic`` everything ("all"), a topic, or all about one command."""
 
     topic: str | None = None
 

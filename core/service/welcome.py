@@ -56,7 +56,7 @@ def welcome(catalog: Catalog, occasion: Occasion, prefix: str) -> Reply:
         f"**What is kept**: your questions, the answers, and what you set. `{written['export']}` sends you all of it, "
         f"`{written['delete']}` and a run's id deletes one, `{written['forget-me']}` deletes everything of yours."
         + ("" if simulated else " Questions go to the providers of the models that are asked."),
-        f"`{written['settings']}` chooses panel, domain and more for you; `{written['help']}` lists all there is.",
+        f"`{written['settings']}` chooses panel, domain and more for you; `{written['help']}` tells the rest.",
     ]
     more = (
         Button(label="More examples", action=encode(values.ExamplesCommand())),

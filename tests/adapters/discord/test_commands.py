@@ -174,7 +174,10 @@ def test_what_is_typed_says_what_may_be_offered() -> None:
 
 
 def test_the_help_lists_every_sub_command_and_every_option() -> None:
-    told = slash_help(None)
+    assert "`/consortium ask question: …`" in slash_help(None)
+    assert len(slash_help(None)) < 1500
+    assert "`/consortium budget set scope: …" in slash_help("administer")
+    told = slash_help("all")
     assert all(f"`{sub.usage}`" in told for sub in SUBS)
     for command in COMMANDS:
         about = slash_help(command)

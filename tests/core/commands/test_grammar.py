@@ -261,7 +261,7 @@ def test_every_command_is_in_the_help_once_and_can_be_written_as_the_help_says()
     usages = [usage.usage for usage in USAGES]
     assert len(set(usages)) == len(usages)
     assert tuple(dict.fromkeys(u.name for u in USAGES)) == COMMANDS
-    text = help_text("/panel")
+    text = help_text("/panel", "all")
     for usage in USAGES:
         assert text.count(f"- `/panel {usage.usage}`: {usage.does}") == 1
         assert usage.usage in help_text("", usage.name)
@@ -284,6 +284,19 @@ FORMS: list[tuple[Command, dict[str, tuple[str, ...]]]] = [
     (SettingsCommand(), {"domain": ("policy",), "show": ("charts",)}),
     (FeedbackReason(run="r1"), {"reason": ("Too long.",)}),
 ]
+
+
+def test_the_help_tells_first_what_is_needed_first() -> None:
+    text = help_text("/panel")
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(lines) == 12
+    assert len(text) < 1500, "two screens of a phone"
+    assert "`/panel help all` lists everything" in text
+    for word in ("yours", "channel", "consortia", "administer"):
+        assert f"`{word}`" in text
+        assert set(help_text("/panel", word).splitlines()[1:]) < set(help_text("/panel", "all").splitlines())
+    assert "budget" not in text
+    assert parse("help all") == HelpCommand(topic="all")
 
 
 def test_the_help_without_a_prefix_has_no_stray_blank() -> None:
