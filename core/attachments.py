@@ -65,13 +65,15 @@ class Upload:
 
 
 class Material(Value):
-    """An attachment with its contents: ``text``, or the bytes of an image."""
+    """An attachment with its contents: ``text``, or the bytes of an image. ``earlier`` tells that it came with an
+    earlier question of the thread."""
 
     model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     attachment: Attachment
     text: str | None = None
     image: bytes | None = None
+    earlier: bool = False
 
 
 async def read(upload: Upload) -> Material:

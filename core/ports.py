@@ -262,6 +262,10 @@ class History(Protocol):
         """What came with the question, in its order."""
         ...
 
+    async def thread_materials(self, where: ThreadRef, before: datetime, limit: int) -> list[Material]:
+        """What came with the questions of a thread that were asked before then: the latest question's first."""
+        ...
+
     async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
         """Runs of a platform whose answer is not marked as delivered."""
         ...

@@ -127,10 +127,11 @@ def _shown(materials: Sequence[Material], sees: bool, nonce: str) -> list[str]:
     """What came with a question, as a member is shown it. Names are foreign text as well, so they stand inside."""
     if not materials:
         return []
-    parts = [f"{_files(len(materials))} with the question. {_is_data(nonce)}"]
+    old = " or earlier ones" if any(material.earlier for material in materials) else ""
+    parts = [f"{_files(len(materials))} with the question{old}. {_is_data(nonce)}"]
     for number, material in enumerate(materials, 1):
         file = material.attachment
-        name = " ".join(file.name.split())
+        name = " ".join(file.name.split()) + (", of an earlier question" if material.earlier else "")
         if material.text is not None:
             said = f"{name}{' (only its beginning)' if file.shortened else ''}:\n{material.text}"
         else:

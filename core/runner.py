@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.asks import Ask, Turn
 from core.attachments import Material
+from core.earlier import earlier_files
 from core.engine import Engine, usages
 from core.errors import ConsortiumError, Unavailable, user_text
 from core.events import (
@@ -216,7 +217,9 @@ class Runner:
         turns, experience, materials = await asyncio.gather(
             self._conversation(run), self._experience(run), self._materials(run)
         )
-        return await self._engine.run(run, turns, journal.emit, experience, materials)
+        earlier = await earlier_files(self._history, run.ask, run.created_at, materials)
+        run = run.model_copy(update={"notes": (*run.notes, *earlier.notes)})
+        return await self._engine.run(run, turns, journal.emit, experience, (*materials, *earlier.materials))
 
     async def _until_stopped(self, run_id: str, work: Coroutine[Any, Any, Run]) -> Run | str:
         """What the work comes to; or, if the run is to stop before, the reason, once all of the work has ended."""

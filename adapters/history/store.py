@@ -208,6 +208,20 @@ class SqlHistory:
         query = select(attachments).where(attachments.c.run_id == run_id).order_by(attachments.c.position)
         return tuple(material_of(row) for row in await self._database.rows(query))
 
+    async def thread_materials(self, where: ThreadRef, before: datetime, limit: int) -> list[Material]:
+        """What came with the questions of exactly that thread that were asked before then: the latest's first."""
+        if where.thread is None:
+            return []
+        query = (
+            select(attachments)
+            .join(runs, runs.c.id == attachments.c.run_id)
+            .where(_in_workspace(where), runs.c.channel == where.channel, runs.c.thread == where.thread)
+            .where(runs.c.created_at < before)
+            .order_by(runs.c.created_at.desc(), runs.c.id.desc(), attachments.c.position)
+            .limit(limit)
+        )
+        return [material_of(row) for row in await self._database.rows(query)]
+
     async def page(
         self, asker: Person, where: ThreadRef, limit: int, offset: int, search: str = ""
     ) -> list[RunSummary]:

@@ -13,6 +13,7 @@ from core.attachments import MOST_FILES, Material, Upload
 from core.cards import Button, Form, Input, Option, Reply
 from core.commands import actions
 from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
+from core.earlier import earlier_files
 from core.errors import BadInput, ConsortiumError, NotAllowed, NotFound, Unavailable
 from core.estimate import estimate, estimate_text
 from core.governance import Estimate, Policy
@@ -284,7 +285,10 @@ class AskDesk:
         catalog = self._office.catalog
         setup = ask.setup or catalog.consortia["default"]
         goes_on = ask.where.thread is not None and await self._office.history.thread_runs(ask.where, limit=1)
-        return estimate(catalog, setup, ask, setup.context_tokens if goes_on else 0, materials)
+        if not goes_on:
+            return estimate(catalog, setup, ask, 0, materials)
+        earlier = await earlier_files(self._office.history, ask, ask.asked_at, materials)
+        return estimate(catalog, setup, ask, setup.context_tokens, (*materials, *earlier.materials))
 
     async def _begin(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
         """Reserve what a run may use, store and queue it. Raises OverBudget, Unavailable."""

@@ -10,6 +10,7 @@ import pytest
 from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.asks import Ask, Platform, ThreadRef
+from core.attachments import MOST_CHARACTERS
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
@@ -250,6 +251,33 @@ async def test_what_came_with_the_question_reaches_who_can_read_it(works: Works)
     assert "[Attached, and shown to the members alone: notes.txt, photo.png]\n<<END QUESTION" in shown["j"].content
     assert [bool(shown[key].pictures) for key in "abcj"] == [False, True, False, False]
     assert (await works.stored()).notes == ("Only b can see photo.png.",)
+
+
+async def test_files_of_earlier_questions_are_shown_again_as_far_as_there_is_room(works: Works) -> None:
+    thread = ThreadRef(platform=Platform.WEB, workspace="w", channel="c", thread="t1")
+    bern, tome = text_file(), text_file()
+    tome = tome.model_copy(
+        update={"text": "x" * MOST_CHARACTERS, "attachment": tome.attachment.model_copy(update={"name": "tome.txt"})}
+    )
+    for n, (where, materials) in enumerate(
+        [(thread, (tome,)), (thread.model_copy(update={"thread": "t2"}), (picture(),)), (thread, (bern,)), (thread, ())]
+    ):
+        ask = make_ask(id=f"r{n}", where=where, attachments=tuple(m.attachment for m in materials))
+        run = make_run(works.catalog, ask).model_copy(update={"created_at": START + timedelta(seconds=n)})
+        await works.history.open_run(run)
+        await works.history.keep_materials(ask.id, materials)
+        await works.runner().run(ask)
+    shown = works.models["a"].prompts[-1].messages[-1].content
+    assert "This file came with the question or earlier ones." in shown
+    assert "notes.txt, of an earlier question:\nBern is the capital." in shown
+    assert "xxx" not in shown
+    assert "photo" not in shown
+    stored = await works.history.run("r3")
+    assert stored
+    assert stored.notes == (
+        "The members were shown files of earlier questions too: notes.txt.",
+        "Of earlier questions, not shown again for want of room: tome.txt. Attach what matters anew.",
+    )
 
 
 async def test_one_member_alone_is_asked_without_an_arbiter_or_a_vote(works: Works) -> None:

@@ -152,7 +152,7 @@ async def test_direct_messages(stage: Stage) -> None:
     await stage.settled(emu.dm_channel_id, 3)
     await emu.say(emu.alice, emu.dm_channel_id, "history")
     await emu.wait_for(lambda: "**Your questions**" in emu.messages(emu.dm_channel_id)[-1].text, 20)
-    await emu.say(emu.alice, emu.dm_channel_id, "help")
+    await emu.say(emu.alice, emu.dm_channel_id, "help all")
     await emu.wait_for(lambda: "- `roles assign model role`" in emu.messages(emu.dm_channel_id)[-1].text, 20)
     assert emu.threads == []
     elsewhere = await emu.command(emu.alice, "consortium history")
@@ -205,7 +205,8 @@ async def test_models_and_help(stage: Stage) -> None:
     assert "- **optimist** (simulated): ready" in models
     listed = await stage.told(await emu.command(emu.alice, "consortium list"))
     assert "- **deep**\n  pragmatist (simulated), optimist (simulated), skeptic (simulated); arbiter arbiter" in listed
-    told = await stage.told(await emu.command(emu.alice, "consortium help"))
+    assert "`/consortium settings`" in await stage.told(await emu.command(emu.alice, "consortium help"))
+    told = await stage.told(await emu.command(emu.alice, "consortium help", command="all"))
     assert "`/consortium ask question: … [consortium: …] [domain: …] [type: …] " in told
     assert "`/consortium roles list`" in told
     assert "--" not in told

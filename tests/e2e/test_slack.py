@@ -157,7 +157,7 @@ async def test_a_direct_message_is_a_question(either: Stage) -> None:
     await either.answer(asked, slack.dm)
     await slack.say("Why?", channel_type="im", thread_ts=asked)
     await either.answer(asked, slack.dm, count=2)
-    await slack.say("help", channel_type="im")
+    await slack.say("help all", channel_type="im")
     helped = await slack.wait_for(
         lambda: [m for m in slack.messages(slack.dm, by_bot=True) if "roles assign" in m.text]
     )
