@@ -35,6 +35,7 @@ class Channels:
         self._pubsub: PubSub | None = None
         self._lock = asyncio.Lock()  # orders what is sent on the subscribed connection
         self._reader: asyncio.Task[None] | None = None
+        self._adjusting: set[asyncio.Task[None]] = set()
         self.closed = False
 
     @asynccontextmanager
@@ -64,9 +65,18 @@ class Channels:
             with suppress(asyncio.CancelledError):
                 await self._reader
         self._stale(self._listeners)
+        await asyncio.gather(*self._adjusting)
 
     async def _adjust(self, name: str) -> None:
-        """Subscribe to a channel or leave it, as its listeners want. A broken connection is the reader's matter."""
+        """Subscribe to a channel or leave it, in a task of its own: a cancellation that comes as the library's send is
+        done gets lost there (``wait_for`` of Python 3.11), and the listener would wait for ever."""
+        adjusting = asyncio.create_task(self._subscribe(name), name=f"redis channel {name}")
+        self._adjusting.add(adjusting)
+        adjusting.add_done_callback(self._adjusting.discard)
+        await asyncio.shield(adjusting)
+
+    async def _subscribe(self, name: str) -> None:
+        """As the channel's listeners want it by now. A broken connection is the reader's matter."""
         async with self._lock:
             wanted = name in self._listeners
             if self._pubsub is None or wanted == (name in self._asked):

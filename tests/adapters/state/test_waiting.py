@@ -181,3 +181,15 @@ async def test_nobody_waits_for_a_closed_connection(url: str, prefix: str) -> No
         await waiting(state, prefix, "r1")
     with pytest.raises(Unavailable, match="closed"):
         await waiter
+
+
+async def test_whoever_waits_for_a_stop_can_give_up_at_any_moment(state: State) -> None:
+    """Also as the subscription goes out, where the library loses a cancellation in Python 3.11."""
+    for moment in range(60):
+        waiter = asyncio.create_task(state.stops.requested(f"r{moment}"))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        waiter.cancel()
+        done, _ = await asyncio.wait({waiter}, timeout=5)
+        assert done, f"given up after {moment} steps, it waits all the same"
+        assert waiter.cancelled()
