@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.e2e.slack_stage import catalog, troubled_provider, workspace
+from adapters.slack.manifest import SCOPES
+from tests.e2e.slack_stage import catalog, troubled_provider
 from tests.e2e.walks import asking, governing, keeping
 from tests.e2e.walks.catalogue import PLATFORMS, WALKS, Walk, wanted
 from tests.e2e.walks.discord_hand import DiscordHand
 from tests.e2e.walks.hand import Hand
 from tests.e2e.walks.slack_hand import SlackHand
 from tests.emulators.discord import DiscordEmulator
+from tests.emulators.slack import SlackEmulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -25,7 +27,9 @@ assert governing
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def slack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SlackHand]:
     folder = tmp_path_factory.mktemp("slack")
-    async with troubled_provider() as provider, workspace() as emulator:
+    # A minute of Slack's limits goes by in a second: some thirty walks are not to wait for one another.
+    emulator = SlackEmulator(scopes=SCOPES, speed=0.01, stream_life=300, rate_scale=1 / 60)
+    async with troubled_provider() as provider, emulator:
         hand = SlackHand(emulator, folder, catalog(provider))
         await hand.start()
         yield hand
