@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 _KEPT = 600.0  # seconds
 _MOST = 2_000  # channels
-_PATIENCE = 2.0  # seconds: Slack tells of fifty channels a minute, and nobody is to wait until the minute is over
+_PATIENCE = 1.0  # seconds: Slack tells of fifty channels a minute, and nobody is to wait until the minute is over
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Places:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._known: dict[str, tuple[float, Place]] = {}
-        self._asked: dict[str, asyncio.Task[Place]] = {}
+        self._asked: dict[str, tuple[asyncio.Task[Place], float]] = {}  # and until when it is waited for
 
     async def look(self, channel: str) -> Place:
         """The channel as it is now, or was minutes ago. What Slack does not tell, or not soon, is taken to be private.
@@ -45,12 +45,13 @@ class Places:
         until, place = self._known.get(channel, (0.0, None))
         if place is not None and now < until:
             return place
-        asked = self._asked.get(channel)
-        if asked is None:
-            asked = self._asked[channel] = asyncio.create_task(self._ask(channel))
-            asked.add_done_callback(lambda _: self._asked.pop(channel))
+        if channel not in self._asked:
+            task = asyncio.create_task(self._ask(channel))
+            self._asked[channel] = task, now + _PATIENCE
+            task.add_done_callback(lambda _: self._asked.pop(channel))
+        asked, until = self._asked[channel]
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout_at(until):
                 return await asyncio.shield(asked)
         except TimeoutError:
             log.warning("channel not looked up in time")
