@@ -105,7 +105,7 @@ async def models_are_looked_at_and_tried_again(hand: Hand) -> None:
 async def history_is_searched_and_turned_over(hand: Hand) -> None:
     drinks = ("tea", "milk", "beer", "wine", "mead", "juice", "cider", "cocoa", "coffee", "water", "whey")
     for number, drink in enumerate(drinks):
-        if number % 4 == 3:
+        if number % 2:
             await hand.move()
         last = await hand.ask(f"Should {drink} be free?")
     first = await (await hand.use("history")).told()
