@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -167,6 +168,16 @@ class Api:
         self.updates, self.streams = Allowance(limits.UPDATES), Allowance(limits.STREAMS)
         self.appends = Allowance(limits.APPENDS)
         self.posts = Turns(limits.POSTS, limits.POSTS_WITHIN)
+        self.at_work = 0
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Keep an edit for the answer of a run that is being shown."""
+        self.at_work += 1
+        try:
+            yield
+        finally:
+            self.at_work -= 1
 
     async def user(self, user: str) -> dict[str, Any]:
         """What Slack tells of a person."""

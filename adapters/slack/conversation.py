@@ -60,9 +60,13 @@ class Conversation:
         ear = self._telling.ear(said)
         async with self._telling.told(ear):
             command = parse(said.text)
-            if asks(command) and not await self._may_post(said, ear):
+            if not asks(command):
+                await self._give(await self._service.handle(command, await self._people.inbound(said)), said, ear)
                 return
-            await self._give(await self._service.handle(command, await self._people.inbound(said)), said, ear)
+            async with self._telling.waiting(ear) as waited:
+                if await self._may_post(said, ear):
+                    inbound = await self._people.inbound(said)
+                    await self._give(await self._service.handle(command, inbound), said, waited)
 
     async def on_message(self, said: Said) -> None:
         """Answer a mention, a direct message, or what is written in a thread of ours."""

@@ -17,8 +17,9 @@ QUOTE: Final = 2_000
 ALT_TEXT: Final = 1_000
 """Characters of a file's alternative text."""
 
-UPDATES: Final = 40
-"""Edits a minute, over all threads, beyond which progress is not shown: Slack takes 50, answers need the rest."""
+UPDATES: Final = 48
+"""Edits a minute, over all threads, beyond which progress is not shown: Slack takes 50. One is kept for each
+run that is being shown, for its answer."""
 
 POSTS: Final = 5
 """Messages into one channel within ``POSTS_WITHIN`` seconds: Slack takes one a second, and short bursts."""
@@ -85,7 +86,8 @@ class Timing:
     """How long things take, in seconds.
 
     ``pace`` lies between two edits of one progress message, ``stream_pace`` between two additions to a stream,
-    ``ping`` between two signs of life on the socket.
+    ``ping`` between two signs of life on the socket. After ``sign`` the asker of a command is told that it takes
+    longer.
     ``repeats`` are the waits before a call is made again whose outcome is unknown (a message whose reply was lost
     needs time to appear), ``redeliver`` those before an answer is shown again while Slack is not well. ``call``
     and ``connect`` bound a call and the opening of the socket.
@@ -94,6 +96,7 @@ class Timing:
     pace: float = 3.0
     stream_pace: float = 1.0
     ping: float = 10.0
+    sign: float = 0.6
     repeats: tuple[float, ...] = (0.3, 1.0, 3.0)
     redeliver: tuple[float, ...] = (5.0, 30.0, 120.0)
     call: float = 30.0

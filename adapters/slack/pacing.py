@@ -19,12 +19,12 @@ class Allowance:
         """One was made."""
         self._spent.append(asyncio.get_running_loop().time())
 
-    def left(self) -> bool:
-        """Whether one more can be spared."""
+    def left(self, keep: int = 0) -> bool:
+        """Whether one more can be spared when so many are kept for what matters more."""
         minute_ago = asyncio.get_running_loop().time() - 60
         while self._spent and self._spent[0] < minute_ago:
             self._spent.popleft()
-        return len(self._spent) < self._most
+        return len(self._spent) + keep < self._most
 
 
 class Turns:

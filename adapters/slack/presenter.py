@@ -111,7 +111,8 @@ class ThreadPresenter:
                 return
             await self._leave_stream(view)
         content = pages(card)[0].content()
-        spare = self._api.updates.left() if FIRST in self._posted else self._api.posts.free(self._spot.channel)
+        editing = FIRST in self._posted
+        spare = self._api.updates.left(self._api.at_work) if editing else self._api.posts.free(self._spot.channel)
         if content == self._shown or not spare:
             return
         await self._put(FIRST, content)

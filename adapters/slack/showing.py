@@ -109,6 +109,8 @@ class Showing:
             await ear.responder.send(Card(body=cannot_post(error_code(error), ear.channel, self._me.name)))
             await self._show_alone(run, ear.responder)
             return
+        finally:
+            ear.stands()
         run = await self._service.thread_opened(run, root)
         await self._follow(run, replace(ear, thread=root, active=False))
 
@@ -139,13 +141,14 @@ class Showing:
                 presenter.begin_again()
             await deliver(run, presenter, self._events, self._history)
 
-        async with self._sessions.at_work(run):
-            first = self._spawn(_begin(presenter, run)) if not resumed else None
-            try:
-                await self._patiently(show)
-            finally:
-                if first is not None:
-                    first.cancel()
+        with self._api.work():
+            async with self._sessions.at_work(run):
+                first = self._spawn(_begin(presenter, run)) if not resumed else None
+                try:
+                    await self._patiently(show)
+                finally:
+                    if first is not None:
+                        first.cancel()
 
     def _presenter(self, run: Run, ear: Ear, *, resumed: bool, long: bool) -> ThreadPresenter:
         where = run.ask.where

@@ -135,7 +135,7 @@ class SlackSurface:
     def _compose(self, me: Identity, api: Api, session: aiohttp.ClientSession) -> Conversation:
         refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
         core = (self._service, self._events, self._history)
-        telling, places = Telling(me, api, session, self._service, refused), Places(api)
+        telling, places = Telling(me, api, session, self._service, refused, self._timing.sign), Places(api)
         self._showing = Showing(me, api, core, telling, self._spawn, self._timing)
         people = People(api, places, session)
         return Conversation(me, api, self._service, self._history, people, places, telling, self._showing)

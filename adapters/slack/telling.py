@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,7 +36,7 @@ _EARLIER = 300.0  # seconds by which Slack's clock may be behind ours
 @dataclass(frozen=True)
 class Ear:
     """One person, and how to speak to them alone. ``active`` tells that ``thread`` has replies. ``under`` is where
-    pictures go: the thread, or the message that one may be opened under."""
+    pictures go: the thread, or the message that one may be opened under. ``notice`` tells them that it takes long."""
 
     channel: str
     user: str
@@ -43,10 +44,25 @@ class Ear:
     under: str | None = None
     responder: Responder | None = None
     active: bool = False
+    notice: asyncio.Task[None] | None = None
+
+    def stands(self) -> None:
+        """What they wait for stands: they need no notice that it takes long."""
+        if self.notice is not None:
+            self.notice.cancel()
+
+
+_SLOW = "One moment: Slack bounds how fast I may post, and others were first. The thread with your question opens soon."
+
+
+async def _soothe(responder: Responder, wait: float) -> None:
+    await asyncio.sleep(wait)
+    await responder.send(Card(body=_SLOW))
 
 
 class Telling:
-    """Speaks to people alone. ``refused`` is told Slack's word when it takes the bot's token no more."""
+    """Speaks to people alone. ``refused`` is told Slack's word when it takes the bot's token no more; ``sign`` is after
+    how many seconds somebody who waits is told so."""
 
     def __init__(
         self,
@@ -55,8 +71,10 @@ class Telling:
         session: aiohttp.ClientSession,
         service: Service,
         refused: Callable[[str], None],
+        sign: float,
     ) -> None:
         self._me, self._api, self._session, self._service, self._refused = me, api, session, service, refused
+        self._sign = sign
 
     def ear(self, said: Said) -> Ear:
         """Who said it. In direct messages everything is for them alone already."""
@@ -80,6 +98,19 @@ class Telling:
             if not is_closed(error_code(error)) and error_code(error) != "user_not_in_channel":
                 raise
             await self._api.say(await self._api.direct(ear.user), None, card)
+
+    @asynccontextmanager
+    async def waiting(self, ear: Ear) -> AsyncIterator[Ear]:
+        """The same ear, which is given a sign of life should nothing stand soon: Slack makes us wait where much is
+        asked at once."""
+        if ear.responder is None:
+            yield ear
+            return
+        notice = asyncio.create_task(_soothe(ear.responder, self._sign))
+        try:
+            yield replace(ear, notice=notice)
+        finally:
+            notice.cancel()
 
     def teller(self, ear: Ear) -> Tell:
         """:meth:`tell` as presenters take it."""

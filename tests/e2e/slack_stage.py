@@ -27,7 +27,14 @@ from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
 
 TIMING = Timing(
-    pace=0.05, stream_pace=0.05, ping=0.5, repeats=(0.05, 0.1, 0.2), redeliver=(0.1, 0.2), call=10.0, connect=10.0
+    pace=0.05,
+    stream_pace=0.05,
+    ping=0.5,
+    repeats=(0.05, 0.1, 0.2),
+    redeliver=(0.1, 0.2),
+    sign=60.0,
+    call=10.0,
+    connect=10.0,
 )
 
 KEY_VARIABLE = "EMULATED_PROVIDER_KEY"
@@ -178,7 +185,13 @@ def buttons(message: Message | Ephemeral) -> dict[str, str]:
 
 
 def surface_of(
-    slack: SlackEmulator, core: Core, *, http: bool = False, bot_token: str | None = None, app_token: str | None = None
+    slack: SlackEmulator,
+    core: Core,
+    *,
+    http: bool = False,
+    bot_token: str | None = None,
+    app_token: str | None = None,
+    timing: Timing = TIMING,
 ) -> SlackSurface:
     """The surface with the workspace's tokens where no others are given, at a pace for tests."""
     config = SlackConfig(
@@ -187,7 +200,7 @@ def surface_of(
         signing_secret=SecretStr(slack.signing_secret),
         api_url=slack.api_url,
     )
-    return SlackSurface(config, core.service, core.events, core.history, TIMING)
+    return SlackSurface(config, core.service, core.events, core.history, timing)
 
 
 @asynccontextmanager

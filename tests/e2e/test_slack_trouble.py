@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from core.commands.values import AskCommand
 from core.errors import ConfigError, Unavailable
 from core.service import Inbound
 from tests.e2e.slack_stage import (
+    TIMING,
     Stage,
     catalog,
     on_stage,
@@ -60,6 +62,22 @@ async def stage(slack: SlackEmulator, core: Core) -> AsyncIterator[Stage]:
 
 
 # --- Slack ------------------------------------------------------------------------------------------------
+
+
+async def test_who_waits_for_a_thread_is_told_so_at_once(slack: SlackEmulator, core: Core) -> None:
+    surface = surface_of(slack, core, timing=replace(TIMING, sign=0.05))
+    await surface.start()
+    try:
+        await slack.connected()
+        stage = Stage(slack, core, surface)
+        slack.fault("chat.postMessage", delay=1.0)
+        await slack.command(f"/consortium ask --no-charts {QUESTION}")
+        assert "One moment" in await stage.told()
+        assert slack.messages(slack.channel, by_bot=True) == []
+        await stage.idle()
+        assert len([m for m in slack.messages(slack.channel, by_bot=True) if not m.thread_ts]) == 1
+    finally:
+        await surface.close(2)
 
 
 async def test_every_method_may_be_refused_for_its_rate(slack: SlackEmulator, core: Core) -> None:

@@ -14,7 +14,7 @@ from tests.browser import browser
 from tests.e2e.web_stage import Stage, stage
 from tests.e2e.web_visit import Visit, visit
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("browser-commands")]
 
 PLAN: FilePayload = {"name": "plan.md", "mimeType": "text/markdown", "buffer": b"mark-plan: build it."}
 

@@ -81,7 +81,7 @@ def assert_whole(chart: Chart) -> None:
         assert (strip == 255).all()
 
 
-@pytest.mark.parametrize("count", range(1, 13))
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 12])
 @pytest.mark.parametrize("name", ["m", "qwen", LONG], ids=["short", "plain", "long"])
 @pytest.mark.parametrize("simulated", [False, True])
 def test_pictures_of_one_to_twelve_members_are_whole(count: int, name: str, simulated: bool) -> None:
