@@ -104,7 +104,8 @@ async def test_waves_and_rounds_that_members_leave(visitor: Visit) -> None:
     await expect(left.locator('[data-state="left"] .meta')).to_contain_text("left after round 1")
 
 
-async def test_members_and_synthesis_show_as_they_come(visitor: Visit) -> None:
+async def test_members_and_synthesis_show_as_they_come(visitor: Visit, site: Stage) -> None:
+    site.provider.model("judge", pause=0.3)  # time to look at it on a busy machine
     await visitor.send("/consortium ask --no-charts --consortium slowly Who is first?")
     run = visitor.run()
     await expect(run.locator('[data-id="ada"]')).to_have_attribute("data-state", "answered")
@@ -116,6 +117,7 @@ async def test_members_and_synthesis_show_as_they_come(visitor: Visit) -> None:
     await expect(run.locator(".headline")).to_have_text("judge is weighing the answers")
     await expect(run.locator(".answer > .body")).not_to_be_empty()
     assert await run.get_attribute("data-state") == "running"
+    site.provider.model("judge", pause=0.05)
     await visitor.over()
     await expect(run.locator(".answer")).to_have_attribute("aria-busy", "false")
     await expect(visitor.page.locator(".thread form.composer")).to_be_visible()
