@@ -127,7 +127,8 @@ class Interactions:
         if visiting(interaction) or not isinstance(interaction.channel, discord.abc.Messageable):
             return None
         try:
-            return await asyncio.wait_for(interaction.channel.fetch_message(message_id), self._timing.form)
+            async with asyncio.timeout(self._timing.form):
+                return await interaction.channel.fetch_message(message_id)
         except (discord.HTTPException, TimeoutError, OSError):
             return None
 

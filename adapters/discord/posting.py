@@ -40,7 +40,8 @@ async def persist(call: Callable[[], Awaitable[T]], timing: Timing) -> T:
     pauses = iter(timing.retries)
     while True:
         try:
-            return await asyncio.wait_for(call(), timing.call)
+            async with asyncio.timeout(timing.call):  # wait_for of Python 3.11 may lose a cancellation
+                return await call()
         except Exception as error:
             pause = next(pauses, None)
             if pause is None or not unsettled(error):

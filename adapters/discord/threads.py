@@ -34,8 +34,9 @@ async def open_thread(message: discord.Message, question: str, may: discord.Perm
         raise NoThread(f"the bot lacks the permission {wanted}")
     for last in (False, True):
         try:
-            request = message.create_thread(name=thread_name(question), auto_archive_duration=limits.ARCHIVE_AFTER)
-            return (await asyncio.wait_for(request, timing.thread)).id
+            async with asyncio.timeout(timing.thread):
+                name, archive = thread_name(question), limits.ARCHIVE_AFTER
+                return (await message.create_thread(name=name, auto_archive_duration=archive)).id
         except (discord.HTTPException, aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("thread not opened", error=type(error).__name__, detail=str(error)[:200])
             if _exists(error) or (unsettled(error) and await _found(message, timing)):
@@ -66,7 +67,8 @@ def _why(error: Exception) -> str:
 async def _found(message: discord.Message, timing: Timing) -> bool:
     """Whether the thread is there although its opening was not confirmed."""
     try:
-        await asyncio.wait_for(message.fetch_thread(), timing.thread)
+        async with asyncio.timeout(timing.thread):
+            await message.fetch_thread()
     except (discord.DiscordException, aiohttp.ClientError, OSError, ValueError):
         return False
     return True

@@ -103,14 +103,14 @@ class Showing:
         try:
             root = await self._patiently(lambda again: self._post_root(run, again=again))
         except SlackApiError as error:
+            ear.stands()  # no thread will open: the notice would promise one
             if not is_closed(error_code(error)) or ear.responder is None:
                 raise
             log.warning("channel refuses messages", code=error_code(error))
             await ear.responder.send(Card(body=cannot_post(error_code(error), ear.channel, self._me.name)))
             await self._show_alone(run, ear.responder)
             return
-        finally:
-            ear.stands()
+        ear.stands()
         run = await self._service.thread_opened(run, root)
         await self._follow(run, replace(ear, thread=root, active=False))
 
