@@ -35,8 +35,9 @@ async def open_thread(message: discord.Message, question: str, may: discord.Perm
     for last in (False, True):
         try:
             async with asyncio.timeout(timing.thread):
-                name, archive = thread_name(question), limits.ARCHIVE_AFTER
-                return (await message.create_thread(name=name, auto_archive_duration=archive)).id
+                name = thread_name(question)
+                thread = await message.create_thread(name=name, auto_archive_duration=limits.ARCHIVE_AFTER)
+                return thread.id
         except (discord.HTTPException, aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("thread not opened", error=type(error).__name__, detail=str(error)[:200])
             if _exists(error) or (unsettled(error) and await _found(message, timing)):
