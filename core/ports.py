@@ -266,8 +266,20 @@ class History(Protocol):
         """What came with the questions of a thread that were asked before then: the latest question's first."""
         ...
 
-    async def undelivered(self, platform: Platform, since: datetime) -> list[Run]:
-        """Runs of a platform whose answer is not marked as delivered."""
+    async def undelivered(self, platform: Platform, since: datetime) -> list[str]:
+        """Ids of a platform's runs whose answer is not marked as delivered, oldest first."""
+        ...
+
+    async def postings(self, run_id: str) -> dict[str, str]:
+        """The platform's ids of the run's messages, by part, as far as they are known to stand."""
+        ...
+
+    async def record_posting(self, run_id: str, part: str, message_id: str) -> None:
+        """A part of the run stands as that message. Of a run that is not on record nothing is stored."""
+        ...
+
+    async def forget_posting(self, run_id: str, part: str) -> None:
+        """That message is gone."""
         ...
 
 
@@ -370,9 +382,29 @@ class Events(Protocol):
         ...
 
 
+class QueueDepth(Value):
+    """How many runs wait, how many are at work, and for how many seconds the oldest has been waiting."""
+
+    waiting: int = 0
+    running: int = 0
+    oldest: float | None = None
+
+
 class Jobs(Protocol):
-    """The queue of runs."""
+    """The queue of runs. It is fair: workspaces take turns, and each has so many runs at work at the most."""
 
     async def submit(self, ask: Ask) -> None:
         """Hand a run to whichever worker is free. Submitting the same id again changes nothing."""
+        ...
+
+    async def place(self, run_id: str) -> int | None:
+        """How many others begin before it as things are; None when it does not wait: at work, over, or not known."""
+        ...
+
+    async def withdraw(self, run_id: str) -> bool:
+        """Take a run out that waits. False when it does not wait: its worker has to be told."""
+        ...
+
+    async def depth(self) -> QueueDepth:
+        """How long the queue is."""
         ...

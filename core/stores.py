@@ -155,6 +155,50 @@ class Limits(Protocol):
         ...
 
 
+class Claims(Protocol):
+    """Who of several processes does what. A claim lasts until it is dropped, or its process has been silent for some
+    seconds: another one can have it then."""
+
+    async def take(self, name: str) -> bool:
+        """Whether it is this process's now: it was free, ours already, or of a process that is gone."""
+        ...
+
+    async def holds(self, name: str) -> bool:
+        """Whether it still is this process's."""
+        ...
+
+    async def drop(self, name: str) -> None:
+        """Leave it to others; nothing where it is not ours."""
+        ...
+
+
+class Kept(Value):
+    """An event of a platform as it came: ``body`` is JSON that the adapter reads by its ``kind``. The platform gives
+    every event an ``id``, and repeats it when it sends the event again."""
+
+    id: str
+    platform: Platform
+    kind: str
+    body: str
+
+
+class Inbox(Protocol):
+    """Events that a platform may be told we have, because they outlive the process that took them."""
+
+    async def keep(self, event: Kept) -> bool:
+        """Store it as taken by this process; False when it is here already, or was dealt with in the last quarter of
+        an hour."""
+        ...
+
+    async def done(self, event: Kept) -> None:
+        """It has been dealt with."""
+        ...
+
+    async def orphans(self, platform: Platform) -> list[Kept]:
+        """Those of processes that are gone, oldest first; they are this process's from now on."""
+        ...
+
+
 class Duplicates(Protocol):
     """Suppression of platform events that are delivered more than once."""
 
