@@ -12,6 +12,7 @@ import atexit
 import glob
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -20,8 +21,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
+from typing import Self
 
 import asyncpg  # type: ignore[import-untyped]
 import redis
@@ -53,13 +56,98 @@ def postgres_url() -> str | None:
     if programs is None:
         return None
     port, folder = _free_port(), _folder()
+    try:
+        owner = _make_cluster(programs, folder)
+    except OSError:
+        return None
+    _start(_postgres_command(programs, folder, port), user=owner, cwd=folder)
+    return _postgres_answers(port) if _wait(lambda: _postgres_answers(port) is not None) else None
+
+
+class OwnServer:
+    """A server of one's own that may be stopped or killed, and started again on the same port with the same data.
+
+    Use as a context manager, or ``start`` and ``stop``; the calls block until it answers, or is gone.
+    """
+
+    def __init__(
+        self, url: str, command: Sequence[str], answers: Callable[[], bool], folder: str, user: str | None = None
+    ) -> None:
+        self.url = url
+        self._command, self._answers, self._folder, self._user = command, answers, folder, user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises TimeoutError."""
+        if self._process is None:
+            self._process = _start(self._command, user=self._user, cwd=self._folder)
+        if not _wait(self._answers, 30):
+            raise TimeoutError(f"{self._command[0]} does not answer")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it at once, in order unless ``number`` is SIGKILL; clients lose their connections."""
+        process, self._process = self._process, None
+        if process is not None:
+            _stop(process, number)
+
+
+def own_redis(*options: str) -> OwnServer | None:
+    """A Redis server whose data lasts over a restart; ``url`` tells where. None where the program is missing."""
+    program = shutil.which("redis-server")
+    if program is None:
+        return None
+    port, folder = lasting_port(), _folder()
+    command = [
+        program,
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dir",
+        folder,
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+    ]
+    return OwnServer(f"redis://127.0.0.1:{port}/0", [*command, *options], lambda: _redis_answers(port), folder)
+
+
+def own_postgres() -> OwnServer | None:
+    """A PostgreSQL server; ``url`` is its empty database `postgres`. None where the programs are missing."""
+    programs = _postgres_programs()
+    if programs is None:
+        return None
+    port, folder = lasting_port(), _folder()
+    try:
+        owner = _make_cluster(programs, folder)
+    except OSError:
+        return None
+    url, command = f"postgresql://postgres@127.0.0.1:{port}/postgres", _postgres_command(programs, folder, port)
+    return OwnServer(url, command, lambda: _postgres_answers(port) is not None, folder, owner)
+
+
+def _make_cluster(programs: Path, folder: str) -> str | None:
+    """Make PostgreSQL's files in a folder; gives the user that its server has to run as. Raises OSError."""
     owner: str | None = None
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         owner = "postgres"
         try:
             account = pwd.getpwnam(owner)
         except KeyError:
-            return None
+            raise OSError("there is no user postgres") from None
         os.chown(folder, account.pw_uid, account.pw_gid)
     made = subprocess.run(
         [programs / "initdb", "-D", folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
@@ -69,10 +157,12 @@ def postgres_url() -> str | None:
         check=False,
     )
     if made.returncode:
-        return None
-    command = [str(programs / "postgres"), "-D", folder, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
-    _start(command, user=owner, cwd=folder)
-    return _postgres_answers(port) if _wait(lambda: _postgres_answers(port) is not None) else None
+        raise OSError(made.stderr.decode(errors="replace"))
+    return owner
+
+
+def _postgres_command(programs: Path, folder: str, port: int) -> list[str]:
+    return [str(programs / "postgres"), "-D", folder, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
 
 
 def _redis_answers(port: int) -> bool:
@@ -124,14 +214,15 @@ def _postgres_programs() -> Path | None:
     return next((f for f in folders if (f / "postgres").exists() and (f / "initdb").exists()), None)
 
 
-def _start(command: Sequence[str], user: str | None = None, cwd: str | None = None) -> None:
+def _start(command: Sequence[str], user: str | None = None, cwd: str | None = None) -> subprocess.Popen[bytes]:
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, user=user, cwd=cwd, stdin=quiet, stdout=quiet, stderr=quiet)
     atexit.register(_stop, process)
+    return process
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)  # PostgreSQL: do not wait for clients
+def _stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> None:
+    process.send_signal(number)  # SIGINT: PostgreSQL does not wait for clients
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
@@ -148,6 +239,14 @@ def _folder() -> str:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """A free port below those that the system deals to clients, so that it stays free while its server is away."""
+    while True:
+        port = random.randint(15_000, 30_000)  # noqa: S311 - not a secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _listens(port: int) -> bool:
