@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from datetime import timedelta
 
 from core import attachments, convening, examples, governance
 from core.asks import Ask, Platform, Value
@@ -25,9 +24,6 @@ from core.service.office import Handlers, Office, known
 from core.stores import Draft
 from core.strategies import describe
 from core.types import Bill, Run, RunStatus
-
-UNDELIVERED = timedelta(hours=1)
-"""How old a run may be whose answer is still posted after a restart."""
 
 MAX_QUESTION = 12_000
 """Characters of a question: more is refused rather than cut."""
@@ -86,7 +82,7 @@ class AskDesk:
             panel = await self._convener.named(command, session, inbound)
         panel = self._convener.changed(panel, command, None if earlier else session.strategy)
         ask = Ask(
-            id=self._office.new_id(),
+            id=inbound.run_id or self._office.new_id(),
             text=text,
             asked_at=self._office.clock(),
             asker=inbound.asker,
@@ -127,7 +123,7 @@ class AskDesk:
         there = run.ask.where.model_copy(update={"thread": None}) == inbound.where.model_copy(update={"thread": None})
         ask = run.ask.model_copy(
             update={
-                "id": office.new_id(),
+                "id": inbound.run_id or office.new_id(),
                 "asked_at": office.clock(),
                 "asker": inbound.asker,
                 "where": run.ask.where if there else inbound.where,
@@ -156,7 +152,8 @@ class AskDesk:
         if await office.drafts.take(command.draft, inbound.asker) is None:
             raise NotFound(_GONE)
         # Another id than last time: a run that could not be queued keeps its own.
-        new = {"id": office.new_id(), "asked_at": office.clock(), "event_ids": inbound.event_ids}
+        run_id = inbound.run_id or office.new_id()
+        new = {"id": run_id, "asked_at": office.clock(), "event_ids": inbound.event_ids}
         ask = held.ask.model_copy(update=new)
         held = held.model_copy(update={"ask": ask})
         try:
@@ -236,18 +233,6 @@ class AskDesk:
             panel=tuple(m for m in panel if ask.addressed in (None, m.id)),
             created_at=ask.asked_at,
         )
-
-    async def undelivered(self, platform: Platform) -> list[Run]:
-        """What was asked there within the last hour and has not been delivered, oldest first.
-
-        Those of which there is no more than the ask are queued once more, should that not have been reached.
-        """
-        office = self._office
-        runs = await office.history.undelivered(platform, office.clock() - UNDELIVERED)
-        for run in runs:
-            if run.status is RunStatus.PENDING:
-                await office.jobs.submit(run.ask)
-        return runs
 
     # --- inside -------------------------------------------------------------------------------------
 

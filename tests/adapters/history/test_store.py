@@ -261,7 +261,7 @@ async def test_undelivered_runs(history: SqlHistory) -> None:
         await store(history, finished(run))
     await history.open_run(running)
     await history.mark_delivered(told.id)
-    assert await history.undelivered(Platform.SLACK, START - timedelta(hours=1)) == [finished(waiting), running]
+    assert await history.undelivered(Platform.SLACK, START - timedelta(hours=1)) == [waiting.id, running.id]
     assert await history.run(told.id) == finished(told)
 
 
