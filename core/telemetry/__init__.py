@@ -1,0 +1,10 @@
+"""What operators see of the service: logs, metrics, traces, and whether it is ready.
+
+Nothing here holds a state of runs. Everything is off, and costs next to nothing, until a process switches it on.
+"""
+
+from __future__ import annotations
+
+from core.telemetry.logs import bind_run, configure, get_logger
+
+__all__ = ["bind_run", "configure", "get_logger"]
