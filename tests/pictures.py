@@ -20,7 +20,8 @@ from bot.app import open_core
 from bot.config import read_catalog
 from core.catalog import Catalog
 from tests.browser import browser
-from tests.e2e import discord_stage, slack_stage
+from tests.e2e.discord import stage as discord_stage
+from tests.e2e.slack import stage as slack_stage
 from tests.emulators.discord import DiscordEmulator
 from tests.emulators.discord.view import channel_page, interaction_page
 from tests.emulators.slack.view import render

@@ -25,7 +25,7 @@ from adapters.slack.manifest import SCOPES
 from adapters.slack.surface import SlackConfig, SlackSurface
 from bot.app import Core
 from core.asks import Platform
-from tests.e2e.slack_stage import served
+from tests.e2e.slack.stage import served
 from tests.emulators.discord import DiscordEmulator, Interaction
 from tests.emulators.slack import SlackEmulator
 from tests.emulators.slack.journal import Call

@@ -17,7 +17,7 @@ from core.asks import Ask, Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.service import Inbound
 from core.types import Run, RunStatus
-from tests.e2e.slack_stage import catalog, settings_in, workspace
+from tests.e2e.slack.stage import catalog, settings_in, workspace
 from tests.emulators.discord import DiscordEmulator
 
 

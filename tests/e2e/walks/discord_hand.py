@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.catalog import Catalog
-from tests.e2e.discord_stage import on_stage
+from tests.e2e.discord.stage import on_stage
 from tests.e2e.walks.hand import Hand, Opened, Reaction, Shown
 from tests.emulators.discord import DiscordEmulator, File, Interaction, Message, User
 from tests.emulators.discord.limits import MessageType, Permission

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from adapters.slack.blocks import carried_by
 from bot.app import open_core
 from core.catalog import Catalog
-from tests.e2e.slack_stage import on_stage, settings_in, shown
+from tests.e2e.slack.stage import on_stage, settings_in, shown
 from tests.e2e.walks.hand import Hand, Opened, Reaction, Shown, typed
 from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts

@@ -16,7 +16,7 @@ from core.commands.values import Command
 from core.errors import ConsortiumError
 from core.service import Inbound
 from core.types import Run
-from tests.e2e.slack_stage import catalog, settings_in
+from tests.e2e.slack.stage import catalog, settings_in
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 

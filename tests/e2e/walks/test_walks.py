@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from adapters.slack.manifest import SCOPES
-from tests.e2e.slack_stage import catalog, troubled_provider
+from tests.e2e.slack.stage import catalog, troubled_provider
 from tests.e2e.walks import asking, governing, keeping
 from tests.e2e.walks.catalogue import PLATFORMS, WALKS, Walk, wanted
 from tests.e2e.walks.discord_hand import DiscordHand

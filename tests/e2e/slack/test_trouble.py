@@ -3,62 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from bot.app import Core, open_core
+from bot.app import Core
 from core.asks import Ask, Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.errors import ConfigError, Unavailable
 from core.service import Inbound
-from tests.e2e.slack_stage import (
+from tests.e2e.slack.stage import (
     TIMING,
     Stage,
     catalog,
     on_stage,
     product,
-    settings_in,
     shown,
     surface_of,
-    troubled_provider,
-    workspace,
 )
 from tests.emulators.provider import ProviderEmulator
 from tests.emulators.slack import SlackEmulator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(120)]
 
 QUESTION = "Should remote work be the default?"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def provider() -> AsyncIterator[ProviderEmulator]:
-    async with troubled_provider() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def core(provider: ProviderEmulator, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Core]:
-    async with open_core(settings_in(tmp_path_factory.mktemp("data")), catalog(provider), pace=0) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def slack() -> AsyncIterator[SlackEmulator]:
-    async with workspace() as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(slack: SlackEmulator, core: Core) -> AsyncIterator[Stage]:
-    async with on_stage(slack, core) as running:
-        yield running
 
 
 # --- Slack ------------------------------------------------------------------------------------------------

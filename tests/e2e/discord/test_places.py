@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adapters.discord.commands import MENU
-from tests.e2e.discord_stage import TIMING, Stage, on_stage, provided
+from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, File, Message, Permission
 from tests.emulators.provider import ProviderEmulator
 
 QUESTION = "Should remote work be the default?"
 NOTES = File("notes.txt", b"The office has 12 desks.")
-
-
-@pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def stage(emu: DiscordEmulator, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(emu, tmp_path) as running:
-        yield running
 
 
 # --- the menu of a message ------------------------------------------------------------------------------

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from adapters.discord.layout import COLOURS
 from core.cards import Tone
-from tests.e2e.discord_stage import Stage, on_stage, simulated
+from tests.e2e.discord.stage import Stage, on_stage, simulated
 from tests.emulators.discord import DiscordEmulator, User
 
 QUESTION = "Should remote work be the default?"
-
-
-@pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def stage(emu: DiscordEmulator, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(emu, tmp_path) as running:
-        yield running
 
 
 async def test_an_ask_becomes_a_thread_with_answer_and_charts(stage: Stage) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,36 +10,13 @@ import pytest
 
 from adapters.discord.surface import DiscordConfig, DiscordSurface
 from core.errors import ConfigError
-from tests.e2e.discord_stage import TIMING, Stage, on_stage, provided
+from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Permission
 from tests.emulators.provider import ProviderEmulator, status
 
 QUESTION = "Should remote work be the default?"
 POST = r"^/channels/\d+/messages$"
 THREADS = r"/threads$"
-
-
-@pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def stage(emu: DiscordEmulator, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(emu, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
-    async with ProviderEmulator() as emulator:
-        monkeypatch.setenv("EMULATED_KEY", emulator.key)
-        for name in ("ada", "bert", "cleo", "judge"):
-            emulator.model(name)
-        yield emulator
-        assert emulator.violations == []
 
 
 # --- the posts ------------------------------------------------------------------------------------------

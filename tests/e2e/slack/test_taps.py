@@ -2,55 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
-from bot.app import Core, open_core
 from core.commands import actions, values
-from tests.e2e.slack_stage import (
+from tests.e2e.slack.stage import (
     Stage,
     buttons,
-    catalog,
-    on_stage,
-    settings_in,
     shown,
-    troubled_provider,
-    workspace,
 )
 from tests.emulators.slack import Ephemeral, View
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(120)]
 
 QUESTION = "Should remote work be the default?"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Core]:
-    async with (
-        troubled_provider() as provider,
-        open_core(settings_in(tmp_path_factory.mktemp("data")), catalog(provider), pace=0) as running,
-    ):
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(core: Core) -> AsyncIterator[Stage]:
-    async with workspace() as slack:
-        async with on_stage(slack, core) as running:
-            yield running
-        assert slack.violations == []
-
-
-@pytest_asyncio.fixture(loop_scope="module", params=["socket", "http"])
-async def either(core: Core, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    """Both transports, one after the other."""
-    http = request.param == "http"
-    async with workspace(http=http) as slack:
-        async with on_stage(slack, core, http=http) as running:
-            yield running
-        assert slack.violations == []
 
 
 async def opened(stage: Stage, count: int = 1) -> View:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from adapters.discord.layout import COLOURS
 from core.cards import Tone
-from tests.e2e.discord_stage import TIMING, Stage, on_stage, provided, simulated
+from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided, simulated
 from tests.emulators.discord import DiscordEmulator, Interaction, Message, Permission
 from tests.emulators.provider import ProviderEmulator
 
@@ -19,29 +18,6 @@ CALM = replace(TIMING, pace=0.3)
 """Fewer edits while long texts are written."""
 
 QUESTION = "Should remote work be the default?"
-
-
-@pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def stage(emu: DiscordEmulator, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(emu, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
-    async with ProviderEmulator() as emulator:
-        monkeypatch.setenv("EMULATED_KEY", emulator.key)
-        for name in ("ada", "bert", "cleo", "judge"):
-            emulator.model(name)
-        yield emulator
-        assert emulator.violations == []
 
 
 async def answer_of(stage: Stage, question: str = QUESTION, **options: object) -> Message:

@@ -10,25 +10,12 @@ from pathlib import Path
 import pytest
 
 from adapters.discord.commands import MENU
-from tests.e2e.discord_stage import TIMING, Stage, on_stage, provided
+from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Message
 from tests.emulators.provider import ProviderEmulator
 
 QUESTION = "Should remote work be the default?"
 ACK = 1.0
-
-
-@pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def stage(emu: DiscordEmulator, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with on_stage(emu, tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.discord_stage import TIMING, on_stage, provided
+from tests.e2e.discord.stage import TIMING, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Permission
 from tests.emulators.provider import ProviderEmulator
 
@@ -17,26 +17,9 @@ POST = r"^/channels/\d+/messages$"
 
 
 @pytest.fixture
-async def emu() -> AsyncIterator[DiscordEmulator]:
-    async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
 async def forgetful() -> AsyncIterator[DiscordEmulator]:
     """Long after what was posted: Discord has forgotten the nonces."""
     async with DiscordEmulator(rates=False, ack_deadline=20.0, nonce_window=0.0) as emulator:
-        yield emulator
-        assert emulator.violations == []
-
-
-@pytest.fixture
-async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
-    async with ProviderEmulator() as emulator:
-        monkeypatch.setenv("EMULATED_KEY", emulator.key)
-        for name in ("ada", "bert", "cleo", "judge"):
-            emulator.model(name)
         yield emulator
         assert emulator.violations == []
 

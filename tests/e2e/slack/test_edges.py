@@ -7,26 +7,17 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bot.app import Core, open_core
-from tests.e2e.slack_stage import Stage, buttons, catalog, on_stage, settings_in, shown, troubled_provider, workspace
+from bot.app import Core
+from tests.e2e.slack.stage import Stage, buttons, on_stage, shown, workspace
 from tests.emulators.slack.workspace import ALICE, BOB, Channel
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(120)]
 
 THEIRS = "D0OTHERS01"
 """A direct message between two people, in which the bot is not."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def core(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Core]:
-    async with (
-        troubled_provider() as provider,
-        open_core(settings_in(tmp_path_factory.mktemp("data")), catalog(provider), pace=0) as running,
-    ):
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="package")
 async def stage(core: Core) -> AsyncIterator[Stage]:
     async with workspace() as slack:
         slack.workspace.channels[THEIRS] = Channel(THEIRS, "", "im", {ALICE, BOB})
