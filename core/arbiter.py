@@ -20,7 +20,10 @@ from core.judging import LETTERS, MOST_CANDIDATES, SCHEMAS, Case, Reading, read,
 from core.parsing import FieldStream, Unreadable
 from core.ports import Analyst, Message, Models, Prompt
 from core.resilience import Caller, Deadline
-from core.telemetry import get_logger
+from core.telemetry import get_logger, traces
+from core.telemetry.health import Lately
+from core.telemetry.metrics import ARBITER_FAILURES
+from core.telemetry.outcomes import told
 from core.types import Ballot, Failure, FailureKind, Member, Response, Stance, Usage, Verdict, VerdictSource
 from core.votes.voting import LEAST_VOTES, by_vote
 
@@ -62,7 +65,7 @@ class _Sitting:
 
 
 class Arbiter:
-    """Finds the verdict of a round. Holds no state of any run."""
+    """Finds the verdict of a round. Holds no state of any run; ``lately`` is how the latest judges did."""
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Arbiter:
     ) -> None:
         self._caller, self._models, self._timeouts = caller, models, timeouts
         self._analyst, self._nonce = analyst, nonce
+        self.lately = Lately()
 
     async def decide(self, case: Case, judges: Sequence[Member], deadline: Deadline, watcher: Watcher) -> Verdict:
         """The arbiter's verdict, or a stand-in's, or the members' vote, or the most central answer.
@@ -102,6 +106,7 @@ class Arbiter:
             share = Deadline.after(sitting.deadline.remaining / (len(judges) - index), sitting.deadline.clock)
             ask = self._twice if sitting.case.both_orders else self._once
             found = await ask(sitting, judge, share)
+            self.lately.note(not isinstance(found, Failure))
             if isinstance(found, _Contradiction):
                 return await self._without_judges(sitting, found)
             if isinstance(found, Reading):
@@ -138,7 +143,9 @@ class Arbiter:
         """Ask one judge for a verdict, with a further order each time that it cannot be read."""
         failure: Failure | None = None
         for order in orders:
-            outcome = await self._call(sitting.case, judge, deadline, order, watcher)
+            with traces.span("judge", model=judge.model) as span:
+                outcome = await self._call(sitting.case, judge, deadline, order, watcher)
+                span.set(**told(outcome))
             if isinstance(outcome, Failure):
                 sitting.usage.extend(outcome.usage)
                 failure = outcome
@@ -152,6 +159,7 @@ class Arbiter:
                 break
         if failure is None:
             raise ValueError("no order to judge in")
+        ARBITER_FAILURES.add(model=judge.model, kind=failure.kind)
         log.warning("arbiter failed", judge=judge.id, kind=failure.kind, detail=failure.detail)
         return failure
 

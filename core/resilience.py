@@ -19,6 +19,7 @@ from typing import Protocol, cast
 from core.errors import ModelError, Unavailable
 from core.ports import Breakers, ChatModel, Completion, Prompt
 from core.telemetry import get_logger
+from core.telemetry.metrics import COST, TOKENS
 from core.types import Failure, FailureKind, Member, Response, Usage
 
 log = get_logger(__name__)
@@ -163,6 +164,7 @@ class Caller:
             except ModelError as error:
                 tally.last = error
                 tally.usage += _may_be_billed(error)
+                _count(member.model, error.usage)
                 if not error.retryable or tally.attempts >= self._policy.attempts:
                     break
                 wait = self._policy.wait(tally.attempts, error.retry_after, self._rng)
@@ -171,6 +173,7 @@ class Caller:
                     break
                 await self._clock.sleep(wait)
                 continue
+            _count(member.model, completion.usage)
             return Response(
                 member=member,
                 text=completion.text,
@@ -248,6 +251,15 @@ def _may_be_billed(error: ModelError) -> list[Usage]:
     if error.usage:
         return [error.usage]
     return [Usage()] if error.kind in (FailureKind.TIMEOUT, FailureKind.BAD_REPLY) else []
+
+
+def _count(model: str, usage: Usage | None) -> None:
+    """Add what a provider reported to the figures of this process."""
+    if usage is None:
+        return
+    TOKENS.add(usage.prompt_tokens or 0, model=model, kind="prompt")
+    TOKENS.add(usage.completion_tokens or 0, model=model, kind="completion")
+    COST.add(max(0.0, usage.cost or 0.0), model=model)
 
 
 def _no_time(error: ModelError, wait: float) -> ModelError:

@@ -22,6 +22,9 @@ from core.ports import Analyst, Models
 from core.prompts import Brief, member_prompt, refinement
 from core.resilience import Caller, Clock, Deadline
 from core.setup import ConsortiumSpec, Judging
+from core.telemetry import traces
+from core.telemetry.metrics import FAILURES, MEMBERS, STAGES, VERDICTS
+from core.telemetry.outcomes import told
 from core.types import (
     Agreement,
     Ballot,
@@ -70,6 +73,7 @@ class _Open:
     kind: RoundKind
     asked: dict[str, Member] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    span: traces.Stretch = field(default_factory=traces.Stretch)
 
 
 class Table:
@@ -177,15 +181,16 @@ class Table:
         opened = self._begin(self.panel if members is None else members, kind, rounds)
         known = [o for o in opened.outcomes.values() if o.member.id in opened.asked]
         deadline = Deadline.after(self._deadline.remaining * MEMBERS_SHARE, self._tools.clock)
-        outcomes = await ask_all(
-            [m for m in self.panel if m.id in opened.asked],
-            lambda member: self._ask(member, brief(member) if brief else Brief(), deadline),
-            lambda outcome: self._emit(MemberEnded(round=opened.number, outcome=outcome)),
-            self._tools.clock,
-            quorum=self.setup.quorum,
-            patience=self.setup.patience,
-            known=known,
-        )
+        with STAGES.timed(stage="members"), traces.within(opened.span):
+            outcomes = await ask_all(
+                [m for m in self.panel if m.id in opened.asked],
+                lambda member: self._ask(member, brief(member) if brief else Brief(), deadline),
+                lambda outcome: self._ended(opened, outcome),
+                self._tools.clock,
+                quorum=self.setup.quorum,
+                patience=self.setup.patience,
+                known=known,
+            )
         opened.outcomes = {o.member.id: o for o in outcomes}
         responses = tuple(o for o in outcomes if isinstance(o, Response))
         if not responses:
@@ -248,12 +253,19 @@ class Table:
             started=lambda judge: self._emit(ArbiterStarted(round=number, judge=judge)),
             text=lambda text: self._emit(TextDelta(text=text)),
         )
-        verdict = await self._tools.arbiter.decide(case, self._judges, self._deadline, watcher)
+        above = self._open.span if self._open else traces.Stretch()
+        with STAGES.timed(stage="arbiter"), traces.within(above), traces.span("arbiter") as span:
+            verdict = await self._tools.arbiter.decide(case, self._judges, self._deadline, watcher)
+            span.set(source=verdict.source)
+        VERDICTS.add(source=verdict.source)
         return self._sure(verdict, ballot, len(responses) if total is None else total)
 
     def decide_by_vote(self, ballot: Ballot, responses: Sequence[Response]) -> Verdict:
         """The verdict of the heaviest camp."""
-        return self._known() or self._sure(by_vote(ballot, responses, self.weights), ballot, ballot.votes)
+        if known := self._known():
+            return known
+        VERDICTS.add(source=VerdictSource.VOTE)
+        return self._sure(by_vote(ballot, responses, self.weights), ballot, ballot.votes)
 
     def end_round(self, verdict: Verdict | None) -> None:
         """The round is over; without a verdict another must follow."""
@@ -281,7 +293,7 @@ class Table:
     def _begin(self, members: Sequence[Member], kind: RoundKind, rounds: int | None) -> _Open:
         """Open a round with these members, or take them into the one that goes on."""
         if self._open is None:
-            self._open = _Open(self.number, kind)
+            self._open = _Open(self.number, kind, span=traces.begin("round", round=self.number, kind=kind))
             known = self._paid_for(self.number)
             self._open.outcomes = {o.member.id: o for o in known}
             self._open.asked = {m.id: m for m in members} | {o.member.id: o.member for o in known}
@@ -311,6 +323,13 @@ class Table:
     def _seated(self, ids: Mapping[str, Member]) -> tuple[Member, ...]:
         return tuple(m for m in self.panel if m.id in ids)
 
+    def _ended(self, opened: _Open, outcome: Outcome) -> None:
+        if isinstance(outcome, Response):
+            MEMBERS.observe(outcome.seconds, model=outcome.member.model)
+        else:
+            FAILURES.add(model=outcome.member.model, kind=outcome.kind)
+        self._emit(MemberEnded(round=opened.number, outcome=outcome))
+
     async def _ask(self, member: Member, brief: Brief, deadline: Deadline) -> Outcome:
         tools = self._tools
         prompt = member_prompt(
@@ -319,7 +338,9 @@ class Table:
             materials=self._materials,
         )
         timeout = tools.catalog.models[member.model].timeout
-        outcome = await tools.caller.ask(member, tools.models[member.model], prompt, timeout, deadline)
+        with traces.span("member", model=member.model) as span:
+            outcome = await tools.caller.ask(member, tools.models[member.model], prompt, timeout, deadline)
+            span.set(**told(outcome))
         return self._billed(outcome)
 
     def _billed(self, outcome: Outcome) -> Outcome:
@@ -343,6 +364,7 @@ class Table:
         return verdict.model_copy(update={"agreement": agreement, "confidence": confidence})
 
     def _closed(self, opened: _Open, verdict: Verdict | None) -> Round:
+        opened.span.end()
         outcomes = tuple(opened.outcomes[m.id] for m in self.panel if m.id in opened.outcomes)
         return Round(number=opened.number, outcomes=outcomes, verdict=verdict, kind=opened.kind)
 
