@@ -127,7 +127,7 @@ class Conversation:
             if isinstance(result, Form) and not answer.done():
                 answer.set_result({"response_action": "update", "view": form_view(result, carried(said))})
                 return
-            _close(answer)
+            close(answer)
             await self._give(result, said, ear, quote=True)
 
     async def _submitted(self, said: Said, filled: actions.Values, view: Mapping[str, Any]) -> Result:
@@ -181,7 +181,8 @@ class Conversation:
                 await self._showing.redraw(result, ear, fleeting=said.fleeting)
 
 
-def _close(answer: Answer) -> None:
+def close(answer: Answer) -> None:
+    """Have the modal close, unless it was told something else."""
     if not answer.done():
         answer.set_result(None)
 
@@ -192,4 +193,4 @@ async def _closing(answer: Answer) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        _close(answer)
+        close(answer)

@@ -84,6 +84,27 @@ class Said:
         return Person(id=self.user, name=self.name)
 
 
+def home_of(body: Payload) -> tuple[str | None, str | None]:
+    """Where the app is installed that something came to, as (organisation, workspace); either may be unknown.
+
+    In channels shared with others the workspace of who acts may be another one: events tell by their authorization,
+    and modals by where the app that opened them is installed.
+    """
+    grants, view = body.get("authorizations"), body.get("view") or {}
+    if grants:
+        body = grants[0]
+    enterprise = body.get("enterprise") or body.get("enterprise_id")
+    team = view.get("app_installed_team_id") or body.get("team") or body.get("team_id")
+    if isinstance(team, Mapping):
+        enterprise = enterprise or team.get("enterprise_id")
+    return _id(enterprise), _id(team) or _id((body.get("user") or {}).get("team_id"))
+
+
+def _id(named: Any) -> str | None:
+    found = named.get("id") if isinstance(named, Mapping) else named
+    return str(found) if found else None
+
+
 def is_direct(channel: str) -> bool:
     """Whether a channel is a direct message between two."""
     return channel.startswith("D")

@@ -23,7 +23,6 @@ from adapters.slack.render import in_text, question
 from adapters.slack.responses import Responder
 from adapters.slack.streaming import Streams
 from adapters.slack.telling import Ear, Telling, cannot_post, is_closed
-from core.asks import Platform
 from core.cards import Card, Redraw
 from core.delivery import deliver
 from core.errors import Unavailable
@@ -58,11 +57,11 @@ class Showing:
         self._me, self._api, self._telling, self._spawn, self._timing = me, api, telling, spawn, timing
         self._service, self._events, self._history = core
         self._streams, self._sessions = Streams(api), Sessions(api)
-        self._shown: set[str] = set()
+        self.shown: set[str] = set()  # ids of runs that this process has begun to show
 
     async def show(self, run: Run, ear: Ear, *, quote: bool = False) -> None:
         """Show a run that has just been asked. ``quote``: say in its thread who asks what, as that stands nowhere."""
-        self._shown.add(run.id)
+        self.shown.add(run.id)
         bind_run(run.id)
         if run.ask.where.thread is None:
             await self._open_thread(run, ear)
@@ -72,12 +71,11 @@ class Showing:
         run = await self._service.thread_opened(run, run.ask.where.thread)
         await self._follow(run, ear)
 
-    async def resume(self) -> None:
-        """Show what was asked lately and never got its answer posted."""
-        for run in await self._service.undelivered(Platform.SLACK):
-            if run.id not in self._shown:
-                self._shown.add(run.id)
-                self._spawn(self._resume(run))
+    def resume(self, run: Run) -> None:
+        """Show a run that was asked lately and never got its answer posted, unless it is being shown here."""
+        if run.id not in self.shown:
+            self.shown.add(run.id)
+            self._spawn(self._resume(run))
 
     async def _resume(self, run: Run) -> None:
         where, user = run.ask.where, run.ask.asker.id

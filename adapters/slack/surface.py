@@ -22,25 +22,13 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api import Api, error_code, retry_handlers, sdk_log, sure, unsure
-from adapters.slack.arrivals import Arrivals
-from adapters.slack.blocks import filled_in
-from adapters.slack.conversation import Answer, Conversation
-from adapters.slack.inbound import (
-    Identity,
-    read_click,
-    read_command,
-    read_event,
-    read_shortcut,
-    read_stop,
-    read_submission,
-)
+from adapters.slack.api import error_code, retry_handlers, sdk_log, sure, unsure
+from adapters.slack.conversation import Answer, close
+from adapters.slack.inbound import Identity, home_of
 from adapters.slack.limits import VIEW_ANSWER, Timing
-from adapters.slack.people import People
-from adapters.slack.places import Places
-from adapters.slack.showing import Showing
 from adapters.slack.socketmode import SocketMode
-from adapters.slack.telling import Telling
+from adapters.slack.workspaces import Builder, Installed, OneWorkspace, Workspace, Workspaces
+from core.asks import Platform
 from core.errors import ConfigError, Unavailable
 from core.ports import Events, History
 from core.service import Service
@@ -54,8 +42,6 @@ bolt_log.setLevel(logging.ERROR)
 
 DEFAULT_TIMING = Timing()
 
-STOPPED = frozenset({"agent_session_stopped", "message_stream_stopped"})
-"""Slack's own Stop, by its name and by the one it had before."""
 _WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
 _WRITE_APP = (
     "write an app-level token (xapp-…) with the scope connections:write from the app's page Basic Information, "
@@ -93,7 +79,8 @@ class SlackSurface:
         self._session: aiohttp.ClientSession | None = None
         self._socket: SocketMode | None = None
         self._app: AsyncApp | None = None
-        self._showing: Showing | None = None
+        self._workspaces: Workspaces | None = None
+        self._dropped: set[str] = set()  # runs of workspaces that have taken the app off
         self._over = asyncio.Event()
         self._refusal: ConfigError | None = None
 
@@ -108,20 +95,12 @@ class SlackSurface:
 
     async def _connect(self, session: aiohttp.ClientSession) -> None:
         config, timing = self._config, self._timing
-        options: dict[str, Any] = {
-            "base_url": config.api_url,
-            "session": session,
-            "logger": sdk_log,
-            "retry_handlers": retry_handlers(),
-        }
-        client = AsyncWebClient(token=config.bot_token.get_secret_value(), **options)
-        login = await self._login("SLACK_BOT_TOKEN", _WRITE_BOT, client.auth_test)
-        team = None if login.get("is_enterprise_install") else str(login["team_id"])
-        me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
-        api = Api(client, session, me.bot, timing.repeats)
-        self._app = self._listen(me, AsyncWebClient(**options), self._compose(me, api, session), api)
+        core = (self._service, self._events, self._history)
+        builder = Builder(core, session, self._client, self._spawn, timing)
+        self._workspaces = await self._one_workspace(builder)
+        self._app = self._listen()
         if config.app_token:
-            token = config.app_token.get_secret_value()
+            client, token = self._client(None), config.app_token.get_secret_value()
             ticket = await self._login(
                 "SLACK_APP_TOKEN", _WRITE_APP, lambda: client.apps_connections_open(app_token=token)
             )
@@ -132,13 +111,22 @@ class SlackSurface:
             except TimeoutError:
                 raise Unavailable(f"Slack's Socket Mode did not connect within {timing.connect:.0f} s.") from None
 
-    def _compose(self, me: Identity, api: Api, session: aiohttp.ClientSession) -> Conversation:
+    async def _one_workspace(self, builder: Builder) -> Workspaces:
+        token = self._config.bot_token
+        login = await self._login("SLACK_BOT_TOKEN", _WRITE_BOT, self._client(token.get_secret_value()).auth_test)
+        team = None if login.get("is_enterprise_install") else str(login["team_id"])
+        me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
         refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
-        core = (self._service, self._events, self._history)
-        telling, places = Telling(me, api, session, self._service, refused, self._timing.sign), Places(api)
-        self._showing = Showing(me, api, core, telling, self._spawn, self._timing)
-        people = People(api, places, session)
-        return Conversation(me, api, self._service, self._history, people, places, telling, self._showing)
+        return OneWorkspace(builder.build(Installed(me, token), refused))
+
+    def _client(self, token: str | None) -> AsyncWebClient:
+        return AsyncWebClient(
+            token=token,
+            base_url=self._config.api_url,
+            session=self._session,
+            logger=sdk_log,
+            retry_handlers=retry_handlers(),
+        )
 
     async def _login(self, setting: str, fix: str, call: Callable[[], Awaitable[Any]]) -> Any:
         try:
@@ -157,49 +145,43 @@ class SlackSurface:
             log.error("Slack is off", reason=str(self._refusal))
             self._over.set()
 
-    def _listen(self, me: Identity, client: AsyncWebClient, conversation: Conversation, api: Api) -> AsyncApp:
-        """The Bolt app. It is told who it is, so that it asks Slack nothing before it acknowledges."""
-        token = self._config.bot_token.get_secret_value()
+    def _listen(self) -> AsyncApp:
+        """The Bolt app. It asks Slack nothing before it acknowledges, and leaves it to us whose event it is."""
         secret = self._config.signing_secret.get_secret_value() if self._config.signing_secret else ""
-        arrivals = Arrivals(me, api, self._service)
 
         async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
-            return AuthorizeResult(
-                enterprise_id=enterprise_id, team_id=team_id, bot_user_id=me.user, bot_id=me.bot, bot_token=token
-            )
+            return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id)
 
-        app = AsyncApp(name="consortium", client=client, authorize=authorize, signing_secret=secret, logger=bolt_log)
+        app = AsyncApp(
+            name="consortium",
+            client=self._client(None),
+            authorize=authorize,
+            signing_secret=secret,
+            logger=bolt_log,
+            ignoring_self_events_enabled=False,  # they are told by the workspace's bot, which Bolt does not know
+        )
 
         async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
-            self._spawn(conversation.on_command(read_command(body, me)))
+            self._hand(body, lambda workspace: workspace.on_command(body))
 
         async def on_event(body: dict[str, Any]) -> None:
-            event = body["event"]
-            if event["type"] in STOPPED:
-                self._spawn(conversation.on_stop(read_stop(body, me)))
-            elif event["type"] in ("app_home_opened", "member_joined_channel"):
-                self._spawn(arrivals.on_event(event))
-            elif (said := read_event(body, me)) is not None:
-                self._spawn(conversation.on_message(said))
+            self._hand(body, lambda workspace: workspace.on_event(body))
 
         async def on_click(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
-            self._spawn(conversation.on_click(read_click(body, me)))
+            self._hand(body, lambda workspace: workspace.on_click(body))
 
         async def on_shortcut(ack: AsyncAck, body: dict[str, Any]) -> None:
             await ack()
-            if "message" in body:
-                self._spawn(conversation.on_shortcut(read_shortcut(body, me)))
+            self._hand(body, lambda workspace: workspace.on_shortcut(body))
 
         async def on_view(ack: AsyncAck, body: dict[str, Any]) -> None:
-            view = body["view"]
             answer: Answer = asyncio.get_running_loop().create_future()
-            said = read_submission(body, me)
-            self._spawn(conversation.on_submission(said, filled_in(view), view, answer))
+            carried_out = self._hand(body, lambda workspace: workspace.on_view(body, answer))
+            carried_out.add_done_callback(lambda _: close(answer))
             await asyncio.wait({answer}, timeout=VIEW_ANSWER)
-            if not answer.done():
-                answer.set_result(None)
+            close(answer)
             await ack(**(answer.result() or {}))
 
         app.command(re.compile(".*"))(on_command)
@@ -208,6 +190,22 @@ class SlackSurface:
         app.view(re.compile(".*"))(on_view)
         app.event(re.compile(".*"))(on_event)  # all kinds: what is not acknowledged comes again
         return app
+
+    def _hand(self, body: dict[str, Any], act: Callable[[Workspace], Awaitable[None]]) -> asyncio.Task[None]:
+        """Have the workspace that something came from deal with it."""
+        return self._spawn(self._handed(body, act))
+
+    async def _handed(self, body: dict[str, Any], act: Callable[[Workspace], Awaitable[None]]) -> None:
+        enterprise, team = home_of(body)
+        try:
+            workspace = None if self._workspaces is None else await self._workspaces.find(enterprise, team)
+        except Unavailable as error:
+            log.warning("workspace not looked up", team=team, enterprise=enterprise, why=str(error))
+            return
+        if workspace is None:
+            log.warning("not installed there", team=team, enterprise=enterprise)
+            return
+        await act(workspace)
 
     async def handle_http(self, request: web.Request) -> web.Response:
         """Answer a POST to /slack/events: events, commands and interactions, signed by Slack."""
@@ -222,9 +220,21 @@ class SlackSurface:
         return await to_aiohttp_response(await app.async_dispatch(await to_bolt_request(request)))
 
     async def resume(self) -> None:
-        """Show what was asked within the last hour and never got its answer posted."""
-        if self._showing is not None:
-            await self._showing.resume()
+        """Show what was asked within the last hour and is shown by nobody. What is out of order is only logged."""
+        workspaces = self._workspaces
+        if workspaces is None:
+            return
+        try:
+            shown = self._dropped.union(*(workspace.showing.shown for workspace in workspaces))
+            for run in await self._service.adopt(Platform.SLACK, shown):
+                workspace = await workspaces.named(run.ask.where.workspace)
+                if workspace is not None:
+                    workspace.showing.resume(run)
+                else:
+                    log.warning("not shown: not installed there", run=run.id, team=run.ask.where.workspace)
+                    self._dropped.add(run.id)
+        except Unavailable as error:
+            log.warning("not looked for runs that nobody shows", why=str(error))
 
     async def wait(self) -> None:
         """Until closed. Raises ConfigError when Slack takes a token no more."""
