@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any
 from urllib.parse import quote
@@ -38,8 +38,7 @@ from core.types import Chart, Run
 log = get_logger(__name__)
 
 COOKIE = "consortium"
-SLACK_PATH = "/slack/events"
-MAX_SLACK_BODY = 1024 * 1024
+MAX_OUTSIDE_BODY = 1024 * 1024
 LONGEST_TYPED = 500
 """Characters behind which nothing is suggested."""
 
@@ -73,9 +72,12 @@ HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebSurface:
-    """The page. ``slack`` takes signed Slack requests where Slack talks HTTP."""
+    """The page. ``outside`` are routes for others than this machine, which see to it themselves who may use them: what
+    chat platforms send, signed."""
 
-    def __init__(self, service: Service, events: Events, history: History, *, slack: HttpHandler | None = None) -> None:
+    def __init__(
+        self, service: Service, events: Events, history: History, *, outside: Sequence[web.RouteDef] = ()
+    ) -> None:
         self._service, self._events, self._history = service, events, history
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[Any]] = set()
@@ -83,7 +85,7 @@ class WebSurface:
         self._static = {f"/{name}": ((folder / name).read_bytes(), _KINDS[name.partition(".")[2]]) for name in _FILES}
         self._static["/"] = self._static.pop("/page.html")
         self._shelf = Shelf()
-        self._app = web.Application(client_max_size=MAX_SLACK_BODY, middlewares=[self._guard])
+        self._app = web.Application(client_max_size=MAX_OUTSIDE_BODY, middlewares=[self._guard])
         self._app.on_shutdown.append(self._end_streams)
         self._app.add_routes(
             [
@@ -97,8 +99,8 @@ class WebSurface:
                 web.get("/api/files/{key}", self._lying_here),
             ]
         )
-        if slack:
-            self._app.router.add_post(SLACK_PATH, slack)
+        self._app.add_routes(outside)
+        self._outside = {"/healthz", *(route.path for route in outside)}
 
     async def start(self, host: str, port: int) -> str:
         """Listen; returns the page's URL. Raises OSError when the port is taken."""
@@ -122,7 +124,7 @@ class WebSurface:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: HttpHandler) -> web.StreamResponse:
-        if request.path in (SLACK_PATH, "/healthz"):  # from outside; Slack signs what it sends
+        if request.path in self._outside:
             return await handler(request)
         response = await self._answer(request, handler)
         if not response.prepared:

@@ -559,11 +559,11 @@ async def test_when_the_store_is_gone_the_page_says_so_and_no_more(tmp_path: Pat
 # --- beside the page ------------------------------------------------------------------------------------
 
 
-async def test_slack_may_knock_from_outside_and_with_more(site: Stage) -> None:
+async def test_what_is_for_others_may_be_had_from_outside_and_with_more(site: Stage) -> None:
     async def slack(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
 
-    surface = WebSurface(site.core.service, site.core.events, site.core.history, slack=slack)
+    surface = WebSurface(site.core.service, site.core.events, site.core.history, outside=[web.post("/slack/events", slack)])
     url = await surface.start("127.0.0.1", 0)
     outside = {"Host": "bot.example", "X-Forwarded-For": "203.0.113.9"}
     try:
