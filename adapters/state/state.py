@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -15,12 +16,14 @@ from redis.asyncio import Redis
 from adapters.state.breakers import RedisBreakers
 from adapters.state.channels import Channels
 from adapters.state.events import RedisEvents
+from adapters.state.fronts import RedisClaims, RedisInbox
+from adapters.state.presence import ALIVE_SECONDS, Presence
 from adapters.state.redis import Link, Script, link
 from adapters.state.waiting import RedisDrafts, RedisStops
 from core.asks import Person, Platform, ThreadRef
 from core.breaker import BreakerPolicy
 from core.catalog import LimitSpec
-from core.errors import ConfigError, RateLimited
+from core.errors import ConfigError, RateLimited, Unavailable
 from core.stores import Session
 from core.telemetry import get_logger
 
@@ -32,12 +35,18 @@ SESSION_SECONDS = 30 * 24 * 3600
 SEEN_SECONDS = 15 * 60
 """How long a platform event counts as seen."""
 
+LEAVE_SECONDS = 2.0
+"""How long the end waits for Redis: without it the others find out a little later."""
+
 
 class State:
     """The parts that share one connection. Make it with :func:`connect`."""
 
-    def __init__(self, connection: Link, prefix: str) -> None:
+    def __init__(self, connection: Link, prefix: str, *, alive: float = ALIVE_SECONDS) -> None:
         self._link, self._prefix = connection, prefix
+        self.presence = Presence(connection, prefix, alive=alive, beat=alive / 4)
+        self.claims = RedisClaims(connection, prefix, self.presence)
+        self.inbox = RedisInbox(connection, prefix, self.presence)
         self.sessions = RedisSessions(connection, prefix)
         self.duplicates = RedisDuplicates(connection, prefix)
         self.channels = Channels(connection, f"{prefix}:channels")
@@ -64,16 +73,22 @@ class State:
 
 
 @asynccontextmanager
-async def connect(url: str, *, prefix: str = "consortium") -> AsyncIterator[State]:
-    """Connect to Redis; all keys begin with ``prefix``.
+async def connect(url: str, *, prefix: str = "consortium", alive: float = ALIVE_SECONDS) -> AsyncIterator[State]:
+    """Connect to Redis; all keys begin with ``prefix``. Within the block this process is there for the others: they
+    take over what it holds when it leaves, or has been silent for ``alive`` seconds.
 
     Raises ConfigError for an address that is none, Unavailable when no server answers there.
     """
     async with link(url) as connection:
-        state = State(connection, prefix)
+        state = State(connection, prefix, alive=alive)
         try:
+            await state.presence.start()
             yield state
         finally:
+            await state.presence.aclose()
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await state.claims.leave()
             await state.channels.aclose()
 
 
