@@ -7,8 +7,10 @@ ends the start with one line per field that says what to write.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -53,12 +55,16 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    worker_port: int | None = Field(default=None, ge=0, le=65535)
     consortium_config: Path | None = None
     openrouter_api_key: SecretStr | None = None
     run_concurrency: int = Field(default=64, ge=1, le=1000)
     shutdown_grace: float = Field(default=20, ge=0, le=600)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
+    log_texts: bool = False
+    otel_exporter_otlp_endpoint: HttpUrl = ""
+    otel_exporter_otlp_headers: SecretStr | None = None
 
     @field_validator("slack_bot_token", "slack_app_token")
     @classmethod
@@ -96,10 +102,13 @@ WRITE = {
     "DISCORD_GATEWAY_URL": "DISCORD_GATEWAY_URL=wss://gateway.discord.gg/, or leave it out",
     "REDIS_URL": "REDIS_URL=redis://127.0.0.1:6379/0, or leave it out for an embedded server",
     "PORT": "PORT=8080, any number from 0 (any free port) to 65535",
+    "WORKER_PORT": "WORKER_PORT=9090, any number from 0 (any free port) to 65535, or leave it out",
     "RUN_CONCURRENCY": "RUN_CONCURRENCY=64, a number from 1 to 1000",
     "SHUTDOWN_GRACE": "SHUTDOWN_GRACE=20, seconds from 0 to 600",
     "LOG_LEVEL": "LOG_LEVEL=INFO, one of DEBUG, INFO, WARNING, ERROR",
     "LOG_JSON": "LOG_JSON=true or LOG_JSON=false",
+    "LOG_TEXTS": "LOG_TEXTS=true or LOG_TEXTS=false",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318, or leave it out",
 }
 """What to write, by variable; part of every complaint."""
 
@@ -128,3 +137,22 @@ def provider_keys(catalog: Catalog) -> dict[str, SecretStr]:
     names = {p.api_key_env for p in catalog.providers.values() if p.api_key_env}
     found = {name: os.environ.get(name) or file.get(name) for name in names}
     return {name: SecretStr(value) for name, value in found.items() if value}
+
+
+def secrets_of(settings: Settings, keys: Mapping[str, SecretStr]) -> frozenset[str]:
+    """Every word that must appear nowhere: tokens, keys, and the passwords in addresses."""
+    values = [value for name in Settings.model_fields if isinstance(value := getattr(settings, name), SecretStr)]
+    plain = {value.get_secret_value() for value in (*values, *keys.values())}
+    for url in (settings.redis_url, settings.database_url, settings.otel_exporter_otlp_endpoint):
+        plain |= _passwords(url)
+    headers = settings.otel_exporter_otlp_headers
+    pairs = headers.get_secret_value().split(",") if headers else ()
+    return frozenset(filter(None, (*plain, *(pair.partition("=")[2].strip() for pair in pairs))))
+
+
+def _passwords(url: str) -> set[str]:
+    try:
+        written = urlsplit(url).password or ""
+    except ValueError:
+        return set()
+    return {written, unquote(written)}

@@ -12,9 +12,12 @@ from core.setup import ConsortiumSpec
 
 
 class Value(BaseModel):
-    """Base of all values: immutable, and strict about unknown fields so that typing errors surface."""
+    """Base of all values: immutable, and strict about unknown fields so that typing errors surface.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    An error of validation does not quote what it was given: it may be what people wrote, and errors go into the log.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 # --- who asks, where, what ------------------------------------------------------------------------------

@@ -42,8 +42,10 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self._url = url
-        one: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
+        hidden = {"hide_parameters": True}  # errors, which may be logged, quote no texts
+        one: dict[str, Any] = {**hidden, "pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
         several = {
+            **hidden,
             "pool_size": _READERS,
             "pool_reset_on_return": None,
             "isolation_level": "AUTOCOMMIT",

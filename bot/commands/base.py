@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from bot.settings import Settings
     from core.catalog import Catalog
+    from core.telemetry import Logs
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Since = Annotated[str | None, typer.Option(help="How far back: 2d, 12h, 30m, or a date such as 2026-11-01 (UTC).")]
@@ -35,11 +36,20 @@ def configured() -> tuple[Settings, Catalog]:
     return found, load_catalog(found)
 
 
-def run(main: Coroutine[Any, Any, None], *, log_level: str = "WARNING", json: bool = False) -> None:
-    """Run to the end, on uvloop where it is installed."""
-    from core.telemetry import configure
+def logs_of(settings: Settings, catalog: Catalog) -> Logs:
+    """The log as the settings want it, without any of our secrets."""
+    from bot.settings import provider_keys, secrets_of
+    from core.telemetry import Logs
 
-    configure(json=json, level=log_level)
+    secrets = secrets_of(settings, provider_keys(catalog))
+    return Logs(settings.log_level, json=settings.log_json, texts=settings.log_texts, secrets=secrets)
+
+
+def run(main: Coroutine[Any, Any, None], *, log_level: str = "WARNING", logs: Logs | None = None) -> None:
+    """Run to the end, on uvloop where it is installed."""
+    from core.telemetry import Logs, configure
+
+    configure(logs or Logs(level=log_level))
     try:
         import uvloop
     except ImportError:
@@ -50,11 +60,11 @@ def run(main: Coroutine[Any, Any, None], *, log_level: str = "WARNING", json: bo
         runner.run(main)
 
 
-def run_long(main: Coroutine[Any, Any, None], *, log_level: str = "WARNING", json: bool = False) -> None:
+def run_long(main: Coroutine[Any, Any, None], logs: Logs | None = None) -> None:
     """As :func:`run`, for what carries out runs: with many connections and few pauses."""
     _allow_many_connections()
     spare_collections()
-    run(main, log_level=log_level, json=json)
+    run(main, logs=logs)
 
 
 def spare_collections() -> None:

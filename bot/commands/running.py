@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from bot.commands.base import configured, run_long
+from bot.commands.base import configured, logs_of, run_long
 
 
 def serve(
@@ -25,7 +26,7 @@ def serve(
     from bot.processes import serve as hold
 
     settings, catalog = configured()
-    run_long(hold(settings, catalog, work=work), log_level=settings.log_level, json=settings.log_json)
+    run_long(hold(settings, catalog, work=work), logs_of(settings, catalog))
 
 
 def worker() -> None:
@@ -39,7 +40,7 @@ def worker() -> None:
     from bot.processes import worker as carry
 
     settings, catalog = configured()
-    run_long(carry(settings, catalog), log_level=settings.log_level, json=settings.log_json)
+    run_long(carry(settings, catalog), logs_of(settings, catalog))
 
 
 def demo(
@@ -59,4 +60,5 @@ def demo(
     from bot.processes import demo as present
 
     settings, catalog = configured()
-    run_long(present(settings.hasty, catalog, question=question, stay=stay))
+    logs = replace(logs_of(settings, catalog), level="WARNING", json=False)
+    run_long(present(settings.hasty, catalog, question=question, stay=stay), logs)

@@ -272,8 +272,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    from core.telemetry import configure
+    from core.telemetry import Logs, configure
 
-    configure(json=False, level="ERROR")
+    configure(Logs("ERROR"))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -25,7 +25,7 @@ import psutil
 from core.breaker import LocalBreakers
 from core.ports import Completion, Prompt
 from core.setup import ConsortiumSpec
-from core.telemetry import configure
+from core.telemetry import Logs, configure
 from core.types import Agreement, Ballot, Member, Run, Usage
 from core.votes.confidence import PRIOR, Calibration, expected_error
 from core.votes.trust import Experience, Record, agreements
@@ -159,7 +159,7 @@ def replays() -> dict[str, Replay]:
 
 def measured(name: str, council: Council) -> tuple[dict[str, float], tuple[list[Sample], list[Sample]]]:
     """Accuracies and samples of one council, in whichever process there is room."""
-    configure(json=False, level="ERROR")
+    configure(Logs("ERROR"))
     return asyncio.run(measure(replays()[name], council))
 
 
@@ -427,5 +427,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    configure(json=False, level="ERROR")
+    configure(Logs("ERROR"))
     asyncio.run(main())
