@@ -89,6 +89,9 @@ async def open_core(
             duplicates=state.duplicates,
             drafts=state.drafts,
             stops=state.stops,
+            claims=state.claims,
+            inbox=state.inbox,
+            events=state.events,
             breakers=breakers,
             jobs=jobs,
             analyst=studio,
@@ -107,7 +110,7 @@ async def open_core(
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
             arbiter = Arbiter(caller, models, timeouts, studio, new_nonce)
             engine = Engine(Tools(catalog, models, caller, arbiter, studio, clock, new_nonce), utc_now)
-            runner = Runner(engine, office, state.events)
+            runner = Runner(engine, office)
             working = jobs.worker(runner.run, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)

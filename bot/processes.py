@@ -6,11 +6,12 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aiohttp import web
 from pydantic import SecretStr
 
 from adapters.web.server import WebSurface
@@ -25,6 +26,9 @@ from core.telemetry import get_logger
 
 log = get_logger(__name__)
 
+LOOK = 2.0
+"""Seconds between two looks for what other processes have left."""
+
 
 class Surface(Protocol):
     """A chat platform: connects, posts what an earlier process left undelivered, and leaves in order."""
@@ -34,7 +38,8 @@ class Surface(Protocol):
         ...
 
     async def resume(self) -> None:
-        """Deliver answers that no process has delivered yet."""
+        """Take over what processes that are gone have left: events, and answers that are not delivered. Asked again and
+        again."""
         ...
 
     async def wait(self) -> None:
@@ -119,21 +124,41 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[Surfa
     settings = core.settings
     async with AsyncExitStack() as stack:
         chats: list[Surface] = []
-        slack_http: Callable[[Any], Awaitable[Any]] | None = None
+        outside: list[web.RouteDef] = []
         if settings.slack_bot_token:
             slack = _slack(core, settings.slack_bot_token)
             chats.append(slack)
-            slack_http = slack.handle_http if settings.slack_app_token is None else None
+            if settings.slack_app_token is None:
+                outside.append(web.post("/slack/events", slack.handle_http))
         if settings.discord_bot_token:
             chats.append(_discord(core, settings.discord_bot_token))
-        page = WebSurface(core.service, core.events, core.history, slack=slack_http)
+        page = WebSurface(core.service, core.events, core.history, outside=outside)
         stack.push_async_callback(page.close)
         url = await _listen(page, settings, any_port)
         stack.push_async_callback(leave, core, chats)
         for chat in chats:
             await chat.start()
             await chat.resume()
+        heir = asyncio.create_task(keep_taking_over(chats), name="taking over")
+        stack.push_async_callback(ended, heir)
         yield Surfaces(url, tuple(chats))
+
+
+async def keep_taking_over(chats: Sequence[Surface]) -> None:
+    """Look again and again for what processes that are gone have left."""
+    while True:
+        await asyncio.sleep(LOOK)
+        for chat in chats:
+            try:
+                await chat.resume()
+            except Exception:
+                log.exception("not taken over")
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it is over."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def leave(core: Core, chats: Sequence[Surface]) -> None:

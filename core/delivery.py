@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,6 +33,9 @@ from core.types import Chart, Member, Outcome, RoundKind, Run, RunStatus
 log = get_logger(__name__)
 
 
+PLACE_TICK = 3.0
+"""Seconds between two looks at the place in the queue of a run that waits there."""
+
 TICK = 5.0
 """Seconds after which progress is shown anew though nothing has happened, where a surface has nothing against it: how
 long members have been thinking goes on."""
@@ -44,7 +47,8 @@ class RunView:
 
     ``asked`` says, by member id, since when by ``clock`` (monotonic, in seconds) a member of this round has been
     thinking, and ``judging_since`` since when the arbiter has: as the watcher saw it, who may have come late.
-    ``ended`` is how the run ended, once it has: whoever has not answered by then will not.
+    ``ended`` is how the run ended, once it has: whoever has not answered by then will not. ``place`` is how many runs
+    begin before this one, while it waits for a worker.
     """
 
     run_id: str = ""
@@ -59,12 +63,14 @@ class RunView:
     text: str = ""
     answered: Run | None = None
     ended: RunStatus | None = None
+    place: int | None = None
     clock: Callable[[], float] = time.monotonic
 
     def apply(self, event: RunEvent) -> None:
         """Take one event into account."""
         match event:
             case RunStarted():
+                self.place = None
                 self.panel, self.round, self.max_rounds = event.panel, event.round, event.max_rounds
                 self.kind = event.kind
                 self.outcomes, self.asked, self.judge, self.text = {}, {}, None, ""
@@ -86,6 +92,11 @@ class RunView:
                 self.ended = event.status
             case ChartsDrawn():
                 pass
+
+    @property
+    def begun(self) -> bool:
+        """Whether a worker has taken the run, or it is over."""
+        return bool(self.asked or self.outcomes) or self.answered is not None or self.ended is not None
 
     @property
     def waiting(self) -> bool:
@@ -128,17 +139,61 @@ class Presenter(Protocol):
         ...
 
 
+Place = Callable[[str], Awaitable[int | None]]
+"""Tells how many runs begin before one that waits in the queue."""
+
+
+class _NotOurs(Exception):
+    """Another process shows the run by now."""
+
+
 async def deliver(
-    run: Run, presenter: Presenter, events: Events, history: History, *, clock: Callable[[], float] = time.monotonic
+    run: Run,
+    presenter: Presenter,
+    events: Events,
+    history: History,
+    *,
+    ours: Callable[[], Awaitable[bool]] | None = None,
+    place: Place | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Follow a run to its end and show it; it is marked as delivered once all of it stands.
 
-    ``clock`` is monotonic, in seconds: what is shown of how long members take is measured by it.
+    ``ours`` is asked before anything is shown for good: a process that stood still for long may have been taken for
+    dead, and then leaves the rest to whoever shows the run now. ``place`` tells the place in the queue. ``clock`` is
+    monotonic, in seconds: what is shown of how long members take is measured by it.
     """
+    with suppress(_NotOurs):
+        await _deliver(run, presenter, events, history, _asked_first(ours), place, clock)
+
+
+def _asked_first(ours: Callable[[], Awaitable[bool]] | None) -> Callable[[], Awaitable[None]]:
+    """Raises _NotOurs. While that cannot be found out, the run is as much ours as anybody's."""
+
+    async def check() -> None:
+        if ours is None:
+            return
+        with suppress(Unavailable):
+            if not await ours():
+                log.warning("another process shows this run by now")
+                raise _NotOurs
+
+    return check
+
+
+async def _deliver(
+    run: Run,
+    presenter: Presenter,
+    events: Events,
+    history: History,
+    check: Callable[[], Awaitable[None]],
+    place: Place | None,
+    clock: Callable[[], float],
+) -> None:
     view = RunView(run_id=run.id, panel=run.panel, clock=clock)
     drawn = False
     pulse = asyncio.Event()
-    progress = asyncio.create_task(_show_progress(view, pulse, presenter))
+    progress = asyncio.create_task(_show_progress(view, pulse, presenter, place))
     try:
         async for event in _follow(run, events, history):
             again = isinstance(event, Answered) and view.answered is not None
@@ -148,15 +203,18 @@ async def deliver(
                     pass  # a worker that took the run over says so once more
                 case Answered():
                     await _stop(progress)
+                    await check()
                     await presenter.answer(event.run)
                 case ChartsDrawn() if drawn:
                     pass
                 case ChartsDrawn():
                     drawn = True
+                    await check()
                     charts = await history.charts(run.id) if event.kinds else ()
                     await presenter.charts(view.answered or run, charts, event.note)
                 case RunEnded(status=RunStatus.FAILED | RunStatus.CANCELLED) if view.answered is None:
                     await _stop(progress)
+                    await check()
                     ended = await _as_stored(run, history)
                     await presenter.failed(ended, event.error or "The run ended early, and nobody has said why.")
                 case _:
@@ -190,17 +248,32 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
     yield RunEnded(status=stored.status, error=stored.error)
 
 
-async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Presenter) -> None:
+async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Presenter, place: Place | None) -> None:
     while True:
+        look = place if not view.begun else None
         with suppress(TimeoutError):
-            async with asyncio.timeout(presenter.tick if view.waiting else None):
+            async with asyncio.timeout(PLACE_TICK if look else presenter.tick if view.waiting else None):
                 await pulse.wait()
         pulse.clear()
+        if look and not await _moved(view, look):
+            continue
         try:
             await presenter.progress(view)
         except Exception as error:  # noqa: BLE001 - a surface's hiccup must not cost the answer
             log.warning("progress not shown", error=type(error).__name__, detail=str(error)[:200])
         await asyncio.sleep(presenter.pace)
+
+
+async def _moved(view: RunView, place: Place) -> bool:
+    """Whether there is news to show of a run that may still wait: it has begun, or its place is another."""
+    if view.begun:
+        return True
+    before = view.place
+    with suppress(Unavailable):
+        found = await place(view.run_id)
+        if not view.begun:
+            view.place = found
+    return view.begun or view.place != before
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -7,8 +7,8 @@ all of that off the run's critical path.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from core.asks import Ask, Turn
@@ -40,6 +40,9 @@ log = get_logger(__name__)
 
 DELTA_PAUSE = 0.05
 """Seconds for which text deltas are gathered before they are announced together."""
+
+TURN_PAUSE = 1.0
+"""Seconds between two looks whether another process still works on a run."""
 
 LONGEST_THREAD = 200
 """How many earlier runs of a thread are looked at; what fits the budget of tokens is far less."""
@@ -165,13 +168,33 @@ def _joined(events: Sequence[RunEvent]) -> list[RunEvent]:
 class Runner:
     """Carries asks from the queue to their end, from what is stored of them. Holds no state of any run."""
 
-    def __init__(self, engine: Engine, office: Office, events: Events) -> None:
-        self._engine, self._office, self._events = engine, office, events
-        self._history = office.history
+    def __init__(self, engine: Engine, office: Office) -> None:
+        self._engine, self._office = engine, office
+        self._history, self._events = office.history, office.events
 
     async def run(self, ask: Ask) -> None:
         """Run an ask, or go on with what another worker left of it; of one that has ended only the end is told."""
         bind_run(ask.id)
+        async with self._alone(ask.id):
+            await self._run(ask)
+
+    @asynccontextmanager
+    async def _alone(self, run_id: str) -> AsyncIterator[None]:
+        """Wait until no other process works on the run: one that was taken for dead may go on, and a queue that has
+        lost its data is given runs once more. Without Redis there is nobody to ask."""
+        claims, name = self._office.claims, f"work:{run_id}"
+        try:
+            while not await claims.take(name):  # noqa: ASYNC110 - it is another process that is waited for
+                await asyncio.sleep(TURN_PAUSE)
+        except Unavailable as error:
+            log.warning("not known whether others work on the run", error=str(error))
+        try:
+            yield
+        finally:
+            with suppress(Unavailable):
+                await claims.drop(name)
+
+    async def _run(self, ask: Ask) -> None:
         run = await self._history.run(ask.id)
         if run is None:
             await self._gone(ask.id)

@@ -29,6 +29,8 @@ def progress_card(view: RunView, now: float) -> Card:
 
 def head(view: RunView) -> str:
     """ "Asking 4 members · 2 done · round 2 of at most 3"."""
+    if view.place is not None:
+        return f"Waiting for its turn · {_before(view.place)}"
     one = len(view.panel) == 1
     many = f"{len(view.panel)} {'member' if one else 'members'}"
     doing = f"{many} {'ranks' if one else 'rank'} each other's answers" if view.kind == "reviews" else f"Asking {many}"
@@ -36,6 +38,16 @@ def head(view: RunView) -> str:
     if view.max_rounds > 1 and view.round > 1:
         parts.append(f"round {view.round} of at most {view.max_rounds}")
     return " · ".join(parts)
+
+
+def _before(place: int) -> str:
+    match place:
+        case 0:
+            return "it is the next"
+        case 1:
+            return "1 question goes before it"
+        case _:
+            return f"{place:,} questions go before it"
 
 
 def member_state(member: Member, view: RunView, now: float) -> str:
@@ -50,6 +62,8 @@ def member_state(member: Member, view: RunView, now: float) -> str:
         case _ if unanswered := unanswered_text(view.ended):
             return f"⏹️ {member.label}{role}: {unanswered}"
         case _:
+            if view.place is not None:
+                return f"⏳ {member.label}{role}: not asked yet"
             return f"⏳ {member.label}{role}: thinking{_since(view.asked.get(member.id), now)}"
 
 

@@ -8,6 +8,7 @@ here waits for a model.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 from core.asks import Ask, Platform
 from core.cards import Form, Option, Reply, Result
@@ -15,9 +16,11 @@ from core.catalog import Catalog
 from core.commands import actions, values
 from core.commands.grammar import help_text, parse_message
 from core.commands.values import AskCommand, Command
+from core.delivery import Presenter
 from core.errors import BadForm, Duplicate, NotFound
 from core.service.administration import AdminDesk
 from core.service.asks import AskDesk
+from core.service.handover import Handover
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office
 from core.service.panels import PanelDesk
@@ -25,7 +28,7 @@ from core.service.preferences import PreferenceDesk
 from core.service.records import RecordDesk
 from core.service.welcome import Occasion, examples, welcome
 from core.setup import ConsortiumSpec
-from core.stores import Draft
+from core.stores import Draft, Kept
 from core.types import Run
 
 __all__ = ["Inbound", "Occasion", "Office", "Service"]
@@ -35,7 +38,7 @@ class Service:
     """One per process; holds no state of any run."""
 
     def __init__(self, office: Office) -> None:
-        self._office = office
+        self._office, self._handover = office, Handover(office)
         self._asks, self._records, self._panels = AskDesk(office), RecordDesk(office), PanelDesk(office)
         desks = (self._asks, self._records, self._panels, PreferenceDesk(office), AdminDesk(office))
         self._handlers: Handlers = {command: handler for desk in desks for command, handler in desk.handlers.items()}
@@ -49,8 +52,7 @@ class Service:
 
     async def handle(self, command: Command, inbound: Inbound) -> Result:
         """Carry out a command. Raises ConsortiumError; Duplicate when the platform has delivered the event before."""
-        await self._first_time(inbound)
-        return await self._carry_out(command, inbound)
+        return await self._first_time(inbound) or await self._carry_out(command, inbound)
 
     async def press(self, action: str, inbound: Inbound) -> Result:
         """A button was tapped. Raises like :meth:`handle`."""
@@ -65,7 +67,8 @@ class Service:
         the thread is not ours. Raises like :meth:`handle`."""
         if inbound.where.thread is None or not await self._office.history.thread_runs(inbound.where, limit=1):
             return None
-        await self._first_time(inbound)
+        if begun := await self._first_time(inbound):
+            return begun
         if parse_message(text) == values.StopCommand():
             return await self._asks.stop(values.StopCommand(), inbound)
         return await self._asks.ask(AskCommand(text=text), inbound)
@@ -99,9 +102,9 @@ class Service:
         """The run that an ask begins as."""
         return self._asks.pending_run(ask)
 
-    async def undelivered(self, platform: Platform) -> list[Run]:
-        """What was asked there within the last hour and has not been delivered, oldest first."""
-        return await self._asks.undelivered(platform)
+    async def deliver(self, run: Run, presenter: Presenter) -> None:
+        """Show a run to its end; see :meth:`core.service.handover.Handover.deliver`."""
+        await self._handover.deliver(run, presenter)
 
     async def thread_opened(self, run: Run, thread: str) -> Run:
         """The run's conversation now has a thread of its own: remember it, for follow-ups and after a restart."""
@@ -109,12 +112,42 @@ class Service:
         await self._office.history.set_thread(run.id, thread)
         return run.model_copy(update={"ask": run.ask.model_copy(update={"where": where})})
 
+    # --- between processes --------------------------------------------------------------------------
+
+    async def keep(self, event: Kept) -> bool:
+        """Store an event before it is acknowledged. False: it is here already. Raises Unavailable."""
+        return await self._handover.keep(event)
+
+    async def done(self, event: Kept) -> None:
+        """An event has been dealt with."""
+        await self._handover.done(event)
+
+    async def orphans(self, platform: Platform) -> list[Kept]:
+        """Events that processes left behind, to be carried out as replayed."""
+        return await self._handover.orphans(platform)
+
+    async def adopt(self, platform: Platform, shown: Collection[str]) -> list[Run]:
+        """Runs that this process has to show from now on; see :meth:`core.service.handover.Handover.adopt`."""
+        return await self._handover.adopt(platform, shown)
+
+    async def claim(self, name: str) -> bool:
+        """Whether something is for this process alone, among all; until it is dropped. Raises Unavailable."""
+        return await self._office.claims.take(name)
+
+    async def unclaim(self, name: str) -> None:
+        """Leave it to others. Raises Unavailable."""
+        await self._office.claims.drop(name)
+
     # --- inside -------------------------------------------------------------------------------------
 
-    async def _first_time(self, inbound: Inbound) -> None:
-        """Raises Duplicate when the platform has delivered this event before."""
+    async def _first_time(self, inbound: Inbound) -> Run | None:
+        """The run that an event which is replayed has begun already. Raises Duplicate when the platform has delivered
+        this event before."""
+        if inbound.replayed:
+            return await self._asks.begun(inbound)
         if inbound.event_ids and not await self._office.duplicates.first(*inbound.event_ids):
             raise Duplicate("This event is being handled already.")
+        return None
 
     async def _carry_out(self, command: Command, inbound: Inbound) -> Result:
         """Hand a command to its desk."""

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 
 from core import attachments, convening, examples, governance
-from core.asks import Ask, Platform, Value
+from core.asks import Ask, Value
 from core.attachments import MOST_FILES, Material, Upload
 from core.cards import Button, Form, Input, Option, Reply
 from core.commands import actions
 from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
 from core.earlier import earlier_files
-from core.errors import BadInput, ConsortiumError, NotAllowed, NotFound, Unavailable
+from core.errors import BadInput, ConsortiumError, Duplicate, NotAllowed, NotFound, Unavailable
 from core.estimate import estimate, estimate_text
+from core.events import RunEnded
 from core.governance import Estimate, Policy
 from core.present.figures import listed, short
 from core.present.lists import FIELDS
 from core.service.convener import Convener
+from core.service.handover import ADOPTING, showing
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office, known
 from core.stores import Draft
 from core.strategies import describe
+from core.telemetry import get_logger
 from core.types import Bill, Run, RunStatus
+
+log = get_logger(__name__)
 
 MAX_QUESTION = 12_000
 """Characters of a question: more is refused rather than cut."""
@@ -48,7 +52,6 @@ class AskDesk:
 
     def __init__(self, office: Office) -> None:
         self._office, self._convener = office, Convener(office)
-        self._budgets = asyncio.Lock()
 
     @property
     def handlers(self) -> Handlers:
@@ -181,8 +184,20 @@ class AskDesk:
             return Reply(text=f"{question} is over already: there is nothing to stop.")
         if run.answered_at is not None:
             return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
-        await self._office.stops.request(run.id, f"Stopped by {inbound.asker.name or inbound.asker.id}.")
+        reason = f"Stopped by {inbound.asker.name or inbound.asker.id}."
+        if await self._office.jobs.withdraw(run.id):
+            await self._end_unbegun(run, reason)
+        else:
+            await self._office.stops.request(run.id, reason)
         return Reply(text=f"Stopping {question}.")
+
+    async def _end_unbegun(self, run: Run, reason: str) -> None:
+        """A run that waited for its turn ends here: no worker will see it."""
+        office, why = self._office, f"{reason} Nobody had been asked yet."
+        ended = {"status": RunStatus.CANCELLED, "error": why, "ended_at": office.clock()}
+        await office.governance.settle(run.id, Bill())
+        await office.history.update_run(run.model_copy(update=ended))
+        await office.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED, error=why))
 
     async def _named(self, run_id: str, inbound: Inbound) -> Run:
         """A run by its id, if that person may end it."""
@@ -234,6 +249,13 @@ class AskDesk:
             created_at=ask.asked_at,
         )
 
+    async def begun(self, inbound: Inbound) -> Run | None:
+        """The run that an event has begun before, with all that came with its question."""
+        history = self._office.history
+        run = await history.run(inbound.run_id) if inbound.run_id else None
+        complete = run is not None and (not run.ask.attachments or await history.materials(run.id))
+        return run if complete else None
+
     # --- inside -------------------------------------------------------------------------------------
 
     async def _take(
@@ -278,9 +300,14 @@ class AskDesk:
     async def _begin(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
         """Reserve what a run may use, store and queue it. Raises OverBudget, Unavailable."""
         office, ask = self._office, held.ask
+        shared = ask.where.platform in ADOPTING
+        if shared and not await office.claims.take(showing(ask.id)):
+            raise Duplicate("Another process has this event in hand.")
         policy = await office.governance.policy(ask.where)
-        # Asks at the same moment would all find the same budget whole; those of other processes still may.
-        async with self._budgets if policy.budgets else nullcontext():
+        # Asks at the same moment would all find the same budget whole.
+        async with (
+            office.turn(f"budget:{ask.where.platform}:{ask.where.workspace}") if policy.budgets else nullcontext()
+        ):
             warnings = await self._warnings(policy, ask, inbound)
             run = self.pending_run(ask).model_copy(update={"notes": (*held.notes, *warnings)})
             await office.governance.reserve(run, estimated)
@@ -288,12 +315,20 @@ class AskDesk:
             await office.history.open_run(run)
             if held.materials:
                 await office.history.keep_materials(run.id, held.materials)
+        except Unavailable:
+            with suppress(Unavailable):
+                await office.governance.settle(run.id, Bill())
+            raise
+        try:
             await office.jobs.submit(ask)
-        except Unavailable as error:  # nobody will work on it, so nobody must wait for it
+        except Unavailable as error:
+            if shared:  # whoever shows it looks after it: it is queued as soon as that can be
+                log.warning("run not queued yet", run=run.id, error=str(error))
+                return run
+            # Nobody will work on it, so nobody must wait for it.
             ended = {"status": RunStatus.FAILED, "error": str(error), "ended_at": office.clock()}
             with suppress(Unavailable):
                 await office.governance.settle(run.id, Bill())
-            with suppress(Unavailable):
                 await office.history.update_run(run.model_copy(update=ended))
                 await office.history.mark_delivered(run.id)  # the asker is told now
             raise

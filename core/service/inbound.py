@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from core.asks import Person, ThreadRef, Value
 from core.attachments import Upload
 from core.governance import Who
@@ -12,6 +14,7 @@ class Inbound(Value):
 
     ``roles`` are the platform's ids of the person's roles there; ``manages`` and ``moderates`` what the platform lets
     them do there: manage the workspace, and the channel. ``files`` came with the message, not downloaded yet.
+    ``replayed``: it is an event that may have been carried out in part, by a process that is gone or before an outage.
     """
 
     asker: Person
@@ -22,6 +25,13 @@ class Inbound(Value):
     manages: bool = False
     moderates: bool = False
     files: tuple[Upload, ...] = ()
+    replayed: bool = False
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that this event begins, if it begins one: it follows from the event, so that an event which
+        is carried out twice cannot begin two. None for what comes without ids."""
+        return blake2b(self.event_ids[0].encode(), digest_size=6).hexdigest() if self.event_ids else None
 
     @property
     def who(self) -> Who:

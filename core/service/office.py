@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import random
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,13 +16,13 @@ from core import governance
 from core.asks import ThreadRef
 from core.cards import Result
 from core.catalog import Catalog
-from core.errors import NotAllowed, NotFound
+from core.errors import NotAllowed, NotFound, Unavailable
 from core.governance import Right
-from core.ports import Analyst, Breakers, History, Jobs, Lessons
+from core.ports import Analyst, Breakers, Events, History, Jobs, Lessons
 from core.present.lists import written
 from core.service.inbound import Inbound
 from core.setup import ConsortiumSpec
-from core.stores import Consortia, Drafts, Duplicates, Governance, Limits, Session, Sessions, Stops
+from core.stores import Claims, Consortia, Drafts, Duplicates, Governance, Inbox, Limits, Session, Sessions, Stops
 
 
 class Chosen(NamedTuple):
@@ -32,6 +35,9 @@ class Chosen(NamedTuple):
 
 Handlers = dict[type[Any], Callable[[Any, Inbound], Awaitable[Result]]]
 """What carries out a command, by its type."""
+
+TURN = 10.0
+"""Seconds to wait for one's turn: longer than it takes to notice that a process is gone."""
 
 CUSTOM = "custom"
 """What a panel is called that somebody put together for one ask."""
@@ -51,12 +57,33 @@ class Office:
     duplicates: Duplicates
     drafts: Drafts
     stops: Stops
+    claims: Claims
+    inbox: Inbox
+    events: Events
     breakers: Breakers
     jobs: Jobs
     analyst: Analyst
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     rng: random.Random
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """One at a time, in this process and among all. Raises Unavailable when it does not come to that."""
+        async with self._turns[name]:
+            try:
+                async with asyncio.timeout(TURN):
+                    while not await self.claims.take(name):  # noqa: ASYNC110 - other processes set no event
+                        await asyncio.sleep(0.02)
+            except TimeoutError:
+                raise Unavailable(
+                    "Others are being served, for too long. Nothing was asked; please try again."
+                ) from None
+            try:
+                yield
+            finally:
+                await self.claims.drop(name)
 
     async def session(self, inbound: Inbound) -> Session:
         """What the person has set in this channel."""

@@ -11,6 +11,7 @@ from adapters.history import SqlHistory
 from adapters.state.state import State
 from core.asks import Platform
 from core.delivery import RunView, deliver
+from core.errors import Unavailable
 from core.events import (
     Answered,
     ArbiterStarted,
@@ -275,3 +276,78 @@ def test_a_view_knows_waves_and_reviews() -> None:
     view.apply(RunStarted(round=2, max_rounds=2, panel=run.panel, kind="reviews"))
     assert view.kind == "reviews"
     assert progress_card(view, 0.0).status == "3 members rank each other's answers · 0 done · round 2 of at most 2"
+
+
+# --- several processes ----------------------------------------------------------------------------------
+
+
+async def test_what_another_process_shows_by_now_is_left_to_it(state: State, history: SqlHistory, stored: Run) -> None:
+    screen, held = Screen(), iter([True, False])
+
+    async def ours() -> bool:
+        return next(held)
+
+    watching = asyncio.create_task(deliver(pending(), screen, state.events, history, ours=ours))
+    await state.events.publish(stored.id, Answered(run=stored, charts_follow=True))
+    await state.events.publish(stored.id, ChartsDrawn(analysis=None, kinds=()), RunEnded(status=RunStatus.DONE))
+    await watching
+    assert screen.final == ["answer"], "it was paused for long after that"
+    assert await undelivered(history) == 1
+
+
+async def test_an_answer_is_shown_where_nobody_can_say_whose_it_is(
+    state: State, history: SqlHistory, stored: Run
+) -> None:
+    async def ours() -> bool:
+        raise Unavailable("Redis does not answer.")
+
+    screen = Screen()
+    await state.events.publish(stored.id, Answered(run=stored, charts_follow=False), RunEnded(status=RunStatus.DONE))
+    await deliver(pending(), screen, state.events, history, ours=ours)
+    assert screen.final == ["answer"]
+
+
+@virtual_time
+async def test_a_run_that_waits_shows_its_place_as_it_moves_up() -> None:
+    """Told again when it has changed, and never once somebody works on it."""
+    run, told = pending(), asyncio.Queue[RunEvent]()
+    places = iter([12, 12, 1, None])
+    heads: list[str] = []
+
+    class Watching(Screen):
+        async def progress(self, view: RunView) -> None:
+            card = progress_card(view, view.clock())
+            heads.append(f"{asyncio.get_running_loop().time():.0f} {card.status}")
+            await super().progress(view)
+
+    class Told:
+        async def follow(self, run_id: str) -> AsyncIterator[RunEvent]:
+            event = None
+            while not isinstance(event, RunEnded):
+                event = await told.get()
+                yield event
+
+        async def mark_delivered(self, run_id: str) -> None: ...
+
+        async def run(self, run_id: str) -> Run:
+            return run
+
+    async def place(run_id: str) -> int | None:
+        assert run_id == run.id
+        return next(places)
+
+    screen = Watching()
+    events = cast(Any, Told())
+    began = asyncio.get_running_loop().time()
+    watching = asyncio.create_task(deliver(run, screen, events, events, place=place))
+    await screen.until(2)
+    assert [head.partition(" ")[2] for head in heads] == [
+        "Waiting for its turn · 12 questions go before it",
+        "Waiting for its turn · 1 question goes before it",
+    ]
+    assert asyncio.get_running_loop().time() - began == pytest.approx(9.0)
+    told.put_nowait(RunStarted(round=1, max_rounds=1, panel=run.panel))
+    await screen.until(3)
+    assert heads[-1].endswith("Asking 3 members · 0 done")
+    told.put_nowait(RunEnded(status=RunStatus.CANCELLED, error="Stopped."))
+    await watching

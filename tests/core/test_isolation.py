@@ -62,7 +62,7 @@ async def test_fifty_asks_at_once_do_not_meet(state: State, history: SqlHistory)
         async with ModelPool(catalog, {"KEY": provider.key}) as models:
             engine = make_engine(catalog, models, breakers=state.breakers())
             shared = office(catalog, state, history)
-            runner = Runner(engine, shared, state.events)
+            runner = Runner(engine, shared)
 
             async def one(n: int) -> list[RunEvent]:
                 before = ask(n).model_copy(update={"id": f"before{n}", "text": f"And mark-before{n}x?"})

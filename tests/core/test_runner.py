@@ -51,9 +51,8 @@ class Works:
 
     def runner(self, **parts: Any) -> Runner:
         engine = make_engine(self.catalog, parts.pop("models", self.models), analyst=self.analyst)
-        events = parts.pop("events", self.state.events)
         shared = office(self.catalog, self.state, self.history, **{"analyst": self.analyst, **parts})
-        return Runner(engine, shared, events)
+        return Runner(engine, shared)
 
     async def run(self, ask: Ask | None = None, **parts: Any) -> Run:
         """Run an ask to its end and return it as stored."""

@@ -62,7 +62,7 @@ class Works:
     def runner(self) -> Runner:
         engine = make_engine(self.catalog, self.models)
         shared = office(self.catalog, self.state, self.history, **{"governance": self.settled, **self.parts})
-        return Runner(engine, shared, self.state.events)
+        return Runner(engine, shared)
 
     async def start(self, ask: Ask | None = None) -> asyncio.Task[None]:
         ask = ask or make_ask(charts=False)

@@ -15,6 +15,7 @@ from core.cards import Form, Reply, Result
 from core.catalog import Catalog, LimitSpec
 from core.commands.values import AskCommand, Command
 from core.governance import Spent
+from core.ports import QueueDepth
 from core.service import Inbound, Office, Service
 from core.types import Run
 from tests.core.fakes import START, FakeAnalyst, catalog
@@ -29,9 +30,25 @@ class Queue:
 
     def __init__(self) -> None:
         self.asks: list[Ask] = []
+        self.waits = False
 
     async def submit(self, ask: Ask) -> None:
-        self.asks.append(ask)
+        if ask.id not in {known.id for known in self.asks}:
+            self.asks.append(ask)
+
+    async def place(self, run_id: str) -> int | None:
+        waiting = [ask.id for ask in self.asks]
+        return waiting.index(run_id) if run_id in waiting else None
+
+    async def withdraw(self, run_id: str) -> bool:
+        """Runs wait here until a test takes them."""
+        place = await self.place(run_id)
+        if place is not None and self.waits:
+            del self.asks[place]
+        return place is not None and self.waits
+
+    async def depth(self) -> QueueDepth:
+        return QueueDepth(waiting=len(self.asks))
 
 
 def inbound(by: Person = ANN, where: ThreadRef = CHANNEL, **fields: Any) -> Inbound:
@@ -60,6 +77,9 @@ class Desk:
             duplicates=state.duplicates,
             drafts=self.drafts,
             stops=self.stops,
+            claims=state.claims,
+            inbox=state.inbox,
+            events=state.events,
             breakers=state.breakers(),
             jobs=self.queue,
             analyst=FakeAnalyst(),

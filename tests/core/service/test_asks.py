@@ -159,16 +159,7 @@ async def test_what_is_refused_for_its_words_costs_nothing(state: State, history
     await desk.ask()
 
 
-async def test_an_ask_that_was_stored_but_not_queued_is_queued_later(desk: Desk) -> None:
-    asked = await desk.ask(where=CHANNEL.model_copy(update={"platform": Platform.DISCORD}))
-    desk.queue.asks.clear()
-    assert await desk.service.undelivered(Platform.SLACK) == []
-    assert [run.id for run in await desk.service.undelivered(Platform.DISCORD)] == [asked.id]
-    assert [ask.id for ask in desk.queue.asks] == [asked.id]
-    await desk.history.update_run(asked.model_copy(update={"status": RunStatus.RUNNING}))
-    desk.queue.asks.clear()
-    assert len(await desk.service.undelivered(Platform.DISCORD)) == 1
-    assert desk.queue.asks == []
+PAGE = CHANNEL.model_copy(update={"platform": Platform.WEB})
 
 
 async def test_a_queue_that_is_away_is_told(desk: Desk) -> None:
@@ -177,8 +168,8 @@ async def test_a_queue_that_is_away_is_told(desk: Desk) -> None:
 
     desk.queue.submit = away  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="Redis does not answer"):
-        await desk.ask()
+        await desk.ask(where=PAGE)
     stored = await desk.history.run("run0")
     assert stored
     assert (stored.status, stored.error) == (RunStatus.FAILED, "Redis does not answer.")
-    assert await desk.history.undelivered(Platform.SLACK, START) == [], "a restart has nothing to add"
+    assert await desk.history.undelivered(Platform.WEB, START) == [], "a restart has nothing to add"

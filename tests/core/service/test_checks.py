@@ -12,7 +12,7 @@ from PIL import Image
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
-from core.asks import Ask, ThreadRef
+from core.asks import Platform, ThreadRef
 from core.attachments import MOST_FILES, Upload
 from core.cards import Reply
 from core.catalog import LimitSpec
@@ -132,7 +132,7 @@ async def test_a_run_that_ends_counts_by_its_bill_and_keeps_the_warning(desk: De
     await desk.governance.set_budget(CHANNEL, Budget(scope="user", period="day", tokens=1000), ROOT)
     run = await desk.ask(charts=False)
     engine = make_engine(desk.service.catalog, panel_models())
-    await Runner(engine, desk.office, state.events).run(run.ask)
+    await Runner(engine, desk.office).run(run.ask)
     ended = await desk.history.run(run.id)
     assert ended
     assert ended.notes[0].startswith("You have used 850 of 1,000 tokens today")
@@ -154,9 +154,10 @@ async def test_fifty_asks_at_once_find_one_budget(desk: Desk) -> None:
 
 async def test_what_was_not_queued_counts_for_nothing(desk: Desk) -> None:
     desk.office.jobs.submit = _away  # type: ignore[method-assign]
+    page = CHANNEL.model_copy(update={"platform": Platform.WEB})
     with pytest.raises(Unavailable):
-        await desk.ask()
-    assert (await desk.spent()).tokens == 0
+        await desk.ask(where=page)
+    assert (await desk.governance.spending(page, ANN, desk.now)).at("user", "day").tokens == 0
 
 
 async def test_what_was_neither_stored_nor_queued_counts_for_nothing(
@@ -253,11 +254,11 @@ async def test_what_is_refused_at_the_last_moment_can_be_confirmed_later(
 ) -> None:
     _, confirm, _ = await held_back(desk)
 
-    async def away(ask: Ask) -> None:
+    async def away(run: Run) -> None:
         raise Unavailable("Redis does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.queue, "submit", away)
+        patch.setattr(desk.history, "open_run", away)
         with pytest.raises(Unavailable):
             await desk.do(confirm)
     run = await desk.do(confirm)

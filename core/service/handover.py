@@ -1,0 +1,94 @@
+"""What processes leave to each other: events that were not dealt with, and runs whose answers do not stand yet.
+
+A run of a chat platform is shown by the process that took its question in. That is a claim: when the process is gone,
+the next one that looks has it, and goes on with what stands in the thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+from core.asks import Platform
+from core.delivery import Presenter, deliver
+from core.errors import Unavailable
+from core.service.office import Office
+from core.stores import Kept
+from core.telemetry import get_logger
+from core.types import Run, RunStatus
+
+log = get_logger(__name__)
+
+UNDELIVERED = timedelta(hours=1)
+"""How old a run may be whose answer is still posted by another process."""
+
+ADOPTING = frozenset({Platform.SLACK, Platform.DISCORD})
+"""Platforms whose runs are shown by another process when theirs is gone."""
+
+
+def showing(run_id: str) -> str:
+    """The claim on showing a run."""
+    return f"show:{run_id}"
+
+
+class Handover:
+    """One per process; holds no state of any run."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    # --- events -------------------------------------------------------------------------------------
+
+    async def keep(self, event: Kept) -> bool:
+        """Store an event before it is acknowledged. False: it is here already. Raises Unavailable."""
+        return await self._office.inbox.keep(event)
+
+    async def done(self, event: Kept) -> None:
+        """An event has been dealt with. While Redis is away it is not: another process may deal with it once more."""
+        try:
+            await self._office.inbox.done(event)
+        except Unavailable as error:
+            log.warning("event not marked as dealt with", kind=event.kind, error=str(error))
+
+    async def orphans(self, platform: Platform) -> list[Kept]:
+        """Events that processes left behind; they are ours now. None while Redis is away."""
+        try:
+            return await self._office.inbox.orphans(platform)
+        except Unavailable as error:
+            log.warning("events left behind not looked for", platform=platform, error=str(error))
+            return []
+
+    # --- runs ---------------------------------------------------------------------------------------
+
+    async def deliver(self, run: Run, presenter: Presenter) -> None:
+        """Show a run to its end, unless another process does by then; see :func:`core.delivery.deliver`."""
+        office, name = self._office, showing(run.id)
+        claimed = run.ask.where.platform in ADOPTING
+        ours = partial(office.claims.holds, name) if claimed else None
+        await deliver(run, presenter, office.events, office.history, ours=ours, place=office.jobs.place)
+        if claimed:
+            with suppress(Unavailable):
+                await office.claims.drop(name)
+
+    async def adopt(self, platform: Platform, shown: Collection[str]) -> list[Run]:
+        """What was asked there within the last hour, has not been delivered, and is shown by no process: this one has
+        to. Oldest first, without those that this one shows, as ``shown`` says. None while a store is away.
+
+        They are queued once more, should that not have been reached or the queue have lost them.
+        """
+        office = self._office
+        adopted = []
+        try:
+            for run_id in await office.history.undelivered(platform, office.clock() - UNDELIVERED):
+                if run_id in shown or not await office.claims.take(showing(run_id)):
+                    continue
+                run = await office.history.run(run_id)
+                if run is not None:
+                    if run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+                        await office.jobs.submit(run.ask)
+                    adopted.append(run)
+        except Unavailable as error:
+            log.warning("runs left behind not looked for", platform=platform, error=str(error))
+        return adopted
