@@ -323,3 +323,59 @@ totals = Table(
     *_used(),
 )
 """Sums of the spendings of a day, kept with every one of them: a month is read from some ninety rows."""
+
+postings = Table(
+    "postings",
+    metadata,
+    _of_run(),
+    Column("part", Words, primary_key=True, comment="of what is shown of the run"),
+    Column("message_id", Words, nullable=False, comment="the platform's"),
+    Column("posted_at", Utc, nullable=False),
+)
+
+installations = Table(
+    "installations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("client_id", Words, nullable=False),
+    Column("enterprise_id", Words, nullable=False, comment="empty: none, as in the columns that follow"),
+    Column("team_id", Words, nullable=False),
+    Column("user_id", Words, nullable=False, comment="who installed it"),
+    Column("bot_id", Words, nullable=False),
+    Column("bot_user_id", Words, nullable=False),
+    Column("is_enterprise_install", Boolean, nullable=False),
+    Column("scopes", Words, nullable=False, comment="with commas between them"),
+    Column("secrets", LargeBinary, nullable=False, comment="tokens as JSON, encrypted"),
+    Column("token_expires_at", Utc),
+    Column("installed_at", Utc, nullable=False),
+)
+Index(
+    "ix_installations_key",
+    *(installations.c[name] for name in ("client_id", "enterprise_id", "team_id", "user_id")),
+    unique=True,
+)
+
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    Column("state", Words, primary_key=True),
+    Column("expires_at", Utc, nullable=False),
+    Column("used_by", Words, comment="what used it up; null: nothing has"),
+)
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("holder", Words, nullable=False),
+    Column("until", Float, nullable=False, comment="seconds since 1970 by the database's clock"),
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("writer", Words, primary_key=True, comment="one a process"),
+    Column("number", BigInteger, nullable=False, comment="of its last change that was committed"),
+    Column("at", Utc, nullable=False),
+)
+"""Of changes whose commit was not acknowledged they tell whether it was reached; see :mod:`adapters.history.writer`."""

@@ -10,11 +10,13 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Executable,
+    Float,
     Table,
     and_,
     bindparam,
     case,
     delete,
+    extract,
     func,
     literal,
     or_,
@@ -30,9 +32,13 @@ from adapters.history.schema import (
     charts,
     consortia,
     feedback,
+    installations,
     labels,
+    locks,
+    oauth_states,
     outcomes,
     policies,
+    postings,
     rounds,
     rules,
     runs,
@@ -50,6 +56,8 @@ CHANGES_WITH_A_RUN = (
 
 USED = ("runs", "tokens", "dollars", "unpriced", "uncounted")
 """What is added up of spendings."""
+
+_POSTED = ("part", "message_id", "posted_at")
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,13 @@ class Statements:
     hold_spending: Executable
     add_spending: Executable
     put_spending: Executable
+    put_posting: Executable
+    drop_posting: Executable
+    save_installation: Executable
+    issue_state: Executable
+    consume_state: Executable
+    take_lock: Executable
+    release_lock: Executable
 
     @classmethod
     def of(cls, backend: str) -> Statements:
@@ -97,11 +112,12 @@ class Statements:
         insert = _insert(backend)
         id_: BindParameter[str] = bindparam("id_")
 
-        def replace(table: Table) -> Executable:
+        def replace(table: Table, *unique: str) -> Executable:
             statement = insert(table)
-            keys = table.primary_key.columns
-            changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-            replacing: Executable = statement.on_conflict_do_update(index_elements=list(keys), set_=changes)
+            keys = [table.c[name] for name in unique] or list(table.primary_key.columns)
+            own = {column.name for column in (*keys, *table.primary_key.columns)}
+            changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in own}
+            replacing: Executable = statement.on_conflict_do_update(index_elements=keys, set_=changes)
             return replacing
 
         return cls(
@@ -147,6 +163,15 @@ class Statements:
             put_spending=update(spendings)
             .where(_to_be_spent())
             .values({name: bindparam(f"{name}_", type_=spendings.c[name].type) for name in (*USED, "settled")}),
+            put_posting=_put_posting(insert(postings)),
+            drop_posting=delete(postings).where(postings.c.run_id == id_, postings.c.part == bindparam("part_")),
+            save_installation=replace(installations, "client_id", "enterprise_id", "team_id", "user_id"),
+            issue_state=insert(oauth_states).on_conflict_do_nothing(index_elements=[oauth_states.c.state]),
+            consume_state=_consume_state(),
+            take_lock=_take_lock(insert(locks), backend),
+            release_lock=delete(locks).where(
+                locks.c.name == bindparam("name_"), locks.c.holder == bindparam("holder_")
+            ),
         )
 
 
@@ -205,6 +230,43 @@ def _add_spending(insert_total: Any) -> Executable:
     sums = {name: totals.c[name] + adding.excluded[name] for name in USED}
     added: Executable = adding.on_conflict_do_update(index_elements=list(totals.primary_key.columns), set_=sums)
     return added
+
+
+def _put_posting(insert_posting: Any) -> Executable:
+    """Where the run is on record: a message about one that was deleted meanwhile is nothing to complain of."""
+    given = {f"{name}": bindparam(f"{name}_", type_=postings.c[name].type) for name in _POSTED}
+    posting = insert_posting.from_select(
+        ["run_id", *given], select(runs.c.id, *given.values()).where(runs.c.id == bindparam("id_"))
+    )
+    changes = {name: posting.excluded[name] for name in ("message_id", "posted_at")}
+    replacing: Executable = posting.on_conflict_do_update(
+        index_elements=[postings.c.run_id, postings.c.part], set_=changes
+    )
+    return replacing
+
+
+def _consume_state() -> Executable:
+    """Once; ``by_`` may say so again, should it not have heard that it did."""
+    now = bindparam("now_", type_=oauth_states.c.expires_at.type)
+    free = or_(oauth_states.c.used_by.is_(None), oauth_states.c.used_by == bindparam("by_"))
+    good = and_(oauth_states.c.state == bindparam("state_"), oauth_states.c.expires_at >= now, free)
+    return update(oauth_states).where(good).values(used_by=bindparam("by_"))
+
+
+def _take_lock(insert_lock: Any, backend: str) -> Executable:
+    """A row comes back where the lock is the holder's now, for ``seconds_`` more."""
+    now: ColumnElement[float]
+    if backend == "postgresql":
+        now = extract("epoch", func.clock_timestamp()).cast(Float)
+    else:
+        now = (func.julianday("now") - 2440587.5) * 86400.0
+    taking = insert_lock.values(until=now + bindparam("seconds_", type_=locks.c.until.type))
+    free = or_(locks.c.until < now, locks.c.holder == taking.excluded.holder)
+    changes = {"holder": taking.excluded.holder, "until": taking.excluded.until}
+    taken: Executable = taking.on_conflict_do_update(index_elements=[locks.c.name], set_=changes, where=free).returning(
+        locks.c.name
+    )
+    return taken
 
 
 def _insert(backend: str) -> Callable[[Table], Any]:

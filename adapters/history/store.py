@@ -30,7 +30,9 @@ from adapters.history.access import Access
 from adapters.history.consortia import SqlConsortia
 from adapters.history.database import Database, fetch, parse
 from adapters.history.governance import SqlGovernance
+from adapters.history.installations import SqlInstallations
 from adapters.history.lessons import SqlLessons
+from adapters.history.locks import SqlLocks
 from adapters.history.rows import (
     chart_of,
     chart_row,
@@ -47,7 +49,7 @@ from adapters.history.rows import (
     vote_rows,
     voters,
 )
-from adapters.history.schema import analyses, attachments, charts, outcomes, rounds, runs
+from adapters.history.schema import analyses, attachments, charts, outcomes, postings, rounds, runs
 from adapters.history.statements import CHANGES_WITH_A_RUN, Statements
 from adapters.history.writer import Writer
 from core.asks import Person, Platform, ThreadRef, Turn
@@ -82,17 +84,21 @@ class SqlHistory:
 
     ``url`` is ``sqlite:///path`` (any number of processes of one machine) or ``postgresql://...``. ``clock``
     gives the time for what is stamped here, ``monotonic`` the seconds by which what was read grows old.
-    Entering also makes :attr:`consortia`, :attr:`lessons` and :attr:`governance`, on the same database. Every
-    method, and entering, raises :class:`core.errors.Unavailable` when the database does not work; a wrong ``url`` is
-    a :class:`core.errors.ConfigError`, as is a database that a newer version has written.
+    Entering also makes :attr:`consortia`, :attr:`lessons`, :attr:`governance`, :attr:`locks` and
+    :attr:`installations`, on the same database. Every method, and entering, raises :class:`core.errors.Unavailable`
+    when the database does not work; a wrong ``url`` is a :class:`core.errors.ConfigError`, as is one that a newer
+    version has written.
 
     Writing for a run that was never opened, or was deleted, raises :class:`core.errors.NotFound`, except that
-    :meth:`update_run`, :meth:`set_thread` and :meth:`mark_delivered` change nothing then. All writes can be repeated.
+    :meth:`update_run`, :meth:`set_thread`, :meth:`mark_delivered` and :meth:`record_posting` change nothing then. All
+    writes can be repeated.
     """
 
     consortia: SqlConsortia
     lessons: SqlLessons
     governance: SqlGovernance
+    locks: SqlLocks
+    installations: SqlInstallations
 
     def __init__(
         self, url: str, *, clock: Callable[[], datetime] = _now, monotonic: Callable[[], float] = time.monotonic
@@ -114,6 +120,8 @@ class SqlHistory:
         self.consortia = SqlConsortia(access, monotonic=self._monotonic)
         self.lessons = SqlLessons(access, monotonic=self._monotonic)
         self.governance = SqlGovernance(access, monotonic=self._monotonic)
+        self.locks = SqlLocks(access)
+        self.installations = SqlInstallations(access, self.locks)
         return self
 
     async def __aexit__(
@@ -171,6 +179,16 @@ class SqlHistory:
         """The answer stands in its thread."""
         await self._writer.write(run_id, (self._do.mark_delivered, {"id_": run_id, "now": self._clock()}))
 
+    async def record_posting(self, run_id: str, part: str, message_id: str) -> None:
+        """A part of the run stands as that message, in place of an earlier one. Of a run that is not on record nothing
+        is stored."""
+        row = {"id_": run_id, "part_": part, "message_id_": message_id, "posted_at_": self._clock()}
+        await self._writer.write(run_id, (self._do.put_posting, row))
+
+    async def forget_posting(self, run_id: str, part: str) -> None:
+        """That message is gone."""
+        await self._writer.write(run_id, (self._do.drop_posting, {"id_": run_id, "part_": part}))
+
     async def keep_materials(self, run_id: str, materials: Sequence[Material]) -> None:
         """Store what came with a question; its run must be on record."""
         rows = (material_row(run_id, i, material) for i, material in enumerate(materials))
@@ -225,6 +243,11 @@ class SqlHistory:
         """What came with the question, in its order."""
         query = select(attachments).where(attachments.c.run_id == run_id).order_by(attachments.c.position)
         return tuple(material_of(row) for row in await self._database.rows(query))
+
+    async def postings(self, run_id: str) -> dict[str, str]:
+        """The platform's ids of the run's messages, by part, as far as they are known to stand."""
+        query = select(postings.c.part, postings.c.message_id).where(postings.c.run_id == run_id)
+        return {row["part"]: row["message_id"] for row in await self._database.rows(query)}
 
     async def thread_materials(self, where: ThreadRef, before: datetime, limit: int) -> list[Material]:
         """What came with the questions of exactly that thread that were asked before then: the latest's first."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from core.errors import ConfigError
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision, here so that a database that has it need not wait for Alembic to be imported."""
 
 _LOCK = 0x434F4E53

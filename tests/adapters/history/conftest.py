@@ -67,7 +67,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def _clear(url: str) -> None:
     async with SqlHistory(url):
-        await _execute(url, f"TRUNCATE {', '.join(table.name for table in metadata.tables.values())} CASCADE")
+        # Far faster than TRUNCATE, which makes every table's files anew.
+        await _execute(url, *(str(table.delete()) for table in reversed(metadata.sorted_tables)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 
@@ -263,6 +264,23 @@ async def test_undelivered_runs(history: SqlHistory) -> None:
     await history.mark_delivered(told.id)
     assert await history.undelivered(Platform.SLACK, START - timedelta(hours=1)) == [waiting.id, running.id]
     assert await history.run(told.id) == finished(told)
+
+
+async def test_postings_stand_until_they_are_forgotten_or_their_run_is(history: SqlHistory) -> None:
+    run, other = new_run(), new_run()
+    await asyncio.gather(history.open_run(run), history.open_run(other))
+    assert await history.postings(run.id) == {}
+    for part, message in (("head", "1.1"), ("answer/1", "1.2"), ("head", "1.3")):
+        await history.record_posting(run.id, part, message)
+    await history.record_posting(other.id, "head", "2.1")
+    assert await history.postings(run.id) == {"head": "1.3", "answer/1": "1.2"}
+    await history.forget_posting(run.id, "answer/1")
+    await history.forget_posting(run.id, "never there")
+    assert await history.postings(run.id) == {"head": "1.3"}
+    await history.delete(run.id)
+    assert (await history.postings(run.id), await history.postings(other.id)) == ({}, {"head": "2.1"})
+    await history.record_posting(run.id, "head", "1.4")
+    assert await history.postings(run.id) == {}
 
 
 async def test_thread_runs_are_those_of_exactly_that_thread(history: SqlHistory) -> None:
