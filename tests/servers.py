@@ -244,7 +244,7 @@ def _free_port() -> int:
 def lasting_port() -> int:
     """A free port below those that the system deals to clients, so that it stays free while its server is away."""
     while True:
-        port = random.randint(15_000, 30_000)  # noqa: S311 - not a secret
+        port = random.randint(15_000, 30_000)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 

@@ -16,7 +16,7 @@ _TEXT = (
     "hybrid choice default policy quality speed noise quiet lonely happy worried glad doubt hope "
     "fear angry calm"
 )
-_WORDS = _TEXT.split()
+WORDS = _TEXT.split()
 
 
 class WordyProvider(ProviderEmulator):
@@ -27,7 +27,7 @@ class WordyProvider(ProviderEmulator):
         if "<<CANDIDATE" in question:
             return super()._text(body, behaviour)
         chance = random.Random(f"{body['model']}/{question}")
-        sentences = [" ".join(chance.choices(_WORDS, k=12)).capitalize() + "." for _ in range(10)]
+        sentences = [" ".join(chance.choices(WORDS, k=12)).capitalize() + "." for _ in range(10)]
         return f"{' '.join(sentences)}\n\nFinal answer: {chance.choice(['yes', 'no'])}"
 
 

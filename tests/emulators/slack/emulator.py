@@ -15,7 +15,7 @@ from .agents import AgentMethods
 from .chat import ChatMethods
 from .control import control_routes
 from .delivery import Dispatcher, Endpoints, HttpTransport
-from .faults import Fault
+from .faults import Fault, Weather
 from .files import FileMethods
 from .journal import JSON, Ack, Call, Clock, Delivery, Journal, Violation
 from .methods import OtherMethods
@@ -287,6 +287,10 @@ class SlackEmulator(People):
         if status == 429 and retry_after is None:
             retry_after = 1
         self._api.faults.add(Fault(method, times, status, retry_after, error, delay, drop, after))
+
+    def weather(self, share: float, seed: int = 0) -> None:
+        """From now on so many of all calls fail by chance; see `Weather`. `clear_faults` ends it."""
+        self._api.faults.weather = Weather(share, seed) if share else None
 
     def clear_faults(self) -> None:
         """Forget the faults that have not struck."""
