@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict
 
+from core import pdf
 from core.asks import Attachment, Value
 from core.errors import Refused
 from core.telemetry import get_logger
@@ -182,53 +182,21 @@ def _decoded(data: bytes) -> str | None:
 
 async def _pdf(name: str, data: bytes) -> tuple[str, bool]:
     """The text of a PDF, and whether there is more of it than was read. Raises Refused."""
-    enough = threading.Event()
     try:
-        async with asyncio.timeout(PDF_SECONDS):
-            text, more = await asyncio.to_thread(_pages, name, data, enough)
+        text, more = await pdf.text_of(data, pages=MOST_PAGES, characters=MOST_CHARACTERS, seconds=PDF_SECONDS)
     except TimeoutError:
         raise Refused(
             f"“{name}” takes more than {PDF_SECONDS:g} s to read. Attach the pages that matter, or their text."
         ) from None
-    finally:
-        enough.set()
-    if not text.strip():
-        raise Refused(f"“{name}” holds no text, only pictures of it. Attach its pages as PNG or JPEG.")
-    return text, more
-
-
-def _pages(name: str, data: bytes, enough: threading.Event) -> tuple[str, bool]:
-    """Page by page, up to the limits; ``enough`` ends it behind the page that goes on. Raises Refused."""
-    from pypdf import PdfReader
-    from pypdf.errors import DependencyError, FileNotDecryptedError
-
-    locked = Refused(f"“{name}” is protected by a password. Attach a copy without one.")
-    try:
-        reader = PdfReader(BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise locked
-        texts: list[str] = []
-        length = 0
-        for number, page in enumerate(reader.pages):
-            if number == MOST_PAGES or length > MOST_CHARACTERS or enough.is_set():
-                return "\n\n".join(texts), True
-            texts.append(_CONTROL.sub("", _whole(page.extract_text())).strip())
-            length += len(texts[-1])
-    except Refused:
-        raise
-    except (DependencyError, FileNotDecryptedError):
-        raise locked from None
-    except Exception as error:  # noqa: BLE001 - a broken file may break its reader anywhere
-        log.info("pdf not readable", error=type(error).__name__, detail=str(error)[:200])
+    except pdf.Locked:
+        raise Refused(f"“{name}” is protected by a password. Attach a copy without one.") from None
+    except pdf.Damaged:
         raise Refused(
             f"“{name}” cannot be read: as a PDF it is damaged. Attach a copy that opens, or its text."
         ) from None
-    return "\n\n".join(filter(None, texts)), False
-
-
-def _whole(text: str) -> str:
-    """The text without halves of surrogate pairs, which a PDF's fonts may name and nobody can encode."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if not text.strip():
+        raise Refused(f"“{name}” holds no text, only pictures of it. Attach its pages as PNG or JPEG.")
+    return text, more
 
 
 # --- images ---------------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from adapters.discord.inbound import Attached
 from adapters.discord.library import discord
 from core.attachments import MOST_BYTES, Upload
 from core.errors import Refused, Unavailable
@@ -23,9 +24,9 @@ class Files:
         self._own = urlsplit(api_url).netloc if api_url else None
         self._session: aiohttp.ClientSession | None = None
 
-    def of_message(self, message: discord.Message) -> tuple[Upload, ...]:
+    def uploads(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
         """What came with a message."""
-        return tuple(self._upload(a.filename, a.content_type, a.size, a.url) for a in message.attachments)
+        return tuple(self._upload(a.filename, a.content_type, a.size, a.url) for a in attached)
 
     def of_option(self, attachment: Mapping[str, Any]) -> Upload:
         """What was chosen as an option of a slash command, as Discord describes it."""
@@ -49,16 +50,26 @@ class Files:
         try:
             async with self._session.get(url, allow_redirects=False) as reply:
                 if reply.status != 200:
-                    raise Unavailable(f"Discord does not give `{_plain(name)}` away any more; attach it once more.")
+                    raise Refused(f"Discord does not give `{_plain(name)}` away any more; attach it once more.")
                 return await _read(reply.content, name)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable(f"`{_plain(name)}` could not be fetched from Discord; try again.") from error
 
     def _trusted(self, url: str) -> bool:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return False
         if self._own is not None and parts.netloc == self._own:
             return True
         return parts.scheme == "https" and parts.netloc in HOSTS
+
+
+def attached_to(message: discord.Message) -> tuple[Attached, ...]:
+    """What came with a message, as it is stored with it."""
+    return tuple(
+        Attached(filename=a.filename, content_type=a.content_type, size=a.size, url=a.url) for a in message.attachments
+    )
 
 
 async def _read(stream: aiohttp.StreamReader, name: str) -> bytes:
