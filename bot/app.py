@@ -26,6 +26,7 @@ from core.runner import Runner
 from core.service import Office, Service
 from core.study.studio import Studio
 from core.table import Tools
+from core.telemetry.health import Lately
 
 QUEUE = "runs"
 """The queue that ``serve`` and ``worker`` share."""
@@ -47,6 +48,7 @@ class Core:
     history: History
     state: State
     studio: Studio
+    judged: Lately | None
     finish: Callable[[], Awaitable[None]]
 
 
@@ -100,7 +102,7 @@ async def open_core(
             rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
         )
         service = Service(office)
-        shift = AsyncExitStack()
+        shift, judged = AsyncExitStack(), None
         if work:
             models = await stack.enter_async_context(ModelPool(catalog, keys, pace=pace))
             for key in catalog.models:
@@ -109,9 +111,10 @@ async def open_core(
             caller = Caller(breakers, clock, random.Random())  # noqa: S311 - jitter
             timeouts = {key: spec.timeout for key, spec in catalog.models.items()}
             arbiter = Arbiter(caller, models, timeouts, studio, new_nonce)
+            judged = arbiter.lately
             engine = Engine(Tools(catalog, models, caller, arbiter, studio, clock, new_nonce), utc_now)
             runner = Runner(engine, office)
             working = jobs.worker(runner.run, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)
-        yield Core(settings, catalog, office, service, state.events, history, state, studio, shift.aclose)
+        yield Core(settings, catalog, office, service, state.events, history, state, studio, judged, shift.aclose)

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from aiohttp import web
 from pydantic import SecretStr
 
+from adapters.web.health import listening
 from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from bot.console import ConsolePresenter, ask_in_terminal
+from bot.health import probes, traced
 from bot.settings import Settings
 from core.catalog import Catalog
 from core.commands.values import AskCommand
@@ -40,6 +42,10 @@ class Surface(Protocol):
     async def resume(self) -> None:
         """Take over what processes that are gone have left: events, and answers that are not delivered. Asked again and
         again."""
+        ...
+
+    async def ready(self) -> str | None:
+        """What keeps people from being served, in a few words; None while all is well."""
         ...
 
     async def wait(self) -> None:
@@ -73,7 +79,12 @@ class Surfaces:
 
 async def serve(settings: Settings, catalog: Catalog, *, work: bool) -> None:
     """Hold the surfaces until SIGTERM or SIGINT; carry out runs too when ``work``."""
-    async with stopping() as stop, open_core(settings, catalog, work=work) as core, surfaces(core) as open_surfaces:
+    async with (
+        stopping() as stop,
+        traced(settings, "consortium-serve"),
+        open_core(settings, catalog, work=work) as core,
+        surfaces(core) as open_surfaces,
+    ):
         log.info("ready", page=open_surfaces.url, working=work)
         async with working(core) if work else nullcontext():
             await open_surfaces.until(stop)
@@ -84,9 +95,9 @@ async def worker(settings: Settings, catalog: Catalog) -> None:
     """Carry out runs until SIGTERM or SIGINT."""
     if not settings.redis_url:
         log.warning("no REDIS_URL: this worker can only serve processes of this machine that share its DATA_DIR")
-    async with stopping() as stop, open_core(settings, catalog) as core:
-        log.info("ready", working=True)
-        async with working(core):
+    async with stopping() as stop, traced(settings, "consortium-worker"), open_core(settings, catalog) as core:
+        async with watched(core) as watch, working(core):
+            log.info("ready", working=True, watch=watch)
             await stop.wait()
         log.info("stopping", grace=settings.shutdown_grace)
 
@@ -123,25 +134,26 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[Surfa
     """The page and the configured chat platforms. Raises ConfigError."""
     settings = core.settings
     async with AsyncExitStack() as stack:
-        chats: list[Surface] = []
+        chats: dict[str, Surface] = {}
         outside: list[web.RouteDef] = []
         if settings.slack_bot_token:
             slack = _slack(core, settings.slack_bot_token)
-            chats.append(slack)
+            chats["slack"] = slack
             if settings.slack_app_token is None:
                 outside.append(web.post("/slack/events", slack.handle_http))
         if settings.discord_bot_token:
-            chats.append(_discord(core, settings.discord_bot_token))
+            chats["discord"] = _discord(core, settings.discord_bot_token)
+        outside += probes(core, {name: chat.ready for name, chat in chats.items()})
         page = WebSurface(core.service, core.events, core.history, outside=outside)
         stack.push_async_callback(page.close)
         url = await _listen(page, settings, any_port)
-        stack.push_async_callback(leave, core, chats)
-        for chat in chats:
+        stack.push_async_callback(leave, core, tuple(chats.values()))
+        for chat in chats.values():
             await chat.start()
             await chat.resume()
-        heir = asyncio.create_task(keep_taking_over(chats), name="taking over")
+        heir = asyncio.create_task(keep_taking_over(tuple(chats.values())), name="taking over")
         stack.push_async_callback(ended, heir)
-        yield Surfaces(url, tuple(chats))
+        yield Surfaces(url, tuple(chats.values()))
 
 
 async def keep_taking_over(chats: Sequence[Surface]) -> None:
@@ -197,20 +209,40 @@ def _discord(core: Core, token: SecretStr) -> Any:
     return DiscordSurface(config, core.service, core.events, core.history)
 
 
+@asynccontextmanager
+async def watched(core: Core) -> AsyncIterator[str | None]:
+    """Let a process without a page be watched, where a port is given for that; gives the address."""
+    host, port = core.settings.host, core.settings.worker_port
+    if port is None:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            yield await stack.enter_async_context(listening(probes(core), host, port))
+        except OSError as error:
+            raise _cannot_listen(error, host, port, "WORKER_PORT") from None
+
+
 async def _listen(page: WebSurface, settings: Settings, any_port: bool) -> str:
     try:
         return await page.start(settings.host, settings.port)
     except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise ConfigError(
-                f"HOST: {settings.host} is no address of this machine; write HOST=127.0.0.1, or HOST=0.0.0.0 for all"
-            ) from None
-        if any_port:
+        if any_port and not _no_host(error):
             return await page.start(settings.host, 0)
-        raise ConfigError(
-            f"PORT: {settings.host}:{settings.port} cannot be used ({error.strerror}); "
-            "write another, e.g. PORT=8081, or PORT=0 for any free one"
-        ) from None
+        raise _cannot_listen(error, settings.host, settings.port, "PORT") from None
+
+
+def _no_host(error: OSError) -> bool:
+    return isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+
+
+def _cannot_listen(error: OSError, host: str, port: int, setting: str) -> ConfigError:
+    if _no_host(error):
+        return ConfigError(f"HOST: {host} is no address of this machine; write HOST=127.0.0.1, or HOST=0.0.0.0 for all")
+    return ConfigError(
+        f"{setting}: {host}:{port} cannot be used ({error.strerror}); "
+        f"write another, e.g. {setting}=8081, or {setting}=0 for any free one"
+    )
 
 
 @asynccontextmanager

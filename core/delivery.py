@@ -27,7 +27,8 @@ from core.events import (
     TextDelta,
 )
 from core.ports import Events, History
-from core.telemetry import get_logger
+from core.telemetry import get_logger, traces
+from core.telemetry.metrics import STAGES
 from core.types import Chart, Member, Outcome, RoundKind, Run, RunStatus
 
 log = get_logger(__name__)
@@ -204,7 +205,11 @@ async def _deliver(
                 case Answered():
                     await _stop(progress)
                     await check()
-                    await presenter.answer(event.run)
+                    with (
+                        STAGES.timed(stage="delivery"),
+                        traces.span("delivery", run=run.id, platform=run.ask.where.platform),
+                    ):
+                        await presenter.answer(event.run)
                 case ChartsDrawn() if drawn:
                     pass
                 case ChartsDrawn():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core.asks import Ask, Turn
@@ -29,7 +30,8 @@ from core.events import (
     TextDelta,
 )
 from core.ports import Events, History
-from core.telemetry import bind_run, get_logger
+from core.telemetry import bind_run, get_logger, texts, traces
+from core.telemetry.metrics import RUNS, STAGES
 from core.types import Bill, Member, Outcome, Round, Run, RunStatus, Usage
 from core.votes.trust import Experience
 
@@ -176,7 +178,8 @@ class Runner:
         """Run an ask, or go on with what another worker left of it; of one that has ended only the end is told."""
         bind_run(ask.id)
         async with self._alone(ask.id):
-            await self._run(ask)
+            with traces.span("run", run=ask.id, platform=ask.where.platform):
+                await self._run(ask)
 
     @asynccontextmanager
     async def _alone(self, run_id: str) -> AsyncIterator[None]:
@@ -200,6 +203,7 @@ class Runner:
             await self._gone(ask.id)
         elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
             journal = Journal(run, self._history, self._events)
+            self._begun(run)
             try:
                 await self._carry(run.model_copy(update={"status": RunStatus.RUNNING}), journal)
             except asyncio.CancelledError:
@@ -209,6 +213,26 @@ class Runner:
                 await self._break(run, journal, user_text(error, ask.id))
         else:  # whoever worked on it may have died before it could say so
             await self._events.publish(run.id, RunEnded(status=run.status, error=run.error))
+
+    def _begun(self, run: Run) -> None:
+        """Tell operators that the run's turn has come."""
+        log.info("run begun", strategy=self._strategy(run), status=run.status, **texts(question=run.ask.text))
+        if run.status is RunStatus.PENDING and not run.rounds:  # one that is taken over has waited already
+            now = self._office.clock()
+            STAGES.observe((now - run.created_at).total_seconds(), stage="queue")
+            traces.past("queue", run.id, run.created_at, now)
+
+    def _over(self, run: Run, ended_at: datetime) -> None:
+        """Tell operators that the run is over."""
+        log.info("run ended", status=run.status, seconds=run.seconds)
+        about = {"status": run.status.value, "platform": run.ask.where.platform.value, "strategy": self._strategy(run)}
+        RUNS.add(**about)
+        STAGES.observe((ended_at - run.created_at).total_seconds(), stage="run")
+        traces.whole("ask", run.id, run.created_at, ended_at, **about)
+
+    def _strategy(self, run: Run) -> str:
+        setup = run.ask.setup or self._office.catalog.consortia.get(run.consortium)
+        return setup.strategy if setup else "unknown"
 
     async def _gone(self, run_id: str) -> None:
         """The run was deleted while it waited: nobody is asked, and nothing was used."""
@@ -231,7 +255,8 @@ class Runner:
             run = _cancelled(run, journal, stopped)
         elif run.answered_at is not None:
             if run.ask.charts:
-                await self._analyse(run)
+                with STAGES.timed(stage="study"), traces.span("study"):
+                    await self._analyse(run)
             run = run.model_copy(update={"status": RunStatus.DONE})
         await self._end(run)
 
@@ -302,11 +327,12 @@ class Runner:
         await self._events.publish(run.id, drawn)
 
     async def _end(self, run: Run) -> None:
-        ended = run.model_copy(update={"ended_at": self._office.clock()})
+        ended_at = self._office.clock()
+        ended = run.model_copy(update={"ended_at": ended_at})
         await self._settle(ended.id, ended.bill)
         await self._history.update_run(ended)
         await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
-        log.info("run ended", status=ended.status, seconds=ended.seconds)
+        self._over(ended, ended_at)
 
     async def _settle(self, run_id: str, bill: Bill) -> None:
         try:

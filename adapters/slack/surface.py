@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,16 +17,18 @@ from pydantic import SecretStr
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
-from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.response import BoltResponse
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.api import error_code, retry_handlers, sdk_log, sure, unsure
-from adapters.slack.conversation import Answer, close
-from adapters.slack.inbound import Identity, home_of
-from adapters.slack.limits import VIEW_ANSWER, Timing
-from adapters.slack.socketmode import SocketMode
-from adapters.slack.workspaces import Builder, Installed, OneWorkspace, Workspace, Workspaces
+from adapters.slack.inbound import Identity
+from adapters.slack.intake import Intake
+from adapters.slack.install import INSTALL_PATH, REDIRECT_PATH, OAuth
+from adapters.slack.limits import Timing
+from adapters.slack.oauth import Tenancy
+from adapters.slack.socketmode import Connections, SocketMode
+from adapters.slack.workspaces import Builder, Installed, OneWorkspace, Workspaces
 from core.asks import Platform
 from core.errors import ConfigError, Unavailable
 from core.ports import Events, History
@@ -41,6 +42,7 @@ bolt_log = logging.getLogger("slack_bolt.consortium")
 bolt_log.setLevel(logging.ERROR)
 
 DEFAULT_TIMING = Timing()
+EVENTS_PATH = "/slack/events"
 
 _WRITE_BOT = "write the Bot User OAuth Token (xoxb-…) from the app's page OAuth & Permissions"
 _WRITE_APP = (
@@ -51,12 +53,15 @@ _WRITE_APP = (
 
 @dataclass(frozen=True)
 class SlackConfig:
-    """Tokens and addresses. With ``app_token`` events come by Socket Mode, else by signed HTTP requests."""
+    """Tokens and addresses. With ``app_token`` events come by Socket Mode, over so many ``connections``, else by signed
+    HTTP requests."""
 
-    bot_token: SecretStr
+    bot_token: SecretStr | None = None
     app_token: SecretStr | None = None
     signing_secret: SecretStr | None = None
     api_url: str = "https://slack.com/api/"
+    oauth: OAuth | None = None
+    connections: int = 2
 
 
 class SlackSurface:
@@ -77,9 +82,11 @@ class SlackSurface:
         self._timing = timing
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
-        self._socket: SocketMode | None = None
+        self._intake: Intake | None = None
+        self._socket: Connections | None = None
         self._app: AsyncApp | None = None
         self._workspaces: Workspaces | None = None
+        self._tenancy: Tenancy | None = None
         self._dropped: set[str] = set()  # runs of workspaces that have taken the app off
         self._over = asyncio.Event()
         self._refusal: ConfigError | None = None
@@ -97,7 +104,13 @@ class SlackSurface:
         config, timing = self._config, self._timing
         core = (self._service, self._events, self._history)
         builder = Builder(core, session, self._client, self._spawn, timing)
-        self._workspaces = await self._one_workspace(builder)
+        if config.oauth is not None:
+            self._workspaces = await self._all_workspaces(config.oauth, builder)
+        elif config.bot_token is not None:
+            self._workspaces = await self._one_workspace(config.bot_token, builder)
+        else:
+            raise ConfigError(f"SLACK_BOT_TOKEN: missing; {_WRITE_BOT}")
+        self._intake = Intake(self._service, self._workspaces, self._spawn, timing)
         self._app = self._listen()
         if config.app_token:
             client, token = self._client(None), config.app_token.get_secret_value()
@@ -105,22 +118,27 @@ class SlackSurface:
                 "SLACK_APP_TOKEN", _WRITE_APP, lambda: client.apps_connections_open(app_token=token)
             )
             refused = partial(self._refused, "SLACK_APP_TOKEN", _WRITE_APP)
-            self._socket = SocketMode(self._app, client, token, timing.ping, refused)
+            connection = partial(SocketMode, self._app, client, token, timing.ping, refused)
+            self._socket = Connections(connection, config.connections)
             try:
                 await self._socket.open(str(ticket["url"]), timing.connect)
             except TimeoutError:
                 raise Unavailable(f"Slack's Socket Mode did not connect within {timing.connect:.0f} s.") from None
 
-    async def _one_workspace(self, builder: Builder) -> Workspaces:
-        token = self._config.bot_token
+    async def _all_workspaces(self, oauth: OAuth, builder: Builder) -> Workspaces:
+        self._tenancy = Tenancy(oauth, self._config.api_url, self._client, builder, self._timing)
+        await self._tenancy.start()
+        return self._tenancy.workspaces
+
+    async def _one_workspace(self, token: SecretStr, builder: Builder) -> Workspaces:
         login = await self._login("SLACK_BOT_TOKEN", _WRITE_BOT, self._client(token.get_secret_value()).auth_test)
         team = None if login.get("is_enterprise_install") else str(login["team_id"])
         me = Identity(team, str(login["user_id"]), str(login["bot_id"]), str(login["user"]))
         refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
         return OneWorkspace(builder.build(Installed(me, token), refused))
 
-    def _client(self, token: str | None) -> AsyncWebClient:
-        return AsyncWebClient(
+    def _client(self, token: str | None, kind: type[AsyncWebClient] = AsyncWebClient) -> AsyncWebClient:
+        return kind(
             token=token,
             base_url=self._config.api_url,
             session=self._session,
@@ -161,51 +179,35 @@ class SlackSurface:
             ignoring_self_events_enabled=False,  # they are told by the workspace's bot, which Bolt does not know
         )
 
-        async def on_command(ack: AsyncAck, body: dict[str, Any]) -> None:
-            await ack()
-            self._hand(body, lambda workspace: workspace.on_command(body))
+        async def take(body: dict[str, Any]) -> BoltResponse:
+            return await self._take(body)
 
-        async def on_event(body: dict[str, Any]) -> None:
-            self._hand(body, lambda workspace: workspace.on_event(body))
-
-        async def on_click(ack: AsyncAck, body: dict[str, Any]) -> None:
-            await ack()
-            self._hand(body, lambda workspace: workspace.on_click(body))
-
-        async def on_shortcut(ack: AsyncAck, body: dict[str, Any]) -> None:
-            await ack()
-            self._hand(body, lambda workspace: workspace.on_shortcut(body))
-
-        async def on_view(ack: AsyncAck, body: dict[str, Any]) -> None:
-            answer: Answer = asyncio.get_running_loop().create_future()
-            carried_out = self._hand(body, lambda workspace: workspace.on_view(body, answer))
-            carried_out.add_done_callback(lambda _: close(answer))
-            await asyncio.wait({answer}, timeout=VIEW_ANSWER)
-            close(answer)
-            await ack(**(answer.result() or {}))
-
-        app.command(re.compile(".*"))(on_command)
-        app.action(re.compile(".*"))(on_click)
-        app.shortcut(re.compile(".*"))(on_shortcut)
-        app.view(re.compile(".*"))(on_view)
-        app.event(re.compile(".*"))(on_event)  # all kinds: what is not acknowledged comes again
+        app.middleware(take)  # it answers all there is, so Bolt looks for no listeners
         return app
 
-    def _hand(self, body: dict[str, Any], act: Callable[[Workspace], Awaitable[None]]) -> asyncio.Task[None]:
-        """Have the workspace that something came from deal with it."""
-        return self._spawn(self._handed(body, act))
+    async def _take(self, body: dict[str, Any]) -> BoltResponse:
+        if self._intake is None:
+            return BoltResponse(status=503)
+        if self._tenancy is not None:
+            try:
+                await self._tenancy.noticed(body)
+            except Unavailable as error:
+                log.warning("removal not noticed yet", why=str(error))
+                return BoltResponse(status=503)  # Slack tells again
+        return await self._intake.take(body)
 
-    async def _handed(self, body: dict[str, Any], act: Callable[[Workspace], Awaitable[None]]) -> None:
-        enterprise, team = home_of(body)
-        try:
-            workspace = None if self._workspaces is None else await self._workspaces.find(enterprise, team)
-        except Unavailable as error:
-            log.warning("workspace not looked up", team=team, enterprise=enterprise, why=str(error))
-            return
-        if workspace is None:
-            log.warning("not installed there", team=team, enterprise=enterprise)
-            return
-        await act(workspace)
+    def routes(self) -> list[web.RouteDef]:
+        """What is reached from outside: by Slack, and by people who install the app."""
+        routes = [] if self._config.app_token else [web.post(EVENTS_PATH, self.handle_http)]
+        if self._config.oauth is not None:
+            routes += [web.get(INSTALL_PATH, self._page), web.get(REDIRECT_PATH, self._page)]
+        return routes
+
+    async def _page(self, request: web.Request) -> web.Response:
+        if self._tenancy is None:
+            return web.Response(text="Not now: this service is starting or ending.\n", status=503)
+        pages = self._tenancy.installing
+        return await (pages.install(request) if request.path == INSTALL_PATH else pages.redirect(request))
 
     async def handle_http(self, request: web.Request) -> web.Response:
         """Answer a POST to /slack/events: events, commands and interactions, signed by Slack."""
@@ -236,6 +238,16 @@ class SlackSurface:
         except Unavailable as error:
             log.warning("not looked for runs that nobody shows", why=str(error))
 
+    async def ready(self) -> str | None:
+        """What keeps people from being served, in a few words; None while all is well."""
+        if self._refusal is not None:
+            return str(self._refusal)
+        if self._app is None:
+            return "not logged in"
+        if self._socket is not None and not await self._socket.connected():
+            return "the socket is not connected"
+        return None
+
     async def wait(self) -> None:
         """Until closed. Raises ConfigError when Slack takes a token no more."""
         await self._over.wait()
@@ -264,6 +276,9 @@ class SlackSurface:
     async def _disconnect(self) -> None:
         if self._socket is not None:
             await self._socket.close()
+        if self._tenancy is not None:
+            await self._tenancy.close()
+            self._tenancy = None
         if self._session is not None:
             await self._session.close()
         self._app = self._socket = self._session = None

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from adapters.web.guard import is_browser_id, is_local, is_same_origin
+from adapters.web.health import ALIVE, alive
 from adapters.web.markdown import html
 from adapters.web.reading import MAX_BODY, Sent, read_sent
 from adapters.web.render import Json, form_json, panel_json, progress_json, reply_json, run_json
@@ -90,7 +91,7 @@ class WebSurface:
         self._app.add_routes(
             [
                 *(web.get(path, self._file) for path in self._static),
-                web.get("/healthz", self._health),
+                web.get(ALIVE, alive),
                 web.post("/api/commands", self._command),
                 web.get("/api/suggest", self._suggest),
                 web.get("/api/threads", self._threads),
@@ -100,7 +101,7 @@ class WebSurface:
             ]
         )
         self._app.add_routes(outside)
-        self._outside = {"/healthz", *(route.path for route in outside)}
+        self._outside = {ALIVE, *(route.path for route in outside)}
 
     async def start(self, host: str, port: int) -> str:
         """Listen; returns the page's URL. Raises OSError when the port is taken."""
@@ -180,9 +181,6 @@ class WebSurface:
             return None
 
     # --- what there is ------------------------------------------------------------------------------
-
-    async def _health(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
 
     async def _file(self, request: web.Request) -> web.Response:
         body, kind = self._static[request.path]

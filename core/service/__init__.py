@@ -29,6 +29,7 @@ from core.service.records import RecordDesk
 from core.service.welcome import Occasion, examples, welcome
 from core.setup import ConsortiumSpec
 from core.stores import Draft, Kept
+from core.telemetry.metrics import EVENTS
 from core.types import Run
 
 __all__ = ["Inbound", "Occasion", "Office", "Service"]
@@ -116,7 +117,10 @@ class Service:
 
     async def keep(self, event: Kept) -> bool:
         """Store an event before it is acknowledged. False: it is here already. Raises Unavailable."""
-        return await self._handover.keep(event)
+        kept = await self._handover.keep(event)
+        if not kept:
+            EVENTS.add(platform=event.platform, result="duplicate")
+        return kept
 
     async def done(self, event: Kept) -> None:
         """An event has been dealt with."""
@@ -145,7 +149,9 @@ class Service:
         this event before."""
         if inbound.replayed:
             return await self._asks.begun(inbound)
-        if inbound.event_ids and not await self._office.duplicates.first(*inbound.event_ids):
+        new = not inbound.event_ids or await self._office.duplicates.first(*inbound.event_ids)
+        EVENTS.add(platform=inbound.where.platform, result="taken" if new else "duplicate")
+        if not new:
             raise Duplicate("This event is being handled already.")
         return None
 
