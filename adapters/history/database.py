@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, CompoundSelect, Connection, MappingResult, RowMapping, Select, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, CompoundSelect, Connection, MappingResult, NullPool, RowMapping, Select, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from core.errors import ConfigError, NotFound, Unavailable
+from adapters.history.outages import Patience, translated
+from core.errors import ConfigError
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -29,24 +29,31 @@ Query = Select[Any] | CompoundSelect[Any]
 
 _HOW_TO_WRITE = "write sqlite:///data/consortium.db or postgresql://user:password@host/database"
 _PATIENCE = 10
-"""Seconds to wait for another process's transaction, or for a server to let us in."""
+"""Seconds to wait for another process's transaction, for a server to let us in, or for a connection to be free."""
 _READERS = 4
+_IN_TIME = 30
+"""Seconds within which a server has to answer a statement."""
+_LET_GO = "SET idle_in_transaction_session_timeout = '10s'"
+"""Whom the server cannot reach any more is not to keep rows from being written for longer."""
 
 
 class Database:
     """An SQLite file in WAL mode, shared by any number of processes of one machine, or a PostgreSQL database.
 
     Its methods raise :class:`core.errors.Unavailable` when it does not work, and :class:`core.errors.NotFound`
-    for a row that refers to a run that is not on record.
+    for a row that refers to a run that is not on record. While it is away they try again, for so many seconds as
+    ``reads`` and ``writes`` say: what is done must bear to be done twice, for a reply may be lost.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, reads: float = 10, writes: float = 20) -> None:
         self._url = url
+        self._reads, self._writes = Patience(reads), Patience(writes)
         hidden = {"hide_parameters": True}  # errors, which may be logged, quote no texts
         one: dict[str, Any] = {**hidden, "pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
         several = {
             **hidden,
             "pool_size": _READERS,
+            "pool_timeout": _PATIENCE,
             "pool_reset_on_return": None,
             "isolation_level": "AUTOCOMMIT",
             "skip_autocommit_rollback": True,
@@ -61,30 +68,48 @@ class Database:
                 event.listen(engine.sync_engine, "connect", _set_up)
             event.listen(self._writing.sync_engine, "begin", _begin_to_write)
         else:
-            options: dict[str, Any] = {"async_creator": self._connect, "pool_pre_ping": True}
-            self._writing = create_async_engine(url, **one, **options)
-            self._reading = create_async_engine(url, **several, **options)
+            self._writing = create_async_engine(url, **one, async_creator=self._connect_to_write, pool_pre_ping=True)
+            self._reading = create_async_engine(url, **several, async_creator=self._connect, pool_pre_ping=True)
 
     @property
     def backend(self) -> str:
         """Either "sqlite" or "postgresql"."""
         return self._url.get_backend_name()
 
-    async def _connect(self) -> Any:
+    async def _connect(self, in_time: float | None = _IN_TIME) -> Any:
         """PostgreSQL's driver reads the address itself: it knows ``sslmode`` and the like, SQLAlchemy does not."""
         import asyncpg  # type: ignore[import-untyped]  # not needed on SQLite
 
         address = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return await asyncpg.connect(address, timeout=_PATIENCE, command_timeout=60)
+        return await asyncpg.connect(address, timeout=_PATIENCE, command_timeout=in_time)
+
+    async def _connect_to_write(self) -> Any:
+        connection = await self._connect()
+        await connection.execute(_LET_GO)
+        return connection
+
+    async def migrate(self, work: Work[None]) -> None:
+        """Do the work in one transaction, however long it takes, without waiting for a database that is away."""
+        if self.backend == "sqlite":
+            await self.write(work)  # which waits for others that migrate
+            return
+        alone = create_async_engine(self._url, poolclass=NullPool, async_creator=partial(self._connect, None))
+        await self._write(alone, work)
 
     async def write(self, work: Work[T]) -> T:
         """Do the work in one transaction, committed on return. Only one may be under way at a time."""
+        return await self._writes.insist(partial(self._write, self._writing, work), self._writing.dispose)
+
+    async def _write(self, engine: AsyncEngine, work: Work[T]) -> T:
         with translated(self._url):
-            async with self._writing.begin() as connection:
+            async with engine.begin() as connection:
                 return await connection.run_sync(work)
 
     async def read(self, work: Work[T]) -> T:
         """Do work that changes nothing; each query sees the newest data."""
+        return await self._reads.insist(partial(self._read, work), self._reading.dispose)
+
+    async def _read(self, work: Work[T]) -> T:
         with translated(self._url):
             async with self._reading.connect() as connection:
                 return await connection.run_sync(work)
@@ -119,37 +144,6 @@ def parse(url: str) -> URL:
     if parsed.database in (None, "", ":memory:"):
         raise ConfigError(f"DATABASE_URL names no file, and a history in memory would be lost: {_HOW_TO_WRITE}.")
     return parsed.set(drivername="sqlite+aiosqlite")
-
-
-@contextmanager
-def translated(url: URL) -> Iterator[None]:
-    """Turn what drivers raise into our errors."""
-    try:
-        yield
-    except DBAPIError as error:
-        if isinstance(error, IntegrityError) and "foreign key" in str(error.orig).lower():
-            raise NotFound("There is no such run on record.") from error
-        cause = error.orig or error
-        raise _unavailable(url, cause.__cause__ or cause) from error
-    except (OSError, sqlite3.Error) as error:  # also the time-outs
-        raise _unavailable(url, error) from error
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the database itself is at fault, so that no other statement would do better."""
-    cause = error.__cause__
-    if isinstance(cause, DBAPIError) and cause.connection_invalidated:
-        return True
-    return isinstance(cause, OSError | OperationalError | InterfaceError | sqlite3.OperationalError)
-
-
-def _unavailable(url: URL, error: BaseException) -> Unavailable:
-    lines = (getattr(error, "strerror", None) or str(error) or "no reply in time").strip().splitlines()
-    reason = lines[0].rstrip(".")
-    if url.password:
-        reason = reason.replace(url.password, "***")
-    shown = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
-    return Unavailable(f"The database at {shown} (DATABASE_URL) does not work: {reason}.")
 
 
 def _make_openable(path: Path) -> None:

@@ -84,6 +84,7 @@ class SqlHistory:
 
     ``url`` is ``sqlite:///path`` (any number of processes of one machine) or ``postgresql://...``. ``clock``
     gives the time for what is stamped here, ``monotonic`` the seconds by which what was read grows old.
+    While the database is away, ``reads`` and ``writes`` wait for so many seconds; entering does not.
     Entering also makes :attr:`consortia`, :attr:`lessons`, :attr:`governance`, :attr:`locks` and
     :attr:`installations`, on the same database. Every method, and entering, raises :class:`core.errors.Unavailable`
     when the database does not work; a wrong ``url`` is a :class:`core.errors.ConfigError`, as is one that a newer
@@ -101,15 +102,22 @@ class SqlHistory:
     installations: SqlInstallations
 
     def __init__(
-        self, url: str, *, clock: Callable[[], datetime] = _now, monotonic: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = _now,
+        monotonic: Callable[[], float] = time.monotonic,
+        reads: float = 10,
+        writes: float = 20,
     ) -> None:
         self._url = parse(url)
+        self._patience = {"reads": reads, "writes": writes}
         self._clock, self._monotonic = clock, monotonic
 
     async def __aenter__(self) -> SqlHistory:
-        self._database = Database(self._url)
+        self._database = Database(self._url, **self._patience)
         try:
-            await self._database.write(migrations.migrate)
+            await self._database.migrate(migrations.migrate)
         except BaseException:
             await self._database.close()
             raise

@@ -2,7 +2,8 @@
 
 A commit costs far more than a row, and SQLite lets in one writer at a time anyway. So callers queue their
 statements and wait; the one writer takes what has queued up, brings equal statements together into batches,
-commits, and lets the callers go.
+commits, and lets the callers go. While the database is away they wait; whatever a statement does must be the same
+when it is done twice, because a commit may be reached without our hearing of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
 
-from adapters.history.database import Database, Work, is_outage
+from adapters.history.database import Database, Work
+from adapters.history.outages import is_outage
+from adapters.history.receipts import Receipts
 from core.errors import Unavailable
 
 T = TypeVar("T")
@@ -65,6 +68,7 @@ class Writer:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._receipts = Receipts()
 
     def start(self) -> None:
         """Begin to take writes."""
@@ -88,7 +92,8 @@ class Writer:
     async def change(self, work: Work[T]) -> T:
         """Do work that depends on what is there; returns what it returns, once it is committed.
 
-        Raises as :meth:`write` does, and whatever the work raises; nothing is changed then.
+        It counts once, even where the first commit was not acknowledged. Raises as :meth:`write` does, and whatever
+        the work raises; nothing is changed then.
         """
         result: T = await self._carried_out(Change(work, asyncio.get_running_loop().create_future()))
         return result
@@ -155,7 +160,7 @@ class Writer:
 
     async def _carry_out(self, change: Change) -> None:
         try:
-            result = await self._database.write(change.work)
+            result = await self._database.write(self._receipts.once(change.work))
         except Exception as error:  # noqa: BLE001 - as above
             _settle([change], error)
         else:
