@@ -6,7 +6,10 @@ ends the start with one line per field that says what to write.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -46,6 +49,10 @@ class Settings(BaseSettings):
     slack_bot_token: SecretStr | None = None
     slack_app_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
+    slack_client_id: str = ""
+    slack_client_secret: SecretStr | None = None
+    encryption_key: SecretStr | None = None
+    public_url: HttpUrl = ""
     slack_api_url: HttpUrl = "https://slack.com/api/"
     discord_bot_token: SecretStr | None = None
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
@@ -74,8 +81,52 @@ class Settings(BaseSettings):
             raise ValueError(f"does not begin with {prefix}")
         return token
 
+    @field_validator("encryption_key")
+    @classmethod
+    def _is_key(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys and not all(map(_is_key, keys.get_secret_value().split(","))):
+            raise ValueError("is no key")
+        return keys
+
+    @field_validator("public_url")
+    @classmethod
+    def _leads_here(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (not parts.hostname or parts.query or parts.fragment):
+            raise ValueError("is no address of a service")
+        if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost"):
+            raise ValueError("does not begin with https://, without which Slack sends nobody back")
+        return url.rstrip("/")
+
+    @property
+    def slack_for_many(self) -> bool:
+        """Whether workspaces install the Slack app themselves."""
+        return bool(self.slack_client_id)
+
+    @model_validator(mode="after")
+    def _slack_for_many_is_complete(self) -> Self:
+        needed = {
+            "SLACK_CLIENT_ID": self.slack_client_id,
+            "SLACK_CLIENT_SECRET": self.slack_client_secret,
+            "ENCRYPTION_KEY": self.encryption_key,
+            "PUBLIC_URL": self.public_url,
+        }
+        begun = next((name for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET") if needed[name]), None)
+        if begun is None:
+            return self
+        if self.slack_bot_token:
+            raise ValueError(f"SLACK_BOT_TOKEN: is for one workspace, and {begun} is for many; leave one of them out")
+        for name, value in needed.items():
+            if not value:
+                raise ValueError(f"{name}: missing, though {begun} is set")
+        if not (self.slack_app_token or self.slack_signing_secret):
+            raise ValueError("SLACK_SIGNING_SECRET: missing, and so is SLACK_APP_TOKEN")
+        return self
+
     @model_validator(mode="after")
     def _slack_is_complete(self) -> Self:
+        if self.slack_for_many:
+            return self
         if self.slack_bot_token and not (self.slack_app_token or self.slack_signing_secret):
             raise ValueError("SLACK_APP_TOKEN: missing, and so is SLACK_SIGNING_SECRET")
         if not self.slack_bot_token and (self.slack_app_token or self.slack_signing_secret):
@@ -97,6 +148,11 @@ class Settings(BaseSettings):
 WRITE = {
     "SLACK_BOT_TOKEN": "the Bot User OAuth Token of your Slack app, SLACK_BOT_TOKEN=xoxb-…",
     "SLACK_APP_TOKEN": "SLACK_APP_TOKEN=xapp-… for Socket Mode, or SLACK_SIGNING_SECRET=… for HTTP events",
+    "SLACK_SIGNING_SECRET": "SLACK_SIGNING_SECRET=… for HTTP events, or SLACK_APP_TOKEN=xapp-… for Socket Mode",
+    "SLACK_CLIENT_ID": "SLACK_CLIENT_ID=… from the app's page Basic Information, App Credentials",
+    "SLACK_CLIENT_SECRET": "SLACK_CLIENT_SECRET=… from the app's page Basic Information, App Credentials",
+    "ENCRYPTION_KEY": "what `consortium key` prints, ENCRYPTION_KEY=…; several keys are parted by commas, newest first",
+    "PUBLIC_URL": "the address under which this service is reached, PUBLIC_URL=https://consortium.example",
     "SLACK_API_URL": "SLACK_API_URL=https://slack.com/api/, or leave it out",
     "DISCORD_API_URL": "DISCORD_API_URL=https://discord.com/api/v10, or leave it out",
     "DISCORD_GATEWAY_URL": "DISCORD_GATEWAY_URL=wss://gateway.discord.gg/, or leave it out",
@@ -145,9 +201,23 @@ def secrets_of(settings: Settings, keys: Mapping[str, SecretStr]) -> frozenset[s
     plain = {value.get_secret_value() for value in (*values, *keys.values())}
     for url in (settings.redis_url, settings.database_url, settings.otel_exporter_otlp_endpoint):
         plain |= _passwords(url)
+    if settings.encryption_key:
+        plain |= {key.strip() for key in settings.encryption_key.get_secret_value().split(",")}
     headers = settings.otel_exporter_otlp_headers
     pairs = headers.get_secret_value().split(",") if headers else ()
     return frozenset(filter(None, (*plain, *(pair.partition("=")[2].strip() for pair in pairs))))
+
+
+def new_key() -> str:
+    """A new key for ENCRYPTION_KEY."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.strip(), altchars=b"-_", validate=True)) == 32
+    except (binascii.Error, ValueError):
+        return False
 
 
 def _passwords(url: str) -> set[str]:

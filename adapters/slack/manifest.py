@@ -40,12 +40,21 @@ EVENTS = (
     "message.mpim",
 )
 
+REMOVED = frozenset({"app_uninstalled", "tokens_revoked"})
+"""Events that tell that a workspace has taken the app off, or its tokens back."""
+
 EXAMPLES = ("What can you do?", "Should remote work be the default?", "Is nuclear power worth its risks?")
 """Questions that an empty conversation suggests, until the app suggests its own."""
 
 
-def manifest(request_url: str | None = None, examples: Sequence[str] = EXAMPLES) -> dict[str, Any]:
-    """The app's manifest. Without ``request_url`` (ending in ``/slack/events``) events come by Socket Mode."""
+def manifest(
+    request_url: str | None = None, examples: Sequence[str] = EXAMPLES, *, redirect_url: str | None = None
+) -> dict[str, Any]:
+    """The app's manifest. Without ``request_url`` (ending in ``/slack/events``) events come by Socket Mode.
+
+    With ``redirect_url`` (ending in ``/slack/oauth_redirect``) it is for many workspaces: each has a token of its own,
+    which lasts for twelve hours and is renewed.
+    """
     where = {"request_url": request_url} if request_url else {}
     return {
         "_metadata": {"major_version": 1, "minor_version": 1},
@@ -55,13 +64,19 @@ def manifest(request_url: str | None = None, examples: Sequence[str] = EXAMPLES)
             "background_color": "#1f2937",
         },
         "features": _features(request_url, examples),
-        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "oauth_config": {
+            **({"redirect_urls": [redirect_url]} if redirect_url else {}),
+            "scopes": {"bot": list(SCOPES)},
+        },
         "settings": {
-            "event_subscriptions": {**where, "bot_events": list(EVENTS)},
+            "event_subscriptions": {
+                **where,
+                "bot_events": [*EVENTS, *sorted(REMOVED)] if redirect_url else list(EVENTS),
+            },
             "interactivity": {"is_enabled": True, **where},
-            "org_deploy_enabled": False,
+            "org_deploy_enabled": redirect_url is not None,
             "socket_mode_enabled": request_url is None,
-            "token_rotation_enabled": False,
+            "token_rotation_enabled": redirect_url is not None,
         },
     }
 

@@ -16,8 +16,8 @@ from bot.commands.base import Json, settings
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-EVENTS_PATH = "/slack/events"
-"""Where the process takes what Slack sends over HTTP."""
+EVENTS_PATH, REDIRECT_PATH = "/slack/events", "/slack/oauth_redirect"
+"""Where the process takes what Slack sends over HTTP, and where Slack sends those back who install the app."""
 
 PERMISSIONS = 309237763072
 """Discord's bits for: view channels, send messages, create and write in public threads, read history, attach files,
@@ -33,6 +33,10 @@ def manifest(
     http: Annotated[
         str | None, typer.Option("--http", help="Events over HTTP to this address; over Socket Mode when left out.")
     ] = None,
+    oauth: Annotated[
+        str | None,
+        typer.Option("--oauth", help="For many workspaces, which install the app at this address by themselves."),
+    ] = None,
 ) -> None:
     """Print the manifest from which api.slack.com makes the app.
 
@@ -41,10 +45,30 @@ def manifest(
     \b
       consortium manifest slack > slack-manifest.json
       consortium manifest slack --http https://consortium.example
+      consortium manifest slack --http https://consortium.example --oauth https://consortium.example
     """
     from adapters.slack.manifest import manifest as made
 
-    print(json.dumps(made(_events_url(http) if http else None), indent=2, ensure_ascii=False))
+    events = _address("--http", http, EVENTS_PATH) if http else None
+    redirect = _address("--oauth", oauth, REDIRECT_PATH) if oauth else None
+    print(json.dumps(made(events, redirect_url=redirect), indent=2, ensure_ascii=False))
+
+
+def key() -> None:
+    """Print a new key for ENCRYPTION_KEY.
+
+    With it the tokens of workspaces that install the Slack app are stored. To change it, put the new one in front of
+    the old one, parted by a comma; once every process has started with both, the old one can go.
+
+    Examples:
+
+    \b
+      consortium key
+      ENCRYPTION_KEY=$(consortium key)
+    """
+    from bot.settings import new_key
+
+    print(new_key())
 
 
 def invite(
@@ -79,7 +103,7 @@ def invite(
     print(json.dumps({"url": url, "permissions": PERMISSIONS, "scopes": SCOPES.split()}) if as_json else url)
 
 
-def _events_url(address: str) -> str:
+def _address(option: str, address: str, path: str) -> str:
     """Raises BadInput for what Slack would not take."""
     from core.errors import BadInput
 
@@ -89,9 +113,9 @@ def _events_url(address: str) -> str:
         parts = urlsplit("")
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
         raise BadInput(
-            f"--http {address[:80]}: is no address that Slack sends to; write e.g. https://consortium.example"
+            f"{option} {address[:80]}: is no address that Slack sends to; write e.g. https://consortium.example"
         )
-    return address.rstrip("/").removesuffix(EVENTS_PATH) + EVENTS_PATH
+    return address.rstrip("/").removesuffix(path) + path
 
 
 def _client_id(token: SecretStr | None) -> str | None:

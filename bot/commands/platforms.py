@@ -33,6 +33,34 @@ async def check_slack(settings: Settings) -> list[Told]:
     return found
 
 
+async def check_slack_app(settings: Settings) -> list[Told]:
+    """For many workspaces: whether Slack knows the app by its id and secret, and the app token where there is one."""
+    secret, app = settings.slack_client_secret, settings.slack_app_token
+    async with _client(settings.slack_api_url, "SLACK_API_URL") as client:
+        given = httpx.BasicAuth(settings.slack_client_id, secret.get_secret_value() if secret else "")
+        found = [await _ask_slack_app(client, given)]
+        if app:
+            found.append(await _ask_slack(client, "apps.connections.open", "SLACK_APP_TOKEN", app.get_secret_value()))
+    return found
+
+
+async def _ask_slack_app(client: httpx.AsyncClient, given: httpx.BasicAuth) -> Told:
+    """Slack looks at id and secret before it looks at the code, which is none."""
+    try:
+        reply = await client.post("oauth.v2.access", auth=given, data={"code": "none"})
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return _silent("slack", client, error, "SLACK_API_URL")
+    said = _fields(reply).get("error")
+    if said == "invalid_code":
+        return Told("slack", True, "knows the app; workspaces install it at /slack/install")
+    if said in ("bad_client_secret", "invalid_client_id"):
+        setting = "SLACK_CLIENT_SECRET" if said == "bad_client_secret" else "SLACK_CLIENT_ID"
+        return Told("slack", False, f"{setting}: Slack refuses it ({said})", f"write {WRITE[setting]}")
+    if reply.status_code == httpx.codes.TOO_MANY_REQUESTS or said == "ratelimited":
+        return Told("slack", False, "Slack's rate limit was reached", "wait a minute and try again")
+    return _strange("slack", reply, "SLACK_API_URL")
+
+
 async def _ask_slack(client: httpx.AsyncClient, method: str, setting: str, token: str) -> Told:
     name = "slack" if method == "auth.test" else "slack socket mode"
     try:

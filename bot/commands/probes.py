@@ -14,7 +14,7 @@ from functools import partial
 from adapters.models import ModelPool
 from bot.app import new_nonce
 from bot.commands.drawing import open_studio
-from bot.commands.platforms import check_discord, check_slack
+from bot.commands.platforms import check_discord, check_slack, check_slack_app
 from bot.config import DEFAULT_FILE, load_catalog
 from bot.records import open_history
 from bot.settings import Settings, load_settings, provider_keys
@@ -289,6 +289,8 @@ def _drawn(count: int, took: float) -> Finding:
 
 
 async def _slack(settings: Settings) -> list[Finding]:
+    if settings.slack_for_many:
+        return [Finding(*told) for told in await check_slack_app(settings)]
     if settings.slack_bot_token is None:
         return [Finding("slack", None, "SLACK_BOT_TOKEN is not set: Slack is left out")]
     return [Finding(*told) for told in await check_slack(settings)]
