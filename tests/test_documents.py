@@ -19,6 +19,7 @@ from bot.commands.joining import PERMISSIONS
 from bot.settings import Settings
 from core import attachments, catalog, setup
 from core.commands.grammar import COMMANDS, OPTIONS, USAGES, parse
+from core.telemetry.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -66,7 +67,13 @@ def slash() -> str:
     return "\n" + "\n".join([*_table(("Command", "Does"), *rows), "", ""])
 
 
-TABLES = {"commands": commands, "options": options, "slash": slash}
+def metrics() -> str:
+    """Every figure that a process has, beside those of the library."""
+    rows = [(f"`{m.name}`", m.kind, ", ".join(f"`{label}`" for label in m.labels), m.meaning) for m in METRICS]
+    return "\n" + "\n".join([*_table(("Name", "Type", "Labels", "Meaning"), *rows), "", ""])
+
+
+TABLES = {"commands": commands, "options": options, "slash": slash, "metrics": metrics}
 
 
 def renewed(text: str) -> str:
@@ -250,6 +257,14 @@ def _strings() -> str:
             nodes = ast.walk(ast.parse(module.read_text("utf-8")))
             found += [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return "\n".join(found)
+
+
+def test_tests_that_are_named_exist() -> None:
+    """What is said to be refused is refused by somebody."""
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", read(ROOT / "docs" / "security.md"))
+    assert len(named) > 20
+    for path, test in named:
+        assert re.search(rf"^(async )?def {test}\(", read(ROOT / path), re.MULTILINE), f"{path}::{test}"
 
 
 if __name__ == "__main__":

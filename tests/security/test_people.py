@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from core.asks import Person, Platform, ThreadRef
 from core.cards import Reply
 from core.commands import actions
-from core.commands.values import AskCommand
+from core.commands.values import AskCommand, Command
 from core.errors import Refused
+from core.setup import ConsortiumSpec
 from core.types import Run, RunStatus
 from tests.core.conftest import history, state, valkey_url
 from tests.core.service.conftest import ANN, CHANNEL, DIRECT, Desk, desk, inbound
@@ -109,3 +112,10 @@ async def test_somebody_who_knows_an_event_cannot_have_its_run(desk: Desk) -> No
     assert inbound(EVE, event_ids=event).run_id == run.id
     with pytest.raises(Refused):
         await desk.do(AskCommand(text="Mine?"), EVE, FOREIGN, event_ids=event)
+
+
+def test_no_command_takes_an_address() -> None:
+    """Where models are asked stands in the operator's file; nothing that people write leads elsewhere."""
+    names = {name for command in get_args(Command) for name in command.model_fields}
+    assert not {name for name in names if any(word in name for word in ("url", "host", "address", "endpoint", "proxy"))}
+    assert not {name for name in ConsortiumSpec.model_fields if "url" in name or "provider" in name}
