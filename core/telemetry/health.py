@@ -25,6 +25,9 @@ KEPT = 1.0
 LATEST = 10
 """How many judges in a row must have failed before a process counts as one that cannot bring answers together."""
 
+FORGOTTEN = 300.0
+"""Seconds after which failures say nothing any more: who is asked nothing because he failed could never do better."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -53,18 +56,21 @@ class Lately:
     def __init__(self, latest: int = LATEST, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._results: deque[bool] = deque(maxlen=latest)
+        self._noted = float("-inf")
         self._last: float | None = None
 
     def note(self, ok: bool) -> None:
         """One more."""
         self._results.append(ok)
+        self._noted = self._clock()
         if ok:
-            self._last = self._clock()
+            self._last = self._noted
 
     @property
     def failing(self) -> bool:
-        """Whether there were enough of them, and the latest have all failed."""
-        return len(self._results) == self._results.maxlen and not any(self._results)
+        """Whether there were enough of them, not long ago, and the latest have all failed."""
+        enough = len(self._results) == self._results.maxlen
+        return enough and not any(self._results) and self._clock() - self._noted < FORGOTTEN
 
     @property
     def seconds(self) -> float | None:
@@ -74,8 +80,10 @@ class Lately:
     def part(self, name: str) -> Part:
         """What there is to tell of it. Before the first success nothing is known, which is nothing bad."""
         since = "unknown" if self.seconds is None else f"answered {self.seconds:.0f} s ago"
-        failed = f"the latest {len(self._results)} attempts have all failed; {since if self._last else 'none answered'}"
-        return Part(name, not self.failing, failed if self.failing else since)
+        if not self.failing:
+            return Part(name, True, since)
+        before = "none before" if self.seconds is None else since
+        return Part(name, False, f"the latest {len(self._results)} attempts have all failed; {before}")
 
 
 class Health:
