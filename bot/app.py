@@ -20,6 +20,7 @@ from core.arbiter import Arbiter
 from core.breaker import BreakerPolicy
 from core.catalog import Catalog
 from core.engine import Engine
+from core.installed import Installations
 from core.ports import Events, History
 from core.resilience import Caller, SystemClock
 from core.runner import Runner
@@ -46,6 +47,7 @@ class Core:
     service: Service
     events: Events
     history: History
+    installations: Installations
     state: State
     studio: Studio
     judged: Lately | None
@@ -117,4 +119,16 @@ async def open_core(
             working = jobs.worker(runner.run, concurrency=settings.run_concurrency, grace=settings.shutdown_grace)
             await stack.enter_async_context(shift)
             await shift.enter_async_context(working)
-        yield Core(settings, catalog, office, service, state.events, history, state, studio, judged, shift.aclose)
+        yield Core(
+            settings,
+            catalog,
+            office,
+            service,
+            state.events,
+            history,
+            history.installations,
+            state,
+            studio,
+            judged,
+            shift.aclose,
+        )

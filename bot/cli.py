@@ -47,6 +47,7 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
     "Operate": {
         "manifest": joining.manifest,
         "invite": joining.invite,
+        "key": joining.key,
         "doctor": checks.doctor,
         "serve": running.serve,
         "worker": running.worker,
