@@ -563,7 +563,8 @@ async def test_what_is_for_others_may_be_had_from_outside_and_with_more(site: St
     async def slack(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
 
-    surface = WebSurface(site.core.service, site.core.events, site.core.history, outside=[web.post("/slack/events", slack)])
+    core = site.core
+    surface = WebSurface(core.service, core.events, core.history, outside=[web.post("/slack/events", slack)])
     url = await surface.start("127.0.0.1", 0)
     outside = {"Host": "bot.example", "X-Forwarded-For": "203.0.113.9"}
     try:
