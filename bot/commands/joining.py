@@ -54,7 +54,7 @@ def manifest(
     print(json.dumps(made(events, redirect_url=redirect), indent=2, ensure_ascii=False))
 
 
-def key() -> None:
+def key(as_json: Json = False) -> None:
     """Print a new key for ENCRYPTION_KEY.
 
     With it the tokens of workspaces that install the Slack app are stored. To change it, put the new one in front of
@@ -68,7 +68,8 @@ def key() -> None:
     """
     from bot.settings import new_key
 
-    print(new_key())
+    made = new_key()
+    print(json.dumps({"key": made}) if as_json else made)
 
 
 def invite(

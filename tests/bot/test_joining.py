@@ -36,6 +36,24 @@ def test_an_address_that_slack_would_not_take_is_refused(desk: Desk, address: st
     assert desk.refused("manifest", "slack", "--http", address).startswith(f"consortium: --http {address}: is no addr")
 
 
+def test_for_many_workspaces_slack_sends_people_back_and_tokens_end(desk: Desk) -> None:
+    made = json.loads(desk.ok("manifest", "--oauth", "https://bot.example/").out)
+    assert made["oauth_config"]["redirect_urls"] == ["https://bot.example/slack/oauth_redirect"]
+    assert made["settings"]["token_rotation_enabled"] is made["settings"]["org_deploy_enabled"] is True
+    assert made["settings"]["socket_mode_enabled"] is True
+    assert {"app_uninstalled", "tokens_revoked"} <= set(made["settings"]["event_subscriptions"]["bot_events"])
+    one = json.loads(desk.ok("manifest").out)
+    assert one["settings"]["token_rotation_enabled"] is one["settings"]["org_deploy_enabled"] is False
+    assert "redirect_urls" not in one["oauth_config"]
+    assert desk.refused("manifest", "--oauth", "bot.example").startswith("consortium: --oauth bot.example: is no addr")
+
+
+def test_a_key_is_new_each_time(desk: Desk) -> None:
+    keys = {desk.ok("key").out.strip() for _ in range(3)}
+    assert len(keys) == 3
+    assert {len(key) for key in keys} == {44}
+
+
 def test_the_link_asks_for_what_is_needed_and_no_more(desk: Desk) -> None:
     desk.monkeypatch.setenv(
         "DISCORD_BOT_TOKEN", f"{base64.b64encode(ID.encode()).decode().rstrip('=')}.abc.secret-part"

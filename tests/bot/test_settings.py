@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from bot.settings import WRITE, Settings, load_settings, provider_keys
+from bot.settings import WRITE, Settings, load_settings, new_key, provider_keys, secrets_of
 from core.errors import ConfigError
 from tests.core.fakes import catalog
 
@@ -55,12 +55,17 @@ def test_the_example_as_it_is_sets_nothing(tmp_path: Path) -> None:
     assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]
 
 
-def test_what_the_example_gives_as_examples_can_be_written(tmp_path: Path) -> None:
-    values = {name: example_of(comment) for name, comment in documented().items()}
+FOR_MANY = ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET")
+
+
+@pytest.mark.parametrize("left_out", [FOR_MANY, ("SLACK_BOT_TOKEN",)])
+def test_what_the_example_gives_as_examples_can_be_written(tmp_path: Path, left_out: tuple[str, ...]) -> None:
+    values = {name: example_of(comment) for name, comment in documented().items() if name not in left_out}
     (tmp_path / ".env").write_text("\n".join(f"{name}={value}" for name, value in values.items()), "utf-8")
     settings = load_settings()
     assert (settings.port, settings.log_json, settings.data_dir) == (9000, True, Path("/var/lib/consortium"))
-    assert all(getattr(settings, name.lower()) != field.default for name, field in FIELDS.items())
+    written = {name: field for name, field in FIELDS.items() if name not in left_out}
+    assert all(getattr(settings, name.lower()) != field.default for name, field in written.items())
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -155,8 +160,8 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = Settings(slack_bot_token="xoxb-secret", slack_app_token="xapp-secret")  # type: ignore[arg-type]
-    assert "secret" not in repr(settings).replace("slack_signing_secret", "")
+    settings = Settings(slack_bot_token="xoxb-hidden", slack_app_token="xapp-hidden")  # type: ignore[arg-type]
+    assert "hidden" not in repr(settings)
 
 
 def test_keys_of_providers_come_from_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -169,3 +174,69 @@ def test_keys_of_providers_come_from_environment_and_file(monkeypatch: pytest.Mo
         "ONE": "from-file",
         "TWO": "from-environment",
     }
+
+
+# --- Slack for many workspaces --------------------------------------------------------------------------
+
+KEY = new_key()
+MANY = {
+    "SLACK_CLIENT_ID": "1.2",
+    "SLACK_CLIENT_SECRET": "secret",
+    "SLACK_SIGNING_SECRET": "signed",
+    "ENCRYPTION_KEY": KEY,
+    "PUBLIC_URL": "https://bot.example/",
+}
+
+
+def wrong_with(monkeypatch: pytest.MonkeyPatch, **values: str) -> str:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    return str(caught.value)
+
+
+def test_many_workspaces_need_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load_settings().slack_for_many
+    for name, value in MANY.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.slack_for_many
+    assert settings.public_url == "https://bot.example"
+    assert secrets_of(settings, {}) == {"secret", "signed", KEY}
+
+
+def test_the_app_token_does_in_place_of_the_signing_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (MANY | {"SLACK_SIGNING_SECRET": "", "SLACK_APP_TOKEN": "xapp-1"}).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().slack_for_many
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_what_is_missing_for_many_workspaces_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    said = wrong_with(monkeypatch, **MANY | {name: ""})
+    assert said.startswith(f"{name}: missing, ")
+    assert said.endswith(f"; write {WRITE[name]}")
+
+
+def test_a_token_for_one_and_a_client_for_many_do_not_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = wrong_with(monkeypatch, **MANY, SLACK_BOT_TOKEN="xoxb-1")
+    assert said.startswith("SLACK_BOT_TOKEN: is for one workspace, and SLACK_CLIENT_ID is for many; leave one of them")
+
+
+@pytest.mark.parametrize("key", ["short", KEY[:-4], f"{KEY},", f"{KEY} {KEY}", "x" * 44])
+def test_what_is_no_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    said = wrong_with(monkeypatch, ENCRYPTION_KEY=key)
+    assert said == f"ENCRYPTION_KEY: is no key; write {WRITE['ENCRYPTION_KEY']}"
+
+
+def test_several_keys_are_parted_by_commas_and_none_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCRYPTION_KEY", f"{KEY}, {new_key()}")
+    settings = load_settings()
+    assert KEY not in repr(settings)
+    assert KEY in secrets_of(settings, {})
+
+
+@pytest.mark.parametrize("url", ["http://bot.example", "https://", "https://bot.example/?a=b", "bot.example"])
+def test_an_address_that_slack_sends_nobody_back_to_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    assert wrong_with(monkeypatch, PUBLIC_URL=url).startswith("PUBLIC_URL: ")
