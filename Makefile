@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # Tests wait for sockets and processes more than they compute.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
-.PHONY: demo test lint types unit bench bench-quality serve lock clean help
+.PHONY: demo test lint types unit bench bench-quality bench-load chaos soak serve lock clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,15 @@ bench: $(STAMP) ## measure speed, memory and pauses
 
 bench-quality: $(STAMP) ## measure answers and confidence on recorded answers
 	@$(BIN)/python -m tests.bench.quality $(BENCH)
+
+bench-load: $(STAMP) ## measure what more workers carry than one process
+	@$(BIN)/python -m tests.bench.load $(BENCH)
+
+chaos: $(STAMP) ## kill processes and servers while people ask, and look whether each answer stands once
+	@$(BIN)/python -m tests.bench.chaos $(CHAOS)
+
+soak: $(STAMP) ## half of what it carries for 20 minutes, and look what grows
+	@$(BIN)/python -m tests.bench.soak $(SOAK)
 
 serve: $(STAMP) ## what the Procfile runs, for development
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start

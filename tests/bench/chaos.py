@@ -125,15 +125,16 @@ class Trouble:
         self._note("PostgreSQL is back")
 
 
-async def quiet(fleet: Fleet, seconds: float) -> bool:
-    """Wait until every ask is answered, delivered and on record as over; False where that takes longer."""
+async def quiet(fleet: Fleet, seconds: float, grace: float = GRACE) -> bool:
+    """Wait until every ask is answered, delivered and on record as over; False where that takes longer. ``grace`` is
+    for how long it then stays so."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         state = await fleet.crowd({"do": "open"})
         if not any(state.values()) and not await _unfinished(fleet.postgres.url):
-            await asyncio.sleep(GRACE)
+            await asyncio.sleep(grace)
             return True
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
     return False
 
 

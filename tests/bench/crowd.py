@@ -21,6 +21,7 @@ from typing import Any, Literal
 from adapters.slack.manifest import SCOPES
 from tests.emulators.slack import SlackEmulator
 from tests.emulators.slack.delivery import EVENTS
+from tests.emulators.slack.journal import Delivery
 from tests.emulators.slack.workspace import BOT_USER, Channel, Message, User
 
 Kind = Literal["command", "mention", "follow"]
@@ -28,8 +29,13 @@ Kind = Literal["command", "mention", "follow"]
 LOOK = 0.25
 """Seconds between two looks of people at what stands."""
 
-AGAIN = 1.0
+PATIENCE = 10.0
+"""Seconds that somebody waits for an answer to a message that Slack may not have got through."""
+
+AGAIN = 2.0
 """Seconds after which somebody repeats a command that failed."""
+
+TRIES = 40
 
 FINAL = "The panel agrees on"
 """In the answer that the provider's arbiter writes, and nowhere else."""
@@ -88,8 +94,9 @@ def errands(asks: int, seconds: float, channels: int, seed: int) -> tuple[Errand
 
 @dataclass
 class Attempt:
-    """One attempt at an ask. ``taken`` is what Slack showed: it went through, or it failed; ``thread`` is where the
-    answer belongs, None for a command, whose thread the bot opens; ``told`` is what its asker alone was shown."""
+    """One attempt at an ask. ``taken`` is whether Slack got it through: a command at once or not at all, a message
+    unless one of its events was given up. ``thread`` is where the answer belongs, None for a command, whose thread the
+    bot opens; ``told`` is what its asker alone was shown."""
 
     number: int
     mark: str
@@ -109,6 +116,7 @@ class Crowd:
     def __init__(self, slack: SlackEmulator, plan: Plan) -> None:
         self._slack, self._plan = slack, plan
         self.attempts: list[Attempt] = []
+        self._staying = list(plan.errands)
         self._answered: dict[int, asyncio.Event] = {errand.number: asyncio.Event() for errand in plan.errands}
         self._threads: dict[int, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,10 +128,13 @@ class Crowd:
             slack.workspace.users[user] = User(user, f"person{errand.number}", f"Person {errand.number}")
             slack.workspace.channels[_channel(errand.channel)].members.add(user)
 
-    def begin(self) -> None:
-        """Everybody sets out."""
-        self._tasks = [asyncio.create_task(self._run(errand)) for errand in self._plan.errands]
-        self._tasks.append(asyncio.create_task(self._watch()))
+    def begin(self, upto: int | None = None) -> None:
+        """All set out who have not, or those whose number is below ``upto``."""
+        if not self._tasks:
+            self._tasks.append(asyncio.create_task(self._watch()))
+        going = [errand for errand in self._staying if upto is None or errand.number < upto]
+        self._staying = [errand for errand in self._staying if errand not in going]
+        self._tasks += [asyncio.create_task(self._run(errand)) for errand in going]
 
     async def end(self) -> None:
         """Everybody goes home."""
@@ -139,13 +150,13 @@ class Crowd:
         if errand.of is not None:
             await self._answered[errand.of].wait()
         await asyncio.sleep(errand.at)
-        for number in range(1, 10):
+        for number in range(1, TRIES + 1):
             attempt = self._attempt(errand, number)
             if errand.kind == "command":
                 await self._command(attempt)
             else:
                 await self._say(attempt, errand)
-            if attempt.taken and not await self._refused(errand, attempt):
+            if attempt.taken is not False and not await self._in_vain(errand, attempt):
                 return
             await asyncio.sleep(AGAIN)
 
@@ -168,17 +179,20 @@ class Crowd:
         attempt.taken = delivery.acked
 
     async def _say(self, attempt: Attempt, errand: Errand) -> None:
-        """Slack repeats events by itself, so what is said counts as taken."""
+        """Slack repeats events by itself, for a while."""
         thread = None if errand.of is None else self._threads[errand.of]
         mention = thread is None
         said = await self._slack.say(
             _question(attempt.mark), channel=attempt.channel, user=attempt.user, thread_ts=thread, mention=mention
         )
-        attempt.thread, attempt.taken = thread or said, True
+        attempt.thread = thread or said
 
-    async def _refused(self, errand: Errand, attempt: Attempt) -> bool:
-        """Wait until the answer stands, or until the asker was told that nothing came of it and to try again."""
+    async def _in_vain(self, errand: Errand, attempt: Attempt) -> bool:
+        """Wait until the answer stands, or until the asker was told to try again, or Slack gave the message up."""
         while not self._answered[errand.number].is_set():
+            if attempt.taken is False:
+                await asyncio.sleep(PATIENCE)  # the other event of a mention may have come through
+                return not self._answered[errand.number].is_set()
             if any(asks_again(text) for text in attempt.told):
                 return True
             await asyncio.sleep(LOOK)
@@ -186,29 +200,49 @@ class Crowd:
 
     async def _watch(self) -> None:
         """Look at what stands, as people do."""
-        shown = 0
+        told = handed = 0
+        seen: set[tuple[str, str]] = set()
+        under_way: list[Delivery] = []
         while True:
             await asyncio.sleep(LOOK)
-            now = self._slack.journal.clock()
-            answers: dict[str, Message] = {}
-            for message in list(self._slack.workspace.messages.values()):
-                if message.user == BOT_USER and not message.streaming and FINAL in (text := text_of(message)):
-                    answers[_marks(text)[-1]] = message
-            for attempt in self.attempts:
-                answer = answers.get(attempt.mark)
-                if answer is not None and attempt.answered is None:
-                    attempt.answered = now
-                    self._threads.setdefault(attempt.number, answer.thread_ts or answer.ts)
-                    self._answered[attempt.number].set()
-            for ephemeral in self._slack.ephemerals[shown:]:
+            self._look_at_answers(seen)
+            for ephemeral in self._slack.ephemerals[told:]:
                 mine = [a for a in self.attempts if a.user == ephemeral.user and a.answered is None]
                 for attempt in mine[-1:]:
                     attempt.told.append(ephemeral.text or json.dumps(ephemeral.blocks))
-            shown = len(self._slack.ephemerals)
+            told = len(self._slack.ephemerals)
+            under_way += self._slack.deliveries[handed:]
+            handed = len(self._slack.deliveries)
+            under_way = self._look_at_events(under_way)
+
+    def _look_at_answers(self, seen: set[tuple[str, str]]) -> None:
+        waiting = {attempt.mark: attempt for attempt in self.attempts if attempt.answered is None}
+        for key, message in list(self._slack.workspace.messages.items()):
+            if key in seen or message.user != BOT_USER:
+                continue
+            if message.files or is_final(message):
+                seen.add(key)  # it changes no more
+            attempt = waiting.get(_marks(text_of(message))[-1])
+            if attempt is not None and key in seen and not message.files:
+                attempt.answered = self._slack.journal.clock()
+                self._threads.setdefault(attempt.number, message.thread_ts or message.ts)
+                self._answered[attempt.number].set()
+
+    def _look_at_events(self, under_way: list[Delivery]) -> list[Delivery]:
+        """What became of people's messages; gives those of which it is not known yet."""
+        said = {(a.user, a.mark): a for a in self.attempts if a.kind != "command"}
+        for delivery in under_way:
+            event = delivery.payload.get("event") or {}
+            attempt = said.get((event.get("user", ""), _marks(event.get("text", ""))[-1]))
+            if attempt is not None and delivery.failed:
+                attempt.taken = False
+            elif attempt is not None and delivery.acked and attempt.taken is None:
+                attempt.taken = True
+        return [delivery for delivery in under_way if not delivery.acked and not delivery.failed]
 
     def open(self) -> int:
-        """How many asks have no answer yet."""
-        return sum(not answered.is_set() for answered in self._answered.values())
+        """How many of those who have set out have no answer yet."""
+        return sum(not answered.is_set() for answered in self._answered.values()) - len(self._staying)
 
     def look(self) -> dict[str, Any]:
         """All that happened, for a judge."""
@@ -221,10 +255,9 @@ class Crowd:
                 "run": mark.get("run_id"),
                 "part": mark.get("part"),
                 "streaming": message.streaming,
-                "final": FINAL in (text := text_of(message)),
-                "marks": _marks(text),
+                "final": is_final(message),
                 "files": [file.name for file in message.files],
-                "text": text[:300],
+                "text": text_of(message)[:300],
             }
             for message in slack.messages(by_bot=True)
             for mark in [_run_mark(message)]
@@ -235,9 +268,8 @@ class Crowd:
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "messages": messages,
             "statuses": [f"{thread}: {text}" for thread, text in statuses if text not in ("", "active")],
-            "undelivered": [
-                _marks(json.dumps(d.payload))[-1:] for d in slack.deliveries if d.failed and d.kind == EVENTS
-            ],
+            "planned": len(self._plan.errands),
+            "given up": sum(d.failed for d in slack.deliveries if d.kind == EVENTS),
             "violations": [f"{v.kind}: {v.detail}" for v in slack.violations],
             "faults": sum(call.fault for call in slack.calls),
             "calls": len(slack.calls),
@@ -269,6 +301,12 @@ def text_of(message: Message) -> str:
     return f"{message.text}\n{json.dumps(message.blocks)}"
 
 
+def is_final(message: Message) -> bool:
+    """Whether a message is an answer that stands, not one that is being written or offers to stop its run."""
+    text = text_of(message)
+    return FINAL in text and not message.streaming and re.search(r"stop:[0-9a-f]{12}", text) is None
+
+
 def asks_again(text: str) -> bool:
     """Whether what somebody was told says that nothing was asked and that they are to try again."""
     return "again" in text.casefold()
@@ -280,7 +318,7 @@ async def act(slack: SlackEmulator, crowd: Crowd, told: dict[str, Any]) -> dict[
         case "connect":
             await (slack.connected(timeout=120) if not told.get("url") else slack.deliver_to(told["url"]))
         case "begin":
-            crowd.begin()
+            crowd.begin(told.get("upto"))
         case "weather":
             slack.weather(told["share"], told["seed"])
         case "drop":

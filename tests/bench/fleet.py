@@ -49,10 +49,13 @@ workspace = "1000000/minute"
 """
 
 
-def models_file(url: str) -> str:
-    """What all processes are configured by."""
+def write_models(folder: Path, url: str) -> Path:
+    """Write what all processes are configured by."""
     models = "".join(f'[models.{key}]\nprovider = "p"\nname = "{key}"\ntimeout = 30\n' for key in (*MEMBERS, "judge"))
-    return MODELS_FILE.format(url=url, models=models, members=json.dumps(MEMBERS))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "consortium.toml"
+    path.write_text(MODELS_FILE.format(url=url, models=models, members=json.dumps(MEMBERS)))
+    return path
 
 
 @dataclass
@@ -68,12 +71,13 @@ class Life:
 
 @dataclass
 class Program:
-    """``consortium serve`` or ``consortium worker``, started again whenever it ends."""
+    """``consortium serve`` or ``consortium worker``, started again whenever it ends; ``port`` is where it serves."""
 
     name: str
     arguments: Sequence[str]
     env: dict[str, str]
     folder: Path
+    port: int
     chance: random.Random
     lives: list[Life] = field(default_factory=list)
     _process: asyncio.subprocess.Process | None = None
@@ -175,7 +179,8 @@ def _group(process: psutil.Process) -> int:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Everything that runs. ``crowd`` tells the people something; ``calls`` asks the provider what it counted."""
+    """Everything that runs. ``crowd`` tells the people something; ``calls`` asks the provider what it counted;
+    ``others`` are the processes of both."""
 
     folder: Path
     redis: OwnServer
@@ -185,6 +190,7 @@ class Fleet:
     crowd: Exchange
     calls: Exchange
     url: str
+    others: dict[str, int]
 
     @property
     def programs(self) -> tuple[Program, ...]:
@@ -224,44 +230,34 @@ async def open_fleet(size: Size, plan: Plan, folder: Path) -> AsyncIterator[Flee
         for server in (redis, postgres):
             await asyncio.to_thread(server.start)
             stack.callback(server.stop)
-        provider = await stack.enter_async_context(other_process("tests.bench.counting", str(size.seconds)))
-        crowd = await stack.enter_async_context(other_process("tests.bench.crowd"))
-        slack = await crowd(told(plan))
-        config = folder / "consortium.toml"
-        config.write_text(models_file((await provider(None))["url"]))
+        provider = await stack.enter_async_context(Other.process("tests.bench.counting", str(size.seconds)))
+        crowd = await stack.enter_async_context(Other.process("tests.bench.crowd"))
+        slack = await crowd.exchange(told(plan))
+        config = write_models(folder, (await provider.exchange(None))["url"])
         env = _env(size, plan, slack, redis.url, postgres.url, config)
-        ports = [lasting_port() for _ in range(size.fronts)]
         chance = random.Random(plan.seed)
+
+        def program(name: str, *arguments: str) -> Program:
+            """As on a host of its own: nothing but the servers is shared."""
+            port, home = str(lasting_port()), str(folder / name)
+            own = {"PORT": port, "WORKER_PORT": port, "DATA_DIR": home}
+            return Program(name, arguments, {**env, **own}, folder, int(port), chance)
+
         serving = ("serve",) if size.alone else ("serve", "--no-work")
-        fronts = [
-            _program(f"front{n}", serving, {**env, "PORT": str(port)}, folder, chance) for n, port in enumerate(ports)
-        ]
-        count = 0 if size.alone else size.workers
-        workers = [_program(f"worker{n}", ("worker",), env, folder, chance) for n in range(count)]
+        fronts = [program(f"front{n}", *serving) for n in range(size.fronts)]
+        workers = [program(f"worker{n}", "worker") for n in range(0 if size.alone else size.workers)]
         url = ""
         if not plan.socket:
-            port = await stack.enter_async_context(balancer(ports))
+            port = await stack.enter_async_context(balancer([front.port for front in fronts]))
             url = f"http://127.0.0.1:{port}/slack/events"
-        for program in (*fronts, *workers):
-            program.start()
-            stack.push_async_callback(program.stop)
+        for one in (*fronts, *workers):
+            one.start()
+            stack.push_async_callback(one.stop)
 
-        async def tell(what: Figures) -> Figures:
-            return await crowd(json.dumps(what))
-
-        async def ask(what: Figures) -> Figures:
-            return await provider(json.dumps(what))
-
-        fleet = Fleet(folder, redis, postgres, tuple(fronts), tuple(workers), tell, ask, url)
+        others = {"people": crowd.pid, "provider": provider.pid}
+        fleet = Fleet(folder, redis, postgres, tuple(fronts), tuple(workers), crowd.tell, provider.tell, url, others)
         await fleet.ready()
         yield fleet
-
-
-def _program(name: str, arguments: Sequence[str], env: dict[str, str], folder: Path, chance: random.Random) -> Program:
-    """As on a host of its own: nothing but the servers is shared."""
-    home = folder / name
-    home.mkdir()
-    return Program(name, arguments, {**env, "DATA_DIR": str(home)}, folder, chance)
 
 
 def _env(size: Size, plan: Plan, slack: Figures, redis: str, postgres: str, config: Path) -> dict[str, str]:
@@ -280,39 +276,53 @@ def _env(size: Size, plan: Plan, slack: Figures, redis: str, postgres: str, conf
     return {**kept, **ours, **tokens, **size.env}
 
 
-@asynccontextmanager
-async def other_process(*arguments: str) -> AsyncIterator[Callable[[str | None], Awaitable[Figures]]]:
-    """A module as a process of its own; what is yielded writes it a line, where there is one, and reads its next."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *arguments),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**26,
-    )
-    assert process.stdin
-    assert process.stdout
-    write, read = process.stdin, process.stdout
-    turn = asyncio.Lock()
+class Other:
+    """A module as a process of its own, that answers each line with one line of JSON."""
 
-    async def exchange(line: str | None) -> Figures:
-        async with turn:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process, self._turn = process, asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def process(cls, *arguments: str) -> AsyncIterator[Other]:
+        """Start it; it is killed on leaving."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *arguments),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**26,
+        )
+        try:
+            yield cls(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    async def exchange(self, line: str | None) -> Figures:
+        """Write it a line, where there is one, and read its next."""
+        write, read = self._process.stdin, self._process.stdout
+        assert write
+        assert read
+        async with self._turn:
             if line is not None:
                 write.write(f"{line}\n".encode())
                 await write.drain()
             answer = await asyncio.wait_for(read.readline(), READY)
         if not answer:
-            raise RuntimeError(f"{arguments[0]} has ended")
+            raise RuntimeError("a process of the bench has ended")
         found: Figures = json.loads(answer)
         return found
 
-    exchange.pid = process.pid  # type: ignore[attr-defined]
-    try:
-        yield exchange
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async def tell(self, what: Figures) -> Figures:
+        """The same with what it is told as JSON."""
+        return await self.exchange(json.dumps(what))
 
 
 @asynccontextmanager

@@ -99,7 +99,9 @@ class Judge:
                 self._attempt(attempt, by_mark[attempt["mark"]], last=attempt is tries[-1])
             answered += any(self._stands(run) for attempt in tries for run in by_mark[attempt["mark"]])
         self._strays()
-        self._count(len(attempts), answered)
+        if missing := self._seen["planned"] - len(attempts):
+            self._say(f"{missing} follow-ups were never asked: what they follow up has no answer")
+        self._count(self._seen["planned"], answered)
         self._count_calls(by_mark)
         return self._found
 
@@ -109,11 +111,13 @@ class Judge:
         self._found.violations.append(f"{what}: {', '.join(about)}" if about else what)
 
     def _attempt(self, attempt: dict[str, Any], runs: Sequence[Record], *, last: bool) -> None:
-        if not runs and attempt["taken"] and last and [attempt["mark"]] not in self._seen["undelivered"]:
+        if not runs and attempt["taken"] and last:
             told = f" (told: {attempt['told'][-1][:100]!r})" if attempt["told"] else ""
             self._say(f"lost: Slack took it, and nobody ran it{told}", attempt=attempt)
         if len(runs) > 1:
             self._say(f"ran {len(runs)} times: {', '.join(run.id for run in runs)}", attempt=attempt)
+        if not runs and not attempt["taken"] and last:
+            self._say("never got through", attempt=attempt)
         for run in runs:
             self._record(run, attempt)
             self._shown(run, attempt)
@@ -134,7 +138,7 @@ class Judge:
             self._say(f"{run.charts} charts on record", run, attempt)
 
     def _stands(self, run: Record) -> bool:
-        return any(message["final"] and not message["streaming"] for message in self._of_run[run.id])
+        return any(message["final"] for message in self._of_run[run.id])
 
     def _shown(self, run: Record, attempt: dict[str, Any]) -> None:
         """What people see of it is the answer, once, in its thread, and its charts."""
@@ -145,7 +149,7 @@ class Judge:
         if len(roots) != opens:
             self._say(f"{len(roots)} messages that open its thread", run, attempt)
         thread = attempt["thread"] or (roots[0]["ts"] if roots else None)
-        answers = [message for message in rest if message["final"] and not message["streaming"]]
+        answers = [message for message in rest if message["final"]]
         if not answers:
             self._say("no answer stands", run, attempt)
         if len(answers) > 1:
@@ -178,9 +182,10 @@ class Judge:
             "asks": asked,
             "answered": answered,
             "answer after, p50 / p95 / most": f"{_spread(waits)} s",
-            "commands that Slack showed as failed, and were repeated": sum(not a["taken"] for a in attempts),
+            "commands that Slack showed as failed, and were repeated": _failed(attempts, "command"),
+            "messages that Slack gave up, and were repeated": _failed(attempts, "mention", "follow"),
             "told to try again": sum(bool(a["told"]) and a["answered"] is None for a in attempts),
-            "events that Slack gave up": len(seen["undelivered"]),
+            "events that Slack gave up": seen["given up"],
             "events that Slack repeated": seen["repeated events"],
             "acknowledged after, p50 / p95 / most": f"{_spread(seen['acks'], 1e3)} ms",
             "calls to Slack (faulty, refused for their rate)": f"{seen['calls']} ({seen['faults']}, {seen['refused']})",
@@ -202,6 +207,10 @@ class Judge:
         if net > MOST_CALLS:
             worst = Counter({about: n - needed[about] for about, n in begun.items()}).most_common(3)
             self._say(f"members called {net:.2f} times what is needed, without those that died; most: {worst}")
+
+
+def _failed(attempts: Iterable[dict[str, Any]], *kinds: str) -> int:
+    return sum(attempt["taken"] is False for attempt in attempts if attempt["kind"] in kinds)
 
 
 def _spread(ordered: Sequence[float], scale: float = 1.0) -> str:
