@@ -66,7 +66,7 @@ class Database:
             self._reading = create_async_engine(url, **several, connect_args={**driver, "timeout": _PATIENCE})
             for engine in (self._writing, self._reading):
                 event.listen(engine.sync_engine, "connect", _set_up)
-            event.listen(self._writing.sync_engine, "begin", _begin_to_write)
+            event.listen(self._writing.sync_engine, "begin", partial(_begin_to_write, min(_PATIENCE, writes)))
         else:
             self._writing = create_async_engine(url, **one, async_creator=self._connect_to_write, pool_pre_ping=True)
             self._reading = create_async_engine(url, **several, async_creator=self._connect, pool_pre_ping=True)
@@ -169,13 +169,13 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _insist(connection: Any, statement: str) -> None:
+def _insist(connection: Any, statement: str, seconds: float = _PATIENCE) -> None:
     """Wait for the lock in the event loop, trying again.
 
     While SQLite itself waits, its connection is locked inside: a cursor of it that is collected meanwhile would hold
     up the event loop, and with it whoever of this process has the lock. The switch to WAL does not wait at all.
     """
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + seconds
     while True:
         try:
             connection.execute(statement)
@@ -186,6 +186,6 @@ def _insist(connection: Any, statement: str) -> None:
             await_only(asyncio.sleep(0.01))
 
 
-def _begin_to_write(connection: Connection) -> None:
+def _begin_to_write(seconds: float, connection: Connection) -> None:
     """Lock at the start: a transaction that turned from reading to writing would not wait for others."""
-    _insist(connection.connection.dbapi_connection, "BEGIN IMMEDIATE")
+    _insist(connection.connection.dbapi_connection, "BEGIN IMMEDIATE", seconds)
