@@ -14,7 +14,8 @@ from core.attachments import MOST_CHARACTERS
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
 from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
-from core.runner import Journal, Runner
+from core.journal import Journal
+from core.runner import Runner
 from core.types import Agreement, FailureKind, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
 from core.votes.trust import Experience
 from tests.core.fakes import (

@@ -14,6 +14,7 @@ from adapters.models import ModelPool
 from adapters.state.state import State
 from core.asks import Ask
 from core.catalog import Catalog
+from core.engine import usages
 from core.errors import ModelError, Unavailable
 from core.events import Answered, RunEnded, RunEvent
 from core.runner import Runner
@@ -276,7 +277,24 @@ async def test_a_run_that_breaks_is_settled_with_what_is_known(works: Works) -> 
     works.models.pop("k")
     await works.runner().run(make_ask(charts=False))
     run = await works.stored()
-    assert (run.status, run.bill.calls) == (RunStatus.FAILED, 3)
+    assert (run.status, run.bill.calls, run.bill.unpriced) == (RunStatus.FAILED, 4, 1), "the first arbiter's is lost"
+    assert works.settled.bills == {"r1": run.bill}
+
+
+async def test_calls_that_went_down_with_their_worker_are_on_the_bill_as_unknown(works: Works) -> None:
+    works.models = panel_models(c=HANG)
+    task = await works.start()
+    await works.until(ended("member_ended", 2))
+    task.cancel()
+    await asyncio.wait([task])
+    begun = await works.stored()
+    assert begun.status is RunStatus.RUNNING
+    works.models = panel_models()
+    await works.runner().run(make_ask(charts=False))
+    run = await works.stored()
+    known = Bill.of(usages(run.rounds))
+    assert run.status is RunStatus.DONE
+    assert (run.bill.calls, run.bill.unpriced) == (known.calls + 1, known.unpriced + 1)
     assert works.settled.bills == {"r1": run.bill}
 
 
