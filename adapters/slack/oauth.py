@@ -9,6 +9,7 @@ from typing import Any
 from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack.clients import AppClient
 from adapters.slack.install import Installing, OAuth
 from adapters.slack.installations import SlackInstallations
 from adapters.slack.limits import Timing
@@ -35,10 +36,12 @@ class Tenancy:
     ) -> None:
         secret = oauth.client_secret.get_secret_value()
         self._store = SlackInstallations(oauth.client_id, oauth.store, Seal(oauth.keys))
-        rotator = AsyncTokenRotator(client_id=oauth.client_id, client_secret=secret, client=client(None))
+        rotator = AsyncTokenRotator(
+            client_id=oauth.client_id, client_secret=secret, client=AppClient.like(client(None))
+        )
         self.rotation = Rotation(self._store, rotator, oauth.install_url, timing)
         self.workspaces = Tenants(builder, self._store, self.rotation, oauth.install_url, timing)
-        self.installing = Installing(oauth, api_url, client, self._store)
+        self.installing = Installing(oauth, api_url, lambda token: AppClient.like(client(token)), self._store)
         self._rotating: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.web.async_client import AsyncWebClient
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from adapters.slack.api import TOKEN_REFUSED, error_code, unsure
+from adapters.slack.api import error_code, unsure
+from adapters.slack.clients import TenantClient
 from adapters.slack.inbound import Identity, Payload, home_of
 from adapters.slack.installations import NAME, Place, SlackInstallations, place_of
 from adapters.slack.limits import Timing
@@ -26,44 +25,6 @@ log = get_logger(__name__)
 
 _OFF = 600.0  # seconds after which a token that was refused is tried again
 _LATELY = 120  # seconds by which Slack's clock and ours may differ
-
-
-class TenantClient(AsyncWebClient):
-    """Calls Slack with a workspace's token, and with its next one where that is not good any more: the call has then
-    had no effect. ``renew`` is given the token that was refused, and gives another, or None."""
-
-    renew: Callable[[str], Awaitable[str | None]]
-
-    @classmethod
-    def like(cls, plain: AsyncWebClient) -> TenantClient:
-        """One that is set up as that one is."""
-        return cls(
-            token=plain.token,
-            base_url=plain.base_url,
-            session=plain.session,
-            logger=plain.logger,
-            retry_handlers=plain.retry_handlers,
-        )
-
-    async def api_call(self, api_method: str, **options: Any) -> AsyncSlackResponse:
-        """Call a method. Raises SlackApiError."""
-        token = str(self.token)
-        try:
-            return await super().api_call(api_method, **_copied(options))
-        except SlackApiError as error:
-            if error_code(error) not in TOKEN_REFUSED:
-                raise
-            if self.token == token:
-                another = await self.renew(token)
-                if another is None:
-                    raise
-                self.token = another
-        return await super().api_call(api_method, **options)
-
-
-def _copied(options: dict[str, Any]) -> dict[str, Any]:
-    """The SDK writes into the dictionaries that it is given."""
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in options.items()}
 
 
 class Tenants:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .content import read_content
 from .journal import JSON, ApiError
 from .web_api import Handler
-from .workspace import BOT, BOT_USER, Ephemeral, Message, Workspace
+from .workspace import Ephemeral, Message, Workspace
 
 
 class ChatMethods:
@@ -30,9 +30,9 @@ class ChatMethods:
             Message(
                 channel.id,
                 self._space.next_ts(),
-                BOT_USER,
+                self._space.bot_user,
                 content.text,
-                bot_id=BOT,
+                bot_id=self._space.bot,
                 thread_ts=self._space.parent_ts(channel, args.get("thread_ts")),
                 blocks=content.blocks or [],
                 metadata=content.metadata or None,
@@ -44,7 +44,7 @@ class ChatMethods:
     def update(self, args: JSON) -> JSON:
         channel = self._space.joined(str(args["channel"]))
         message = self._space.message(channel.id, str(args["ts"]))
-        if message.user != BOT_USER:
+        if message.user != self._space.bot_user:
             raise ApiError("cant_update_message")
         if self._space.live(message):
             raise ApiError("streaming_state_conflict")
@@ -65,7 +65,7 @@ class ChatMethods:
     def delete(self, args: JSON) -> JSON:
         channel = self._space.joined(str(args["channel"]))
         message = self._space.message(channel.id, str(args["ts"]))
-        if message.user != BOT_USER:
+        if message.user != self._space.bot_user:
             raise ApiError("cant_delete_message")
         del self._space.messages[channel.id, message.ts]
         self._space.publish_deletion(message)

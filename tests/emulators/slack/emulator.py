@@ -19,13 +19,14 @@ from .faults import Fault, Weather
 from .files import FileMethods
 from .journal import JSON, Ack, Call, Clock, Delivery, Journal, Violation
 from .methods import OtherMethods
+from .oauth import OAuthServer
 from .people import People
 from .rates import RateLimiter
 from .response_urls import ResponseUrls
 from .sockets import SocketMode
 from .streams import StreamMethods
 from .views import View, ViewMethods
-from .web_api import Handler, WebApi
+from .web_api import Handler, Home, WebApi
 from .workspace import ALICE, APP, BOB, BOT, BOT_USER, CAROL, TEAM, Ephemeral, Message, Workspace
 
 Found = TypeVar("Found")
@@ -41,6 +42,12 @@ class SlackEmulator(People):
     empty, or is what the test expects: see `assert_clean`. What people do in it is told by `People`.
 
     Args:
+        name: what the workspace is called.
+        enterprise: the id of the organisation it belongs to.
+        oauth: the app is installed by OAuth, see `self.oauth`; `bot_token` is then good for nothing.
+        rotation: tokens expire and are refreshed.
+        beside: a workspace that was made before, with OAuth: this is another one with the same app. Calls, deliveries
+            and violations of both are recorded together, and what is listened to is listened to by the first.
         speed: multiplies the waits between retries (0, 60, 300 s) and the life of a stream.
         ack_deadline: seconds the app has to acknowledge; also the life of a trigger_id.
         socket_mode: deliver through Socket Mode; otherwise through signed HTTP, see `deliver_to`.
@@ -64,6 +71,11 @@ class SlackEmulator(People):
     def __init__(
         self,
         *,
+        name: str = "Acme",
+        enterprise: str | None = None,
+        oauth: bool = False,
+        rotation: bool = False,
+        beside: SlackEmulator | None = None,
         speed: float = 1.0,
         ack_deadline: float = limits.ACK_DEADLINE,
         socket_mode: bool = True,
@@ -76,11 +88,21 @@ class SlackEmulator(People):
         clock: Clock = time.time,
         port: int = 0,
     ) -> None:
-        journal = Journal(clock)
-        workspace = Workspace(journal, clock, scopes)
-        self.sockets = SocketMode(journal, enabled=socket_mode, ack_deadline=ack_deadline, max_sockets=max_sockets)
-        self._http = HttpTransport(journal, self.signing_secret, ack_deadline)
-        self._dispatcher = Dispatcher(self.sockets if socket_mode else self._http, journal, speed)
+        self._first = beside or self
+        self._family: list[SlackEmulator] = [self] if beside is None else beside._family
+        journal = Journal(clock) if beside is None else beside.journal
+        workspace = Workspace(journal, clock, scopes, 0 if beside is None else len(self._family), name, enterprise)
+        if beside is None:
+            self.sockets = SocketMode(journal, enabled=socket_mode, ack_deadline=ack_deadline, max_sockets=max_sockets)
+            self._http = HttpTransport(journal, self.signing_secret, ack_deadline)
+            self._dispatcher = Dispatcher(self.sockets if socket_mode else self._http, journal, speed)
+        else:
+            self.sockets, self._http, self._dispatcher = beside.sockets, beside._http, beside._dispatcher
+            self._family.append(self)
+        own = workspace.own
+        self.team_id, self.bot_user_id, self.bot_id = workspace.team, workspace.bot_user, workspace.bot
+        self.user, self.other_user, self.admin = own(ALICE), own(BOB), own(CAROL)
+        self.outside_channel, self.hidden_channel = own(self.outside_channel), own(self.hidden_channel)
         self._files = FileMethods(workspace)
         self._responses = ResponseUrls(workspace)
         self._views = ViewMethods(workspace, ack_deadline)
@@ -91,13 +113,13 @@ class SlackEmulator(People):
         methods: dict[str, Handler] = {"apps.connections.open": self.sockets.open}
         for family in families:
             methods |= family.table()
-        self._api = WebApi(
-            workspace,
-            journal,
-            methods,
-            {"xoxb": self.bot_token, "xapp": self.app_token},
-            RateLimiter(clock, rate_scale) if rates else None,
-        )
+        home = Home(workspace, methods, RateLimiter(clock, rate_scale) if rates else None)
+        tokens = {"xapp": self.app_token} | ({} if oauth else {"xoxb": self.bot_token})
+        self._api: WebApi = WebApi(journal, home, tokens) if beside is None else beside._api
+        self.oauth: OAuthServer = OAuthServer(journal, self._api, rotation=rotation) if beside is None else beside.oauth
+        self.oauth.add(home)
+        if oauth and beside is None:
+            self._api.access, self._api.revoked = self.oauth.access, self._given_back
         if echo:
             workspace.publish = self._echo
         self._port = port
@@ -105,7 +127,10 @@ class SlackEmulator(People):
         self.base_url = ""
 
     async def __aenter__(self) -> Self:
-        """Start to listen."""
+        """Start to listen, or where another one does let that take in what is for this one."""
+        if self._first is not self:
+            self._listening_at(self._first.base_url)
+            return self
         app = web.Application(client_max_size=UPLOAD_BYTES)
         app.router.add_route("*", "/api/{method}", self._api.handle)
         app.router.add_get("/link/", self.sockets.handle)
@@ -116,14 +141,19 @@ class SlackEmulator(People):
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._files.base_url = self._responses.base_url = self.sockets.base_url = self.base_url
+        self.sockets.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._listening_at(self.sockets.base_url)
         return self
+
+    def _listening_at(self, url: str) -> None:
+        self.base_url = self._files.base_url = self._responses.base_url = url
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Drop every connection; what is under way ends without a violation."""
+        if self._first is not self:
+            return
         await self._dispatcher.close()
         await self.sockets.close()
         await self._http.close()
@@ -131,13 +161,18 @@ class SlackEmulator(People):
             await self._runner.cleanup()
 
     async def _upload(self, request: web.Request) -> web.Response:
-        return await self._files.receive(request, self._api)
+        ticket = request.match_info["ticket"]
+        one = next((one for one in self._family if one._files.issued(ticket)), self)
+        return await one._files.receive(request, self._api)
 
     async def _download(self, request: web.Request) -> web.Response:
-        return await self._files.download(request, self._api, self.bot_token)
+        team = request.match_info["file"].partition("-")[0]
+        one = next((one for one in self._family if one.team_id == team), self)
+        return await one._files.download(request, self._api)
 
     async def _respond(self, request: web.Request) -> web.Response:
-        return await self._responses.receive(request, self._api)
+        one = next((one for one in self._family if one._responses.issued(request.match_info["key"])), self)
+        return await one._responses.receive(request, self._api)
 
     # What can be looked at.
 
@@ -178,11 +213,11 @@ class SlackEmulator(People):
 
     def modals(self, user: str = ALICE) -> list[View]:
         """The modals on a person's screen, the topmost last."""
-        return list(self._views.stacks.get(user, []))
+        return list(self._views.stacks.get(self.workspace.own(user), []))
 
     def home(self, user: str = ALICE) -> View | None:
         """A person's App Home, once the app published one."""
-        return self._views.homes.get(user)
+        return self._views.homes.get(self.workspace.own(user))
 
     @property
     def titles(self) -> dict[tuple[str, str], str]:
@@ -214,7 +249,7 @@ class SlackEmulator(People):
     def messages(self, channel: str | None = None, *, by_bot: bool = False) -> list[Message]:
         """Messages of one channel or of all, oldest first."""
         found = [m for m in self.workspace.messages.values() if channel in (None, m.channel)]
-        return sorted((m for m in found if m.user == BOT_USER or not by_bot), key=lambda m: m.ts)
+        return sorted((m for m in found if m.user == self.bot_user_id or not by_bot), key=lambda m: m.ts)
 
     def assert_clean(self, *expected: str) -> None:
         """Raise AssertionError unless exactly the expected kinds of violation were recorded, in any order."""
@@ -263,6 +298,26 @@ class SlackEmulator(People):
         if self._dispatcher.transport is not self._http:
             raise ValueError("HTTP delivery is off while Socket Mode is on")
         await self._http.connect(Endpoints(events_url, commands_url or events_url, interactive_url or events_url))
+
+    # How the app comes and goes.
+
+    def approve(self, url: str, *, user: str = ALICE, org_wide: bool = False) -> str:
+        """A person opens Slack's question at `url` and says yes; returns where the browser is sent."""
+        return self.oauth.approve(url, self.workspace, self.workspace.own(user), org_wide=org_wide)
+
+    async def uninstall(self) -> None:
+        """The app is removed from this workspace: its tokens are good no more, and it hears of that in two events."""
+        self.oauth.revoke_all(self.workspace)
+        await self._told_of_revocation()
+        await self.event({"type": "app_uninstalled", "event_ts": self.workspace.next_ts()})
+
+    async def _told_of_revocation(self) -> None:
+        tokens = {"oauth": [], "bot": [self.bot_user_id]}
+        await self.event({"type": "tokens_revoked", "tokens": tokens, "event_ts": self.workspace.next_ts()})
+
+    def _given_back(self, space: Workspace) -> None:
+        one = next(one for one in self._family if one.workspace is space)
+        self._telling = asyncio.create_task(one._told_of_revocation())
 
     # What goes wrong.
 

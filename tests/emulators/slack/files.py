@@ -14,7 +14,7 @@ from . import limits
 from .content import read_content
 from .journal import JSON, ApiError, Call, Malformed
 from .web_api import Handler, WebApi
-from .workspace import BOT, BOT_USER, TEAM, File, Message, Workspace
+from .workspace import File, Message, Workspace
 
 # Slack answers 200 with a page, not an error, to whoever may not download a file.
 SIGN_IN = "<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in to Acme</body></html>"
@@ -42,7 +42,8 @@ class FileMethods:
         if len(alt_text) > limits.FILE_ALT:
             raise Malformed("invalid_arguments", f"alt_txt of {len(alt_text)} characters")
         file_id = f"F{uuid.uuid4().hex[:10].upper()}"
-        file = File(file_id, str(args["filename"]), int(length), alt_text, uuid.uuid4().hex)
+        ticket, user = uuid.uuid4().hex, self._space.bot_user
+        file = File(file_id, str(args["filename"]), int(length), alt_text, ticket, user=user)
         self._space.files[file_id] = file
         return {"upload_url": f"{self.base_url}/upload/v1/{file.ticket}", "file_id": file_id}
 
@@ -57,18 +58,20 @@ class FileMethods:
         return file
 
     def _url(self, file: File) -> str:
-        return f"{self.base_url}/files-pri/{TEAM}-{file.id}/download/{quote(file.name.lower(), safe='')}"
+        return f"{self.base_url}/files-pri/{self._space.team}-{file.id}/download/{quote(file.name.lower(), safe='')}"
 
-    async def download(self, request: web.Request, api: WebApi, token: str) -> web.Response:
+    async def download(self, request: web.Request, api: WebApi) -> web.Response:
         """The bytes of a file, or the page to sign in at for whoever may not have them."""
-        file = self._space.files.get(request.match_info["file"].removeprefix(f"{TEAM}-"))
+        file = self._space.files.get(request.match_info["file"].removeprefix(f"{self._space.team}-"))
         call = Call(self._space.clock(), "file_download", request.method, {"file": file.id if file else None})
         self._space.journal.calls.append(call)
 
         async def answer() -> web.Response:
             rooms = [self._space.channels[channel] for channel in file.shares] if file else []
-            seen = file is not None and (file.user == BOT_USER or any(BOT_USER in room.members for room in rooms))
-            allowed = request.headers.get("Authorization") == f"Bearer {token}" and "files:read" in self._space.scopes
+            seen = file is not None and (
+                file.user == self._space.bot_user or any(self._space.bot_user in room.members for room in rooms)
+            )
+            allowed = api.opens(request, self._space) and "files:read" in self._space.scopes
             if file is None or file.content is None or not seen or not allowed:
                 call.error = "sign_in_page"
                 return web.Response(text=SIGN_IN, content_type="text/html")
@@ -94,6 +97,10 @@ class FileMethods:
 
         return await api.guard(request, call, answer)
 
+    def issued(self, ticket: str) -> bool:
+        """Whether an upload's address is one of this workspace's."""
+        return any(file.ticket == ticket for file in self._space.files.values())
+
     def _refuse(self, call: Call, kind: str, detail: str) -> web.Response:
         call.error = kind
         self._space.journal.violation(kind, detail)
@@ -116,9 +123,9 @@ class FileMethods:
         message = Message(
             channel.id,
             self._space.next_ts(),
-            BOT_USER,
+            self._space.bot_user,
             comment,
-            bot_id=BOT,
+            bot_id=self._space.bot,
             thread_ts=self._space.parent_ts(channel, args.get("thread_ts")),
             files=files,
         )

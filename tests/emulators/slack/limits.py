@@ -84,6 +84,8 @@ RETRY_WAITS: Final = (0.0, 60.0, 300.0)  # before the second, third and fourth a
 STREAM_LIFE: Final = 300.0
 RESPONSE_URL_LIFE: Final = 1_800.0
 TICKET_LIFE: Final = 30.0  # "short life" is all that is said
+CODE_LIFE: Final = 600.0
+TOKEN_LIFE: Final = 43_200.0  # of tokens that are rotated
 RESPONSE_URL_USES: Final = 5
 MAX_SOCKETS: Final = 10
 
@@ -114,6 +116,15 @@ DEFAULT_SCOPES: Final = (
 )
 
 
+KNOWN_SCOPES: Final = frozenset(DEFAULT_SCOPES) | {
+    "chat:write.public",
+    "mpim:history",
+    "mpim:read",
+    "mpim:write",
+    "team:read",
+}
+
+
 @dataclass(frozen=True)
 class MethodRule:
     """What Slack demands of a call before it looks at the arguments' content."""
@@ -131,6 +142,7 @@ METHODS: Final = {
     "assistant.threads.setStatus": MethodRule(4, "chat:write", ("channel_id", "thread_ts")),
     "assistant.threads.setSuggestedPrompts": MethodRule(4, "assistant:write", ("channel_id", "prompts")),
     "assistant.threads.setTitle": MethodRule(4, "assistant:write", ("channel_id", "thread_ts", "title")),
+    "auth.revoke": MethodRule(3),
     "auth.test": MethodRule(SPECIAL_TIER),
     "chat.appendStream": MethodRule(4, "chat:write", ("channel", "ts")),
     "chat.delete": MethodRule(3, "chat:write", ("channel", "ts")),
@@ -147,6 +159,8 @@ METHODS: Final = {
     "files.completeUploadExternal": MethodRule(4, "files:write", ("files",)),
     "files.getUploadURLExternal": MethodRule(4, "files:write", ("filename", "length")),
     "files.info": MethodRule(4, "files:read", ("file",)),
+    # Basic authentication with the app's id and secret, and no token at all.
+    "oauth.v2.access": MethodRule(4, token="basic"),
     "users.info": MethodRule(4, "users:read", ("user",)),
     "views.open": MethodRule(4, required=("trigger_id", "view")),
     "views.publish": MethodRule(4, required=("user_id", "view")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .journal import JSON, ApiError, Malformed
 from .web_api import Handler, flag
-from .workspace import APP, BOT, BOT_USER, TEAM, Message, Workspace
+from .workspace import APP, Message, Workspace
 
 
 class OtherMethods:
@@ -25,9 +25,11 @@ class OtherMethods:
         }
 
     def auth_test(self, args: JSON) -> JSON:
-        names = {"url": "https://acme.slack.com/", "team": "Acme", "user": "consortium"}
-        ids = {"team_id": TEAM, "user_id": BOT_USER, "bot_id": BOT, "app_id": APP}
-        return {**names, **ids, "is_enterprise_install": False}
+        space = self._space
+        names = {"url": f"https://{space.name.lower()}.slack.com/", "team": space.name, "user": "consortium"}
+        ids = {"team_id": self._space.team, "user_id": self._space.bot_user, "bot_id": self._space.bot, "app_id": APP}
+        organisation = {"enterprise_id": space.enterprise} if space.enterprise else {}
+        return {**names, **ids, **organisation, "is_enterprise_install": space.org_wide}
 
     def conversation(self, args: JSON) -> JSON:
         channel = self._space.visible(str(args["channel"]))

@@ -8,15 +8,16 @@ from .elements import options_of
 from .inputs import CHOICES, State, chosen, elements_of
 from .journal import JSON
 from .views import View
-from .workspace import APP, TEAM, Channel, Ephemeral, Message, User
+from .workspace import APP, TEAM, Channel, Ephemeral, Message, User, beside
 
 
 def common(kind: str, user: User) -> JSON:
     """What every interaction says."""
-    person = {"id": user.id, "username": user.name, "name": user.name, "team_id": TEAM}
+    team = beside(user.id, TEAM)
+    person = {"id": user.id, "username": user.name, "name": user.name, "team_id": team}
     return {
         "type": kind,
-        "team": {"id": TEAM, "domain": "acme"},
+        "team": {"id": team, "domain": "acme"},
         "user": person,
         "api_app_id": APP,
         "token": "verification",

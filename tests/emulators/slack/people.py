@@ -13,7 +13,7 @@ from .inputs import CHOICES, State, check_inputs, fill, initial_state
 from .journal import JSON, Delivery, Journal
 from .response_urls import ResponseUrls
 from .views import View, ViewMethods
-from .workspace import ALICE, APP, BOT_USER, TEAM, Channel, Ephemeral, Message, Workspace
+from .workspace import ALICE, APP, BOT_USER, Channel, Ephemeral, Message, Workspace
 
 PersonFile = tuple[str, bytes] | tuple[str, bytes, str]
 """Name, bytes and, where the name and the bytes do not tell, the mimetype."""
@@ -45,6 +45,8 @@ class People:
         self._views = views
         # What each person chose in a message, by (channel, ts, user).
         self._choices: dict[tuple[str, str, str], State] = {}
+        own = workspace.own
+        self.channel, self.private_channel, self.dm = own(self.channel), own(self.private_channel), own(self.dm)
 
     # Events.
 
@@ -71,11 +73,12 @@ class People:
             channel_type: channel, group or im: picks the channel where none is named.
             files: what the person attaches; the message then has the subtype file_share.
         """
+        user = self.workspace.own(user)
         defaults = {"channel": self.channel, "group": self.private_channel, "im": self.dm}
         place = self.workspace.channels[channel or defaults[channel_type]]
         if thread_ts and (place.id, thread_ts) not in self.workspace.messages:
             raise LookupError(f"no message {thread_ts} to reply to")
-        address = f"<@{BOT_USER}>"
+        address = f"<@{self.workspace.bot_user}>"
         said = f"{address} {text}" if mention and address not in text else text
         message = Message(place.id, self.workspace.next_ts(), user, said, thread_ts=thread_ts)
         for name, content, *kind in files:
@@ -83,7 +86,7 @@ class People:
             file.shares[place.id] = message.ts
             message.files.append(file)
         self.workspace.store(message)
-        if BOT_USER not in place.members:
+        if self.workspace.bot_user not in place.members:
             return message.ts
         event = self.workspace.message_event(message) | {"client_msg_id": str(uuid.uuid4())}
         scopes = self.workspace.scopes
@@ -103,26 +106,29 @@ class People:
         return str(payload["event_id"])
 
     def _envelop(self, event: JSON) -> JSON:
-        bot = {"enterprise_id": None, "team_id": TEAM, "user_id": BOT_USER, "is_bot": True}
+        team, organisation = self.workspace.team, self.workspace.enterprise
+        bot = {"enterprise_id": organisation, "team_id": team, "user_id": self.workspace.bot_user, "is_bot": True}
         return {
             "token": "verification",
-            "team_id": TEAM,
+            "team_id": team,
             "api_app_id": APP,
             "type": "event_callback",
             "event_id": f"Ev{uuid.uuid4().hex[:10].upper()}",
             "event_time": int(self.journal.clock()),
             "event_context": f"4-{uuid.uuid4().hex}",
             "is_ext_shared_channel": False,
-            "context_team_id": TEAM,
-            "context_enterprise_id": None,
-            "authorizations": [bot | {"is_enterprise_install": False}],
+            "context_team_id": team,
+            "context_enterprise_id": organisation,
+            "authorizations": [bot | {"is_enterprise_install": self.workspace.org_wide}],
             "event": event,
         }
 
     def _echo(self, event: JSON) -> None:
         """Tell the app of a message of its own."""
         channel = self.workspace.channels[event["channel"]]
-        heard = f"{channel.scope_family}:history" in self.workspace.scopes and BOT_USER in channel.members
+        heard = (
+            f"{channel.scope_family}:history" in self.workspace.scopes and self.workspace.bot_user in channel.members
+        )
         if heard and self._dispatcher.transport.reachable():
             self._dispatcher.start(EVENTS, self._envelop(event))
 
@@ -149,7 +155,7 @@ class People:
             raise LookupError(f"nothing is under way in {thread_ts}")
         for message in streams:
             message.streaming, message.stopped_by_user = False, True
-        where = {"channel": channel, "thread_ts": thread_ts, "user": user}
+        where = {"channel": channel, "thread_ts": thread_ts, "user": self.workspace.own(user)}
         stopped = {"streaming_message_ts": [message.ts for message in streams]}
         return await self.event(
             {"type": "agent_session_stopped", "event_ts": self.workspace.next_ts(), **where, **stopped}
@@ -159,6 +165,7 @@ class People:
         """A person opens the app, on its home or its messages tab; returns the event_id at once."""
         if tab not in {"home", "messages"}:
             raise ValueError(f"no tab {tab}")
+        user = self.workspace.own(user)
         channel, _ = self.workspace.open_dm(user)
         event: JSON = {"type": "app_home_opened", "user": user, "channel": channel.id, "tab": tab}
         home = self._views.homes.get(user)
@@ -171,16 +178,18 @@ class People:
 
         Returns the event_id at once, or None where the app does not hear of it.
         """
+        user = self.workspace.own(user)
+        inviter = self.workspace.own(inviter) if inviter else None
         place = self.workspace.channels[channel]
         place.members.add(user)
-        if BOT_USER not in place.members or f"{place.scope_family}:read" not in self.workspace.scopes:
+        if self.workspace.bot_user not in place.members or f"{place.scope_family}:read" not in self.workspace.scopes:
             return None
         event: JSON = {
             "type": "member_joined_channel",
             "user": user,
             "channel": place.id,
             "channel_type": "C" if place.type == "channel" else "G",
-            "team": TEAM,
+            "team": self.workspace.team,
             "event_ts": self.workspace.next_ts(),
         }
         return await self.event(event | ({"inviter": inviter} if inviter else {}))
@@ -189,13 +198,14 @@ class People:
 
     async def command(self, line: str, *, channel: str | None = None, user: str = ALICE) -> Delivery:
         """A person runs a slash command, as typed; returns when it was acknowledged or lost."""
+        user = self.workspace.own(user)
         place = self.workspace.channels[channel or self.channel]
         name, _, text = line.partition(" ")
         response_url = self._responses.issue(place.id, user)
         payload = {
             "token": "verification",
-            "team_id": TEAM,
-            "team_domain": "acme",
+            "team_id": self.workspace.team,
+            "team_domain": self.workspace.name.lower(),
             "channel_id": place.id,
             "channel_name": place.name or "directmessage",
             "user_id": user,
@@ -205,8 +215,10 @@ class People:
             "response_url": response_url,
             "trigger_id": self._views.issue_trigger(user),
             "api_app_id": APP,
-            "is_enterprise_install": "false",
+            "is_enterprise_install": str(self.workspace.org_wide).lower(),
         }
+        if self.workspace.enterprise:
+            payload |= {"enterprise_id": self.workspace.enterprise, "enterprise_name": self.workspace.enterprise}
         delivery = await self._dispatcher.start(COMMANDS, payload)
         if delivery.response:
             self._responses.acknowledge(response_url, delivery.response)
@@ -222,6 +234,7 @@ class People:
         Raises:
             KeyError: there is no such message.
         """
+        user = self.workspace.own(user)
         message, place = self.workspace.messages[channel, ts], self.workspace.channels[channel]
         body: JSON = {
             "callback_id": callback_id,
@@ -233,12 +246,17 @@ class People:
         return await self._interact("message_action", user, body)
 
     async def _interact(self, kind: str, user: str, body: JSON, view: View | None = None) -> Delivery:
+        user = self.workspace.own(user)
         trigger = self._views.issue_trigger(user, view.id if view else None)
         extra = {"trigger_id": trigger, "action_ts": self.workspace.next_ts()}
         return await self.interact(payloads.common(kind, self.workspace.users[user]) | body | extra)
 
     async def interact(self, payload: JSON) -> Delivery:
         """Deliver any interaction payload; returns when it was acknowledged or lost."""
+        organisation = self.workspace.enterprise
+        if organisation:
+            payload = payload | {"enterprise": {"id": organisation, "name": organisation}}
+        payload = payload | {"is_enterprise_install": self.workspace.org_wide}
         delivery = await self._dispatcher.start(INTERACTIVE, payload)
         if delivery.response and payload["type"] != "view_submission":
             self.journal.violation("unexpected_payload", f"ack of {payload['type']}: {str(delivery.response)[:200]}")
@@ -258,6 +276,7 @@ class People:
         Raises:
             LookupError: the message, the element or the value is not there for that person.
         """
+        user = self.workspace.own(user)
         message, place = self._shown(channel, ts, user), self.workspace.channels[channel]
         streamed = message.stream.blocks if isinstance(message, Message) and message.stream else []
         blocks = [*streamed, *message.blocks]

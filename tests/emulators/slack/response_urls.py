@@ -12,7 +12,7 @@ from . import limits
 from .content import Content, read_content
 from .journal import JSON, ApiError, Call, Malformed
 from .web_api import WebApi
-from .workspace import BOT, BOT_USER, Ephemeral, Message, Workspace
+from .workspace import Ephemeral, Message, Workspace
 
 # What a reply may say besides its content; Slack says nothing of other fields.
 REPLY_FIELDS = {
@@ -45,6 +45,10 @@ class ResponseUrls:
         key = uuid.uuid4().hex
         self._origins[key] = Origin(channel, user, message_ts, self._space.clock())
         return f"{self.base_url}/response/{key}"
+
+    def issued(self, key: str) -> bool:
+        """Whether a response URL is one of this workspace's."""
+        return key in self._origins
 
     async def receive(self, request: web.Request, api: WebApi) -> web.Response:
         """One post to a response URL."""
@@ -98,7 +102,7 @@ class ResponseUrls:
         thread_ts = self._space.parent_ts(channel, body.get("thread_ts"))
         ts, blocks = self._space.next_ts(), content.blocks or []
         if body.get("response_type") == "in_channel":
-            message = Message(channel.id, ts, BOT_USER, content.text, BOT, thread_ts, blocks)
+            message = Message(channel.id, ts, self._space.bot_user, content.text, self._space.bot, thread_ts, blocks)
             # Without membership the reply is shown, but no event about it reaches the app.
             self._space.store(message)
         else:

@@ -12,7 +12,7 @@ from .chat import message_result
 from .content import lint_fences, lint_mentions, read_metadata
 from .journal import JSON, ApiError, Malformed
 from .web_api import Handler
-from .workspace import BOT, BOT_USER, Channel, Message, Stream, Task, Workspace
+from .workspace import Channel, Message, Stream, Task, Workspace
 
 # Fields that a chunk must have, and those it may have.
 CHUNKS: dict[str, tuple[set[str], set[str]]] = {
@@ -68,9 +68,9 @@ class StreamMethods:
         message = Message(
             channel.id,
             self._space.next_ts(),
-            BOT_USER,
+            self._space.bot_user,
             "",
-            bot_id=BOT,
+            bot_id=self._space.bot,
             thread_ts=self._space.parent_ts(channel, parent.ts),
             markdown=True,
             streaming=True,
@@ -127,7 +127,7 @@ class StreamMethods:
         """The message of a stream that still lives."""
         channel = self._space.joined(str(args["channel"]))
         message = self._space.message(channel.id, str(args["ts"]))
-        if message.user != BOT_USER:
+        if message.user != self._space.bot_user:
             raise ApiError("message_not_owned_by_app")
         if message.stopped_by_user:
             raise ApiError("stopped_by_user")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .block_html import BlockRenderer, picture
 from .markup import icon, mrkdwn_html, plain_html
 from .views import View
-from .workspace import ALICE, BOT_USER, Ephemeral, File, Message
+from .workspace import ALICE, Ephemeral, File, Message
 
 if TYPE_CHECKING:
     from .emulator import SlackEmulator
@@ -86,7 +86,9 @@ class _Page:
         """The App Home."""
         home = self._slack.home(self._user)
         inner = self._blocks.blocks(home.body["blocks"], home.state) if home else "The app published nothing."
-        return f'<div class="bar">{plain_html(self._names[BOT_USER])}</div><div class="home">{inner}</div>'
+        return (
+            f'<div class="bar">{plain_html(self._names[self._slack.bot_user_id])}</div><div class="home">{inner}</div>'
+        )
 
     def modals(self) -> str:
         """The person's modals, the topmost first."""
@@ -103,7 +105,7 @@ class _Page:
 
     def _bar(self, channel: str, thread: str | None = None) -> str:
         place = self._slack.workspace.channels[channel]
-        name = f"# {place.name}" if place.name else self._names[BOT_USER]
+        name = f"# {place.name}" if place.name else self._names[self._slack.bot_user_id]
         title = self._slack.titles.get((channel, thread or ""), "")
         where = f"Thread <span class='faint'>{plain_html(name)}</span>" if thread else plain_html(name)
         return f'<div class="bar">{where} <span class="faint">{plain_html(title)}</span></div>'
@@ -120,7 +122,7 @@ class _Page:
         status = self._slack.status(channel, ts)
         if not status or status in {"active", "closed", "suspended"}:
             return ""
-        return f'<div class="status">{plain_html(self._names[BOT_USER])} {plain_html(status)}…</div>'
+        return f'<div class="status">{plain_html(self._names[self._slack.bot_user_id])} {plain_html(status)}…</div>'
 
     def _prompts(self, channel: str, ts: str) -> str:
         prompts = self._slack.prompts.get((channel, ts), [])
@@ -130,8 +132,8 @@ class _Page:
 
     def _message(self, message: Message | Ephemeral) -> str:
         only = isinstance(message, Ephemeral)
-        user = BOT_USER if isinstance(message, Ephemeral) else message.user
-        bot = user == BOT_USER
+        user = self._slack.bot_user_id if isinstance(message, Ephemeral) else message.user
+        bot = user == self._slack.bot_user_id
         name = self._names.get(user, user)
         time = datetime.fromtimestamp(float(message.ts), UTC).strftime("%H:%M")
         app = '<span class="app">APP</span>' if bot else ""

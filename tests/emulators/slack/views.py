@@ -12,7 +12,7 @@ from .blocks import check_blocks, name_blocks, parse_blocks
 from .inputs import State, initial_state
 from .journal import JSON, ApiError, Malformed
 from .web_api import Handler
-from .workspace import APP, BOT, BOT_USER, TEAM, Workspace
+from .workspace import APP, BOT, TEAM, Workspace, beside
 
 VIEW_FIELDS = {
     "modal": {
@@ -60,9 +60,10 @@ class View:
         if self.body["type"] == "modal":
             flags = {"clear_on_close": False, "notify_on_close": False}
             defaults |= flags | {"title": None, "submit": None, "close": None}
-        ids: JSON = {"id": self.id, "team_id": TEAM, "app_id": APP, "bot_id": BOT, "hash": self.hash}
+        team = beside(self.user, TEAM)
+        ids: JSON = {"id": self.id, "team_id": team, "app_id": APP, "bot_id": beside(team, BOT), "hash": self.hash}
         stack: JSON = {"root_view_id": self.root_id or self.id, "previous_view_id": self.previous_id}
-        owner = {"app_installed_team_id": TEAM, "state": {"values": self.state}}
+        owner = {"app_installed_team_id": team, "state": {"values": self.state}}
         return defaults | self.body | ids | stack | owner
 
 
@@ -160,7 +161,7 @@ class ViewMethods:
 
     def publish(self, args: JSON) -> JSON:
         user = str(args["user_id"])
-        if user not in self._space.users or user == BOT_USER:
+        if user not in self._space.users or user == self._space.bot_user:
             raise ApiError("user_not_found")
         if user in self.homes:
             self._check_hash(self.homes[user], args)

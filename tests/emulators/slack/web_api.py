@@ -28,6 +28,7 @@ class Arguments:
     values: JSON
     token: str | None
     misplaced_token: bool
+    basic: str | None = None
 
 
 async def read_arguments(request: web.Request) -> Arguments:
@@ -52,7 +53,8 @@ async def read_arguments(request: web.Request) -> Arguments:
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         token = credentials.strip()
-    return Arguments({k: v for k, v in values.items() if v not in (None, "")}, token, misplaced)
+    basic = credentials.strip() if scheme.lower() == "basic" else None
+    return Arguments({k: v for k, v in values.items() if v not in (None, "")}, token, misplaced, basic)
 
 
 def _parse_json(body: bytes) -> JSON:
@@ -70,28 +72,53 @@ def flag(args: JSON, name: str) -> bool:
     return str(args.get(name, "")).lower() in {"1", "true"}
 
 
-class WebApi:
-    """Serves `/api/<method>` with the given methods.
+@dataclass(frozen=True)
+class Home:
+    """A workspace with the methods that work on it; `rates` None lets every call pass."""
 
-    Args:
-        tokens: the valid token of each kind ("xoxb", "xapp").
-        rates: None lets every call pass.
+    space: Workspace
+    methods: dict[str, Handler]
+    rates: RateLimiter | None
+
+
+@dataclass
+class Grant:
+    """What a token is good for. `expires` is when it is good no more."""
+
+    kind: str
+    home: Home
+    expires: float | None = None
+    revoked: bool = False
+
+
+class WebApi:
+    """Serves `/api/<method>`.
+
+    Attributes:
+        grants: the tokens there are and were ("xoxb", "xapp"), each with the workspace that it is for.
+        access: what exchanges codes and refresh tokens, given Basic credentials; None: the app has no OAuth.
+        revoked: told of each workspace whose token the app itself gave back.
     """
 
-    def __init__(
-        self,
-        space: Workspace,
-        journal: Journal,
-        methods: dict[str, Handler],
-        tokens: dict[str, str],
-        rates: RateLimiter | None,
-    ) -> None:
-        self.space = space
+    def __init__(self, journal: Journal, home: Home, tokens: dict[str, str]) -> None:
+        self.space = home.space
         self.journal = journal
         self.faults = Faults()
-        self._methods = methods
-        self._tokens = {token: kind for kind, token in tokens.items()}
-        self._rates = rates
+        self.grants: dict[str, Grant] = {token: Grant(kind, home) for kind, token in tokens.items()}
+        self.access: Callable[[str, JSON], JSON] | None = None
+        self.revoked: Callable[[Workspace], None] = lambda space: None
+
+    def opens(self, request: web.Request, space: Workspace) -> bool:
+        """Whether a request carries a token of that workspace's, as the header that it belongs into."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        grant = self.grants.get(token)
+        return scheme == "Bearer" and grant is not None and grant.home.space is space and self._good(grant) is None
+
+    def _good(self, grant: Grant) -> str | None:
+        """Why a token is not good any more, in Slack's words."""
+        if grant.revoked:
+            return "token_revoked"
+        return "token_expired" if grant.expires is not None and self.space.clock() >= grant.expires else None
 
     async def handle(self, request: web.Request) -> web.Response:
         """One Web API request."""
@@ -161,22 +188,41 @@ class WebApi:
         if arguments.misplaced_token:
             self.journal.violation("token_in_query", f"{call.method}: token in the query or a JSON body")
             raise ApiError("invalid_auth")
+        if rule.token == "basic":
+            return self._exchange(arguments)
         if arguments.token is None:
             raise ApiError("not_authed")
-        kind = self._tokens.get(arguments.token)
-        if kind is None:
+        grant = self.grants.get(arguments.token)
+        if grant is None:
             raise ApiError("invalid_auth")
-        if kind != rule.token:
+        if refusal := self._good(grant):
+            raise ApiError(refusal)
+        if grant.kind != rule.token:
             raise ApiError("not_allowed_token_type")
+        if call.method == "auth.revoke":
+            grant.revoked = True
+            self.revoked(grant.home.space)
+            return {"revoked": True}
+        return self._in_workspace(call, rule, grant.home)
+
+    def _exchange(self, arguments: Arguments) -> JSON:
+        if self.access is None or arguments.token is not None:
+            raise ApiError("not_allowed_token_type")
+        if arguments.basic is None or {"client_id", "client_secret"} & set(arguments.values):
+            self.journal.violation("client_secret_in_body", "oauth.v2.access: credentials belong into Basic auth")
+            raise ApiError("invalid_client_id")
+        return self.access(arguments.basic, dict(arguments.values))
+
+    def _in_workspace(self, call: Call, rule: limits.MethodRule, home: Home) -> JSON:
         if rule.scope:
-            self.space.require_scope(rule.scope)
+            home.space.require_scope(rule.scope)
         missing = [name for name in rule.required if name not in call.args]
         if missing:
             raise Malformed("invalid_arguments", *(f"missing required field: {name}" for name in missing))
-        wait = self._rates.refuse(call.method, call.args.get("channel")) if self._rates else None
+        wait = home.rates.refuse(call.method, call.args.get("channel")) if home.rates else None
         if wait:
             raise ApiError("ratelimited", retry_after=wait)
-        return self._methods[call.method](dict(call.args))
+        return home.methods[call.method](dict(call.args))
 
     def _reply(self, body: JSON) -> web.Response:
         return web.json_response({"ok": True, **body}, headers={"x-oauth-scopes": ",".join(self.space.scopes)})

@@ -18,6 +18,17 @@ ALICE = "U0ALICE001"
 BOB = "U0BOBBY001"
 CAROL = "U0CAROL001"
 
+DEFAULTS = frozenset(
+    {TEAM, BOT_USER, BOT, ALICE, BOB, CAROL} | {"C0GENERAL1", "C0OUTSIDE1", "C0PRIVATE1", "C0HIDDEN01", "D0ALICE001"}
+)
+"""The ids of the first workspace. Those of another one have its figure in the second place."""
+
+
+def beside(known: str, default: str) -> str:
+    """The id that stands in the workspace of `known` for one of the first workspace."""
+    return f"{default[0]}{known[1]}{default[2:]}"
+
+
 CHANNEL_TYPES = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
 
 
@@ -38,7 +49,7 @@ class User:
         ranks = {"is_admin": self.is_admin or self.is_owner, "is_owner": self.is_owner, "is_primary_owner": False}
         return {
             "id": self.id,
-            "team_id": TEAM,
+            "team_id": beside(self.id, TEAM),
             "name": self.name,
             "real_name": self.real_name,
             "tz": "Etc/UTC",
@@ -71,8 +82,8 @@ class Channel:
             "is_archived": self.archived,
         }
         if self.type == "im":
-            return common | {"user": next(iter(self.members - {BOT_USER}))}
-        return common | {"name": self.name, "is_member": BOT_USER in self.members}
+            return common | {"user": next(iter(self.members - {beside(self.id, BOT_USER)}))}
+        return common | {"name": self.name, "is_member": beside(self.id, BOT_USER) in self.members}
 
 
 @dataclass
@@ -192,7 +203,7 @@ class Message:
             "user": self.user,
             "text": self.text,
             "ts": self.ts,
-            "team": TEAM,
+            "team": beside(self.channel, TEAM),
         }
         if self.bot_id:
             body |= {"bot_id": self.bot_id, "app_id": APP}
@@ -221,15 +232,16 @@ class Ephemeral:
     thread_ts: str | None = None
 
 
-def default_channels() -> list[Channel]:
+def default_channels(team: str = TEAM) -> list[Channel]:
     """A public channel with the bot, one without, a private one with, one without, and a DM."""
-    both = {ALICE, BOB, CAROL}
+    alice, bob, carol, bot = (beside(team, one) for one in (ALICE, BOB, CAROL, BOT_USER))
+    both = {alice, bob, carol}
     return [
-        Channel("C0GENERAL1", "general", "channel", both | {BOT_USER}),
-        Channel("C0OUTSIDE1", "outside", "channel", set(both)),
-        Channel("C0PRIVATE1", "private", "group", both | {BOT_USER}),
-        Channel("C0HIDDEN01", "hidden", "group", set(both)),
-        Channel("D0ALICE001", "", "im", {ALICE, BOT_USER}),
+        Channel(beside(team, "C0GENERAL1"), "general", "channel", both | {bot}),
+        Channel(beside(team, "C0OUTSIDE1"), "outside", "channel", set(both)),
+        Channel(beside(team, "C0PRIVATE1"), "private", "group", both | {bot}),
+        Channel(beside(team, "C0HIDDEN01"), "hidden", "group", set(both)),
+        Channel(beside(team, "D0ALICE001"), "", "im", {alice, bot}),
     ]
 
 
@@ -240,20 +252,31 @@ class Workspace:
     the last status of each thread by (channel, thread_ts), "" once cleared; `status_ends` says when one lapses.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, scopes: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        scopes: tuple[str, ...],
+        number: int = 0,
+        name: str = "Acme",
+        enterprise: str | None = None,
+    ) -> None:
+        self.team, self.name, self.enterprise = f"{TEAM[0]}{number}{TEAM[2:]}", name, enterprise
+        self.bot_user, self.bot = self.own(BOT_USER), self.own(BOT)
+        self.org_wide = False
         self.journal = journal
         self.clock = clock
         self.scopes = scopes
         self.users = {
             user.id: user
             for user in (
-                User(ALICE, "alice", "Alice Archer"),
-                User(BOB, "bob", "Bob Baker"),
-                User(CAROL, "carol", "Carol Cook", is_admin=True),
-                User(BOT_USER, "consortium", "Consortium", is_bot=True),
+                User(self.own(ALICE), "alice", "Alice Archer"),
+                User(self.own(BOB), "bob", "Bob Baker"),
+                User(self.own(CAROL), "carol", "Carol Cook", is_admin=True),
+                User(self.bot_user, "consortium", "Consortium", is_bot=True),
             )
         }
-        self.channels = {channel.id: channel for channel in default_channels()}
+        self.channels = {channel.id: channel for channel in default_channels(self.team)}
         self.messages: dict[tuple[str, str], Message] = {}
         self.files: dict[str, File] = {}
         self.ephemerals: list[Ephemeral] = []
@@ -261,6 +284,10 @@ class Workspace:
         self.status_ends: dict[tuple[str, str], float] = {}
         self.publish: Callable[[JSON], None] = lambda event: None
         self._last_tick = 0
+
+    def own(self, known: str) -> str:
+        """An id of the first workspace as it is here; any other stays as it is."""
+        return beside(self.team, known) if known in DEFAULTS else known
 
     def next_ts(self) -> str:
         """A message timestamp later than every one before."""
@@ -275,14 +302,14 @@ class Workspace:
     def visible(self, channel_id: str) -> Channel:
         """The channel, unless it is unknown or private and the bot is not in it."""
         channel = self.channels.get(channel_id)
-        if channel is None or (channel.type != "channel" and BOT_USER not in channel.members):
+        if channel is None or (channel.type != "channel" and self.bot_user not in channel.members):
             raise ApiError("channel_not_found")
         return channel
 
     def joined(self, channel_id: str) -> Channel:
         """The channel, if the bot is a member of it."""
         channel = self.visible(channel_id)
-        if BOT_USER not in channel.members:
+        if self.bot_user not in channel.members:
             raise ApiError("not_in_channel")
         return channel
 
@@ -291,7 +318,7 @@ class Workspace:
         if channel_id in self.users:
             return self.open_dm(channel_id)[0]
         channel = self.visible(channel_id)
-        if BOT_USER not in channel.members and "chat:write.public" not in self.scopes:
+        if self.bot_user not in channel.members and "chat:write.public" not in self.scopes:
             raise ApiError("not_in_channel")
         if channel.archived:
             raise ApiError("is_archived")
@@ -299,12 +326,12 @@ class Workspace:
 
     def open_dm(self, user_id: str) -> tuple[Channel, bool]:
         """The DM with a user and whether it was open already."""
-        if user_id not in self.users or user_id == BOT_USER:
+        if user_id not in self.users or user_id == self.bot_user:
             raise ApiError("user_not_found")
         for channel in self.channels.values():
             if channel.type == "im" and user_id in channel.members:
                 return channel, True
-        channel = Channel(f"D{uuid.uuid4().hex[:9].upper()}", "", "im", {user_id, BOT_USER})
+        channel = Channel(f"D{self.team[1]}{uuid.uuid4().hex[:8].upper()}", "", "im", {user_id, self.bot_user})
         self.channels[channel.id] = channel
         return channel, False
 
@@ -331,7 +358,7 @@ class Workspace:
         """Keep a message; one of the bot's own is published as Slack would publish it."""
         name_blocks(message.blocks)
         self.messages[message.channel, message.ts] = message
-        if message.user == BOT_USER:
+        if message.user == self.bot_user:
             self.publish_message(message, subtype)
         return message
 
