@@ -75,7 +75,9 @@ async def open_core(
         state = await stack.enter_async_context(connect(url))
         history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
         await history.governance.seed(catalog.governance)
-        jobs = await stack.enter_async_context(DocketJobs(url, f"consortium:{queue or QUEUE}", temporary=bool(queue)))
+        jobs = await stack.enter_async_context(
+            DocketJobs(url, f"consortium:{queue or QUEUE}", at_once=catalog.limits.at_once, temporary=bool(queue))
+        )
         # A probe must not count as lost while its call may still be under way.
         longest = max(spec.timeout for spec in catalog.models.values())
         breakers = state.breakers(BreakerPolicy(lease=longest + 30))

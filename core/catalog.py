@@ -114,10 +114,14 @@ class EmbeddingSpec(Section):
 
 
 class LimitSpec(Section):
-    """How often people may ask: "10/minute", "200 per day"; several with a semicolon between them."""
+    """How often people may ask: "10/minute", "200 per day"; several with a semicolon between them.
+
+    ``at_once`` is how many runs of a workspace are at work at the most, 0: any number; further ones wait in its queue.
+    """
 
     user: str = "10/minute;200/day"
     workspace: str = "120/minute"
+    at_once: int = Field(default=32, ge=0)
 
 
 class GovernanceSpec(Section):

@@ -2,8 +2,8 @@
 
 Keys, all below ``{name}:fair:``:
 - of runs, ``asks`` and ``runs`` (hashes: the ask, its tenant), ``since`` (when each began to wait), ``leases`` (those
-  handed out or at work, and until when), ``holder`` (the worker of those at work), ``begun`` (those that were at work before),
-  ``ended:{run}`` for ten minutes and ``withdrawn:{run}`` for one;
+  handed out or at work, and until when), ``holder`` (the worker of those at work), ``begun`` (those that were at work
+  before), ``ended:{run}`` for ten minutes and ``withdrawn:{run}`` for one;
 - of tenants, ``wait:{tenant}`` (a list), ``busy:{tenant}`` (its runs handed out or at work), and whose turn it is:
   ``heads``, ``last`` and ``clock``;
 - of workers, ``workers`` (and until when they are there), ``capacity``, ``at:{worker}`` (its runs), ``swept`` (when one
