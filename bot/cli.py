@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bot.commands import asking, checks, consortia, joining, learning, overview, running, runs
+from bot.commands import asking, backup, checks, consortia, joining, learning, overview, running, runs
 from bot.commands.base import spare_collections
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "invite": joining.invite,
         "key": joining.key,
         "doctor": checks.doctor,
+        "backup": backup.backup,
+        "restore": backup.restore,
         "serve": running.serve,
         "worker": running.worker,
         "demo": running.demo,
