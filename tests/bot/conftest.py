@@ -18,6 +18,7 @@ import structlog
 from adapters.history import SqlHistory
 from bot import cli
 from bot.settings import Settings
+from tests.databases import new_database
 
 T = TypeVar("T")
 
@@ -69,8 +70,7 @@ class Desk:
         """Do something with the database that the commands use."""
 
         async def main() -> T:
-            (self.folder / "data").mkdir(exist_ok=True)
-            async with SqlHistory(f"sqlite:///{self.folder / 'data' / 'consortium.db'}") as history:
+            async with SqlHistory(new_database(self.folder / "data" / "consortium.db")) as history:
                 return await work(history)
 
         return asyncio.run(main())

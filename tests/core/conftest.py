@@ -12,6 +12,7 @@ import pytest_asyncio
 from adapters.history import SqlHistory
 from adapters.state.state import State, connect
 from adapters.state.valkey import embedded_valkey
+from tests.databases import new_database
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -29,5 +30,5 @@ async def state(valkey_url: str) -> AsyncIterator[State]:
 
 @pytest.fixture
 async def history(tmp_path: Path) -> AsyncIterator[SqlHistory]:
-    async with SqlHistory(f"sqlite:///{tmp_path / 'consortium.db'}") as history:
+    async with SqlHistory(new_database(tmp_path / "consortium.db")) as history:
         yield history

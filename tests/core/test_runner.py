@@ -34,6 +34,7 @@ from tests.core.fakes import (
     text_file,
     verdict,
 )
+from tests.databases import new_database
 
 DOWN = Step(ModelError(FailureKind.REFUSED, "no such model"))
 
@@ -117,7 +118,7 @@ class Watched(SqlHistory):
 
 
 async def test_history_is_complete_before_the_run_is_marked_as_done(state: State, tmp_path: Any) -> None:
-    async with (watched := Watched(f"sqlite:///{tmp_path / 'watched.db'}")):
+    async with (watched := Watched(new_database(tmp_path / "watched.db"))):
         done = await Works(state, watched).run()
     seen = watched.seen
     assert seen
@@ -394,7 +395,7 @@ async def test_a_round_that_is_told_twice_keeps_its_last_verdict(state: State, t
                 await asyncio.sleep(0.1)
             await super().record_round(run_id, round_)
 
-    async with Late(f"sqlite:///{tmp_path / 'late.db'}") as history:
+    async with Late(new_database(tmp_path / "late.db")) as history:
         run = make_run(catalog())
         await history.open_run(run)
         outcome = Response(member=run.panel[0], text="Yes.", seconds=1)
@@ -439,7 +440,7 @@ async def test_a_history_that_is_away_is_told_to_those_who_watch(state: State, t
         async def update_run(self, run: Run) -> None:
             raise Unavailable("The database does not answer.")
 
-    async with Away(f"sqlite:///{tmp_path / 'away.db'}") as history:
+    async with Away(new_database(tmp_path / "away.db")) as history:
         works = Works(state, history)
         await works.run()
         last = (await works.events())[-1]
@@ -447,7 +448,7 @@ async def test_a_history_that_is_away_is_told_to_those_who_watch(state: State, t
 
 
 async def test_outcomes_are_stored_before_they_are_announced(state: State, tmp_path: Any) -> None:
-    async with SqlHistory(f"sqlite:///{tmp_path / 'x.db'}") as history:
+    async with SqlHistory(new_database(tmp_path / "x.db")) as history:
         known: list[tuple[RunEvent, Sequence[Round]]] = []
 
         class Checked(Flaky):

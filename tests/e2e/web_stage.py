@@ -18,6 +18,7 @@ from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from bot.settings import Settings
 from core.catalog import Catalog
+from tests.databases import new_database
 from tests.emulators.provider import ProviderEmulator, status
 
 KEY_VARIABLE = "EMULATED_PAGE_KEY"
@@ -121,6 +122,7 @@ class Stage:
 @asynccontextmanager
 async def stage(folder: Path, *, pace: float = 0.0, **extra: Any) -> AsyncIterator[Stage]:
     """The product with its page on a free port; ``pace`` stretches the delays of simulated members."""
+    new_database(folder / "consortium.db")
     settings = Settings(  # type: ignore[call-arg]  # pydantic-settings takes the file's name beside the fields
         _env_file=None, data_dir=folder, redis_url="", database_url="", shutdown_grace=0.2
     )

@@ -13,6 +13,7 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.history.schema import metadata
+from tests.databases import new_database
 from tests.servers import POSTGRES_MISSING, postgres_url
 
 
@@ -59,7 +60,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database without runs."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/history.db"
+        return new_database(tmp_path / "history.db")
     shared: str = request.getfixturevalue("postgres_database")
     asyncio.run(_clear(shared))
     return shared

@@ -14,6 +14,7 @@ from bot.app import Core, open_core
 from bot.settings import Settings
 from core.catalog import Catalog
 from core.types import Run
+from tests.databases import new_database
 from tests.emulators.discord import DiscordEmulator, Interaction, Message, Thread, User
 from tests.emulators.provider import ProviderEmulator
 
@@ -26,6 +27,10 @@ TIMING = Timing(
     redeliver=(0.05, 0.1),
     reconnect=(0.05, 0.2),
     guilds=0.1,
+    stand_by=0.1,
+    identify=0.0,
+    patience=(0.1, 0.2, 0.4, 0.8, 1.5),
+    rest=1.0,
 )
 
 
@@ -122,12 +127,13 @@ async def on_stage(
     work: bool = True,
 ) -> AsyncIterator[Stage]:
     """Run the product in a data folder until the block ends; ``grace`` is what deliveries in flight get then."""
+    new_database(folder / "consortium.db")
     settings = Settings(  # type: ignore[call-arg]  # pydantic-settings takes the file's name beside the fields
         _env_file=None, data_dir=folder, redis_url="", database_url="", shutdown_grace=grace
     )
     config = DiscordConfig(emu.token, emu.api_url, emu.gateway_url)
     async with open_core(settings, catalog or simulated(), pace=pace, work=work) as core:
-        surface = DiscordSurface(config, core.service, core.events, core.history, timing)
+        surface = DiscordSurface(config, core.service, core.history, timing)
         await surface.start()
         try:
             await surface.resume()

@@ -22,6 +22,7 @@ from core.asks import Person, Platform, ThreadRef
 from core.catalog import Catalog
 from core.commands.values import ChangeSettings
 from core.service import Inbound
+from tests.databases import new_database
 from tests.emulators.provider import ProviderEmulator, status
 from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
@@ -56,7 +57,8 @@ def workspace(*, http: bool = False, stream_life: float = 300) -> SlackEmulator:
 
 
 def settings_in(folder: Path) -> Settings:
-    """Settings that keep everything in a folder, whatever the environment says."""
+    """Settings that keep everything in a folder, whatever the environment says; the database is there already."""
+    new_database(folder / "consortium.db")
     return Settings(  # type: ignore[call-arg]  # pydantic-settings takes the file's name beside the fields
         _env_file=None, data_dir=folder, redis_url="", database_url="", shutdown_grace=1
     )
