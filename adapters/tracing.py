@@ -102,15 +102,17 @@ class OtlpTracer:
 
 
 @asynccontextmanager
-async def tracing(endpoint: str, headers: str = "", process: str = "consortium") -> AsyncIterator[None]:
+async def tracing(
+    endpoint: str, headers: str = "", process: str = "consortium", timeout: float = TIMEOUT
+) -> AsyncIterator[None]:
     """Send the spans of this process to a collector within the block.
 
     ``endpoint`` is the collector's address without the path; ``headers`` are written name=value,name=value. Spans are
-    gathered, and dropped where the collector is away: nothing waits for it.
+    gathered, and dropped where the collector is away: nothing waits for it, but for ``timeout`` seconds at the end.
     """
     for name in ("opentelemetry.exporter", "opentelemetry.sdk"):  # one line a lost batch is enough
         logging.getLogger(name).setLevel(logging.ERROR)
-    exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=_headers(headers), timeout=TIMEOUT)
+    exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=_headers(headers), timeout=timeout)
     processor = BatchSpanProcessor(exporter, schedule_delay_millis=1000)
     instance = f"{socket.gethostname()}-{os.getpid()}"
     about = {"service.name": process, "service.version": version("consortium-bot"), "service.instance.id": instance}
@@ -123,7 +125,7 @@ async def tracing(endpoint: str, headers: str = "", process: str = "consortium")
         yield
     finally:
         traces.use(None)
-        late = asyncio.get_running_loop().call_later(TIMEOUT, exporter.shutdown)
+        late = asyncio.get_running_loop().call_later(timeout, exporter.shutdown)
         await asyncio.to_thread(processor.shutdown)
         late.cancel()
 
