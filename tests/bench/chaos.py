@@ -27,6 +27,9 @@ from tests.bench.verdicts import Judge, Judgement, records, summary
 GRACE = 3.0
 """Seconds for which it stays quiet before it is judged: what is shown twice comes late."""
 
+STILL = 75.0
+"""Seconds without a change after which nothing more will come."""
+
 ORPHANS = 5.0
 """Seconds that processes get to notice that theirs was killed."""
 
@@ -128,12 +131,14 @@ class Trouble:
 async def quiet(fleet: Fleet, seconds: float, grace: float = GRACE) -> bool:
     """Wait until every ask is answered, delivered and on record as over; False where that takes longer. ``grace`` is
     for how long it then stays so."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end, changed, before = time.monotonic() + seconds, time.monotonic(), (-1, -1)
+    while time.monotonic() < end and time.monotonic() < changed + STILL:
         state = await fleet.crowd({"do": "open"})
-        if not any(state.values()) and not await _unfinished(fleet.postgres.url):
+        now = (sum(state.values()), await _unfinished(fleet.postgres.url))
+        if not any(now):
             await asyncio.sleep(grace)
             return True
+        changed, before = changed if now == before else time.monotonic(), now
         await asyncio.sleep(0.2)
     return False
 
@@ -169,7 +174,8 @@ async def chaos(options: Options, folder: Path) -> tuple[Judgement, Trouble]:
             "trouble for, quiet after": f"{struck:.0f} s, {seconds:.0f} s",
         } | judgement.figures  # fmt: skip
         if not settled:
-            judgement.violations.append(f"not quiet {options.settle:.0f} s after the trouble")
+            judgement.violations.append(f"not quiet {seconds - struck:.0f} s after the trouble")
+        judgement.violations += [f"does not start: {one.name}" for one in fleet.programs if one.given_up]
         await _orphans(fleet, judgement)
         return judgement, trouble
 

@@ -31,6 +31,9 @@ PAUSE = (0.5, 1.0)
 READY = 120.0
 """Seconds within which a process is ready after its start."""
 
+TRIES = 5
+"""Starts in a row that came to nothing, with nobody killing it, after which it is not started any more."""
+
 Figures = dict[str, Any]
 Exchange = Callable[[Figures], Awaitable[Figures]]
 
@@ -89,8 +92,15 @@ class Program:
         self._task = asyncio.create_task(self._keep())
 
     async def ready(self) -> None:
-        """Wait until it has said that it is ready. Raises TimeoutError."""
-        await asyncio.wait_for(self._ready.wait(), READY)
+        """Wait until it has said that it is ready. Raises TimeoutError, or RuntimeError where it ends by itself."""
+        ready = asyncio.create_task(self._ready.wait())
+        assert self._task
+        await asyncio.wait({ready, self._task}, timeout=READY, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self._task.done():
+            self._task.result()
+        if not self._ready.is_set():
+            raise TimeoutError(f"{self.name} is not ready after {READY:.0f} s")
 
     @property
     def pid(self) -> int | None:
@@ -102,6 +112,11 @@ class Program:
     def log(self) -> Path:
         """What all its processes have written."""
         return self.folder / f"{self.name}.log"
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not started any more."""
+        return self._task is not None and self._task.done()
 
     def kill(self) -> bool:
         """End it without a warning; False where it does not run."""
@@ -157,6 +172,8 @@ class Program:
                 life.ended = await process.wait()
             finally:
                 listening.cancel()
+            if sum(not one.ready and not one.killed for one in self.lives[-TRIES:]) == TRIES:
+                raise RuntimeError(f"{self.name} does not start: {self.log.read_text()[-500:]}")
             await asyncio.sleep(self.chance.uniform(*PAUSE))
 
     async def _listen(self, life: Life, said: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from tests.bench.crowd import asks_again
+
 CHARTS = 2
 MOST_CALLS = 1.1
 """Calls of members for each that is needed; those that died with their caller do not count."""
@@ -116,6 +118,8 @@ class Judge:
             self._say(f"lost: Slack took it, and nobody ran it{told}", attempt=attempt)
         if len(runs) > 1:
             self._say(f"ran {len(runs)} times: {', '.join(run.id for run in runs)}", attempt=attempt)
+        if runs and any(map(asks_again, attempt["told"])):
+            self._say("told that nothing was asked, yet it ran", runs[0], attempt)
         if not runs and not attempt["taken"] and last:
             self._say("never got through", attempt=attempt)
         for run in runs:
