@@ -26,6 +26,9 @@ HOUR = 3600.0
 LOST = timedelta(days=1)
 """After how long a run that has not ended never will."""
 
+SWEEPING = "retention"
+"""What the process that sweeps has claimed."""
+
 SWEEPER = Person(id="consortium", name="Consortium")
 """Who deletes, in the audit log."""
 
@@ -42,10 +45,14 @@ async def sweep(office: Office) -> int:
 
 
 async def keep_sweeping(office: Office, sleep: Callable[[float], Awaitable[object]]) -> None:
-    """Sweep now and every hour, until cancelled. A sweep that fails is logged, and made up for by the next."""
+    """Sweep now and every hour, until cancelled. A sweep that fails is logged, and made up for by the next.
+
+    Of many processes one sweeps, for as long as it is there. Should two do so (Redis has lost who it was), that does no
+    harm: what one has deleted the other does not find.
+    """
     while True:
         try:
-            if deleted := await sweep(office):
+            if await office.claims.take(SWEEPING) and (deleted := await sweep(office)):
                 log.info("runs deleted that were kept long enough", runs=deleted)
         except ConsortiumError as error:
             log.warning("retention not kept to for now", error=str(error))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
 
+from adapters.history import SqlHistory
+from adapters.state.state import connect
 from core.asks import ThreadRef
 from core.errors import Unavailable
 from core.governance import Spent
@@ -93,3 +97,52 @@ async def test_sweeping_goes_on_every_hour_whatever_fails(desk: Desk) -> None:
         await keep_sweeping(desk.office, sleep)
     assert waits == [HOUR] * 3
     assert await desk.history.run(old.id) is None
+
+
+async def test_a_run_at_work_stays_though_it_was_asked_long_ago(desk: Desk) -> None:
+    await desk.governance.set_retention(CHANNEL, ANN, 1)
+    run = await desk.ask()
+    await desk.history.update_run(run.model_copy(update={"status": RunStatus.RUNNING}))
+    desk.now += timedelta(days=1, hours=23)
+    assert await sweep(desk.office) == 0
+    assert await desk.history.run(run.id) is not None
+    desk.now += timedelta(hours=2)
+    assert await sweep(desk.office) == 1, "after a day nobody works at it any more"
+
+
+async def sweep_once(desk: Desk) -> None:
+    """A process's first sweep, as its schedule has it."""
+
+    async def stop(_: float) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await keep_sweeping(desk.office, stop)
+
+
+async def test_of_several_processes_one_sweeps_and_another_does_when_it_has_gone(
+    valkey_url: str, history: SqlHistory
+) -> None:
+    prefix = f"test-{secrets.token_hex(6)}"
+    async with AsyncExitStack() as first, connect(valkey_url, prefix=prefix) as other:
+        one = Desk(await first.enter_async_context(connect(valkey_url, prefix=prefix)), history)
+        two = Desk(other, history)
+        await one.governance.set_retention(CHANNEL, ANN, 1)
+        await sweep_once(one)
+        old = await ended(one, 2)
+        await sweep_once(two)
+        assert await history.run(old.id) is not None, "it is not its turn"
+        await sweep_once(one)
+        assert await history.run(old.id) is None
+        old = await ended(one, 2)
+        await first.aclose()
+        await sweep_once(two)
+        assert await history.run(old.id) is None
+
+
+async def test_two_sweeps_at_once_do_no_harm(desk: Desk) -> None:
+    await desk.governance.set_retention(CHANNEL, ANN, 1)
+    old, kept = [await ended(desk, 2) for _ in range(5)], await ended(desk, 0)
+    await asyncio.gather(sweep(desk.office), sweep(desk.office))
+    assert [await desk.history.run(run.id) for run in old] == [None] * 5
+    assert await desk.history.run(kept.id) is not None
