@@ -77,7 +77,7 @@ class Rotation:
     async def close(self) -> None:
         """Wait until what Slack was asked for is stored."""
         if self._renewing:
-            await asyncio.wait(self._renewing, timeout=self._timing.look)
+            await asyncio.wait(self._renewing, timeout=self._timing.call)
 
     # --- inside -------------------------------------------------------------------------------------
 
