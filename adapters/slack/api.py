@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from adapters.slack.pacing import Allowance, Turns
 from adapters.slack.render import Content
 from core.cards import Card
 from core.telemetry import get_logger
+from core.telemetry.metrics import RATE_LIMITED
 
 T = TypeVar("T")
 
@@ -59,7 +61,10 @@ class RateLimitRetry(AsyncRetryHandler):
         response: HttpResponse | None = None,
         error: Exception | None = None,
     ) -> bool:
-        return response is not None and response.status_code == 429
+        if response is None or response.status_code != 429:
+            return False
+        RATE_LIMITED.add(platform="slack", method=_method(request.url))
+        return _asked(response) <= _patience.get()
 
     async def prepare_for_next_attempt_async(
         self,
@@ -71,10 +76,33 @@ class RateLimitRetry(AsyncRetryHandler):
     ) -> None:
         """Sleep for Retry-After, or a second where it is missing."""
         state.next_attempt_requested = True
-        headers = {} if response is None else {name.lower(): values for name, values in response.headers.items()}
-        asked = (headers.get("retry-after") or ["1"])[0]
-        await asyncio.sleep(float(asked) if asked.isdigit() else 1.0)
+        await asyncio.sleep(_asked(response))
         state.increment_current_attempt()
+
+
+_patience: ContextVar[float] = ContextVar("patience", default=float("inf"))  # seconds that a call may be put off for
+
+
+@contextmanager
+def _patient(seconds: float | None) -> Iterator[None]:
+    """Wait no longer than so many seconds when Slack asks for it; None: as long as it asks for."""
+    token = _patience.set(float("inf") if seconds is None else seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+def _method(url: str) -> str:
+    """The method that was called; addresses that Slack gives out for one person are one of their own."""
+    *_, folder, name = f"//{urlsplit(url).path}".rsplit("/", 2)
+    return name if folder == "api" else "response_url"
+
+
+def _asked(response: HttpResponse | None) -> float:
+    headers = {} if response is None else {name.lower(): values for name, values in response.headers.items()}
+    asked = (headers.get("retry-after") or ["1"])[0]
+    return float(asked) if asked.isdigit() else 1.0
 
 
 def retry_handlers() -> list[AsyncRetryHandler]:
@@ -95,6 +123,13 @@ def unsure(error: BaseException) -> bool:
         status = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
         return error_code(error) in _UNSURE or int(status) >= 500
     return isinstance(error, (aiohttp.ClientError, TimeoutError))
+
+
+def limited(error: BaseException) -> bool:
+    """Whether Slack refused a call for its rate."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None) or getattr(response, "status", None)
+    return error_code(error) in ("ratelimited", "rate_limited") or status == 429
 
 
 async def sure(call: Callable[[], Awaitable[T]], waits: Sequence[float]) -> T:
@@ -128,13 +163,13 @@ class Spot:
 
 @dataclass
 class Seen:
-    """Our messages of one run that stand already: ts by part, and the names of files.
+    """Our messages of one run that stand already: their ts by part, oldest first, and the ids of files by their names.
 
     ``unmarked`` are messages of ours that do not say whose they are: what is streamed says so only at its end.
     """
 
-    parts: dict[str, str] = field(default_factory=dict)
-    files: set[str] = field(default_factory=set)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     unmarked: list[str] = field(default_factory=list)
 
 
@@ -208,8 +243,9 @@ class Api:
     async def _sure(self, call: Callable[[], Awaitable[T]]) -> T:
         return await sure(call, self._repeats)
 
-    async def post_once(self, spot: Spot, part: str, content: Content) -> str:
-        """Post one part of a run and return its ts. When the reply is lost, the message is looked for first."""
+    async def post_once(self, spot: Spot, part: str, content: Content, but: frozenset[str] = frozenset()) -> str:
+        """Post one part of a run and return its ts. When the reply is lost, the message is looked for first. ``but``
+        are earlier messages that showed this part."""
         for wait in (*self._repeats, None):
             await self.posts.take(spot.channel)
             try:
@@ -227,15 +263,17 @@ class Api:
                     raise
                 log.info("slack message looked for", run=spot.run_id, part=part, error=type(error).__name__)
             await asyncio.sleep(wait)
-            if ts := (await self.seen(spot)).parts.get(part):
-                return ts
+            if stands := [ts for ts in (await self.seen(spot)).parts.get(part, ()) if ts not in but]:
+                return stands[-1]
         raise AssertionError("the last attempt returns or raises")
 
-    async def update(self, spot: Spot, part: str, ts: str, content: Content) -> None:
-        """Replace what one of our messages shows."""
+    async def update(self, spot: Spot, part: str, ts: str, content: Content, patience: float | None = None) -> None:
+        """Replace what one of our messages shows. With ``patience`` it is given up when Slack, for the rate of such
+        calls, would have it wait for more seconds than that."""
         self.updates.spend()
         mark = spot.mark(part)
-        await self._sure(lambda: self.client.chat_update(channel=spot.channel, ts=ts, metadata=mark, **content))
+        with _patient(patience):
+            await self._sure(lambda: self.client.chat_update(channel=spot.channel, ts=ts, metadata=mark, **content))
 
     async def delete(self, channel: str, ts: str) -> None:
         """Take one of our messages away."""
@@ -280,14 +318,18 @@ class Api:
         self.appends.spend()
         await self.client.chat_appendStream(channel=spot.channel, ts=ts, chunks=chunks)
 
-    async def stop_stream(self, spot: Spot, part: str, ts: str, chunks: list[Block]) -> None:
-        """End it, and mark it as a part of the run. One that has ended already, or was deleted, is left as it is."""
+    async def stop_stream(
+        self, spot: Spot, part: str, ts: str, chunks: list[Block], patience: float | None = None
+    ) -> None:
+        """End it, and mark it as a part of the run. One that has ended already, or was deleted, is left as it is.
+        ``patience`` is as in :meth:`update`."""
         try:
-            await self._sure(
-                lambda: self.client.chat_stopStream(
-                    channel=spot.channel, ts=ts, chunks=chunks or None, metadata=spot.mark(part)
+            with _patient(patience):
+                await self._sure(
+                    lambda: self.client.chat_stopStream(
+                        channel=spot.channel, ts=ts, chunks=chunks or None, metadata=spot.mark(part)
+                    )
                 )
-            )
         except SlackApiError as error:
             if error_code(error) not in STREAM_OVER | GONE:
                 raise
@@ -325,17 +367,19 @@ class Api:
             page = await self._page(spot, cursor)
             for message in page.get("messages", []):
                 # Files tell by their names whose they are: Slack does not promise a bot's id on what is uploaded.
-                seen.files |= {file["name"] for file in message.get("files") or () if file.get("name")}
+                seen.files |= {file["name"]: str(file["id"]) for file in message.get("files") or () if file.get("name")}
                 if message.get("bot_id") != self._bot:
                     continue
                 mark = message.get("metadata") or {}
                 payload = mark.get("event_payload") or {}
                 if mark.get("event_type") == EVENT_TYPE and payload.get("run_id") == spot.run_id:
-                    seen.parts[str(payload.get("part"))] = str(message["ts"])
+                    seen.parts.setdefault(str(payload.get("part")), []).append(str(message["ts"]))
                 elif not mark and not message.get("files"):
                     seen.unmarked.append(str(message["ts"]))
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
+                for stands in seen.parts.values():
+                    stands.sort(key=float)
                 return seen
 
     async def spoke(self, channel: str) -> bool:
@@ -356,32 +400,33 @@ class Api:
             reply = await self._sure(lambda: self.client.conversations_history(channel=spot.channel, **window))
         return dict(reply.data) if isinstance(reply.data, dict) else {}
 
-    async def upload_once(self, spot: Spot, uploads: Sequence[Upload], comment: str | None) -> None:
-        """Share files in the run's thread, as one message. When the last reply is lost, the files are asked first.
+    async def upload_once(self, spot: Spot, uploads: Sequence[Upload], comment: str | None) -> dict[str, str]:
+        """Share files in the run's thread, as one message; returns their ids by their names. When the last reply is
+        lost, the files are asked first.
 
         These are the steps of the SDK's ``files_upload_v2``, which keeps to itself the ids that a repeat needs.
         """
-        files: list[dict[str, str | None]] = [
-            {"id": await self._send(upload), "title": upload.title} for upload in uploads
-        ]
-        names = {upload.name for upload in uploads}
+        ids = {upload.name: await self._send(upload) for upload in uploads}
+        files: list[dict[str, str | None]] = [{"id": ids[upload.name], "title": upload.title} for upload in uploads]
         lost = False
         for wait in (*self._repeats, None):
             try:
                 await self.client.files_completeUploadExternal(
                     files=files, channel_id=spot.channel, thread_ts=spot.thread, initial_comment=comment
                 )
-                return
+                return ids
             except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
                 if lost and not unsure(error):
-                    return  # files are completed once: the attempt before has done it
+                    return ids  # files are completed once: the attempt before has done it
                 if wait is None or not unsure(error):
                     raise
                 log.info("slack files looked for", run=spot.run_id, error=type(error).__name__)
             lost = True
             await asyncio.sleep(wait)
-            if names <= (await self.seen(spot)).files or await self._shared(str(files[0]["id"])):
-                return
+            found = (await self.seen(spot)).files
+            if ids.keys() <= found.keys() or await self._shared(str(files[0]["id"])):
+                return ids
+        raise AssertionError("the last attempt returns or raises")
 
     async def _send(self, upload: Upload) -> str:
         """The first two steps: a place for the file, then its bytes. Nothing is visible yet."""

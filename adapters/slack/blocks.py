@@ -223,9 +223,9 @@ def filled_in(view: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return filled
 
 
-def input_names(view: Mapping[str, Any]) -> set[str]:
-    """The names of a modal's inputs."""
-    return {str(block["block_id"]) for block in view.get("blocks", ()) if block["type"] == "input"}
+def input_names(view: Mapping[str, Any]) -> list[str]:
+    """The names of a modal's inputs, from the first."""
+    return [str(block["block_id"]) for block in view.get("blocks", ()) if block["type"] == "input"]
 
 
 def home_view(reply: Reply) -> Block:

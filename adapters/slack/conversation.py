@@ -20,7 +20,7 @@ from adapters.slack.inbound import Identity, Said, carried
 from adapters.slack.people import People
 from adapters.slack.places import Places
 from adapters.slack.showing import Showing
-from adapters.slack.telling import Ear, Telling, cannot_post
+from adapters.slack.telling import NOT_KEPT, Ear, Telling, cannot_post
 from core.cards import Card, Form, Input, Redraw, Reply, Result
 from core.commands import actions, values
 from core.commands.grammar import parse, parse_message
@@ -36,8 +36,16 @@ ASK_ABOUT = "ask_about_message"
 WHAT_ABOUT = "What do you make of this?"
 """What is asked about a message, or about files that came without words, where the person asks nothing else."""
 
+_TOO_LATE = (
+    "I was away when you wanted something of me here, and for long: I have left it undone. Please try again, if you "
+    "still want it."
+)
+
 _QUOTED = 1_500
 """Characters of a message that a question about it quotes; a modal carries 3,000."""
+
+QUOTE = "quote"
+"""The message that a form about one carries, or shows to be sent along."""
 
 Answer = asyncio.Future[dict[str, Any] | None]
 """What a modal is told when it is submitted; None: to close."""
@@ -68,13 +76,15 @@ class Conversation:
                     inbound = await self._people.inbound(said)
                     await self._give(await self._service.handle(command, inbound), said, waited)
 
+    async def concerns(self, said: Said) -> bool:
+        """Whether a message is for us: nothing is kept of what is not. Raises Unavailable."""
+        return said.addressed or bool(await self._history.thread_runs(said.where, limit=1))
+
     async def on_message(self, said: Said) -> None:
         """Answer a mention, a direct message, or what is written in a thread of ours."""
         ear = self._telling.ear(said)
         async with self._telling.told(ear):
             if not said.addressed:
-                if not await self._history.thread_runs(said.where, limit=1):
-                    return
                 text = said.text or (WHAT_ABOUT if said.files else "")
                 result = await self._service.follow_up(text, await self._people.inbound(said))
                 if result is not None:
@@ -98,7 +108,7 @@ class Conversation:
     async def on_click(self, said: Said) -> None:
         """Do what a button says."""
         if not said.channel:  # in the app's home: what comes of it goes into the direct messages
-            async with self._telling.told(Ear(said.user, said.user)):
+            async with self._telling.told(Ear(said.user, said.user, again=said.again)):
                 said = replace(said, channel=await self._api.direct(said.user), private=True, prefix="")
             if not said.channel:
                 return
@@ -119,7 +129,7 @@ class Conversation:
             try:
                 result = await self._submitted(said, filled, view)
             except BadForm as bad:
-                if answer.done() or not bad.problems or not bad.problems.keys() <= input_names(view):
+                if answer.done() or not bad.problems or not bad.problems.keys() <= set(input_names(view)):
                     raise
                 answer.set_result({"response_action": "errors", "errors": dict(bad.problems)})
                 return
@@ -134,7 +144,8 @@ class Conversation:
         inbound = await self._people.inbound(said)
         if said.text == ASK_ABOUT:
             asked = "".join(filled.get("question", ())).strip() or WHAT_ABOUT
-            quoted = "\n".join(f"> {line}" for line in str(carried_by(view).get("quote", "")).split("\n"))
+            quote = "".join(filled.get(QUOTE, ())) or str(carried_by(view).get(QUOTE, ""))
+            quoted = "\n".join(f"> {line}" for line in quote.split("\n"))
             return await self._service.handle(AskCommand(text=f"{asked}\n\n{quoted}"), inbound)
         return await self._service.submit(said.text, filled, inbound)
 
@@ -150,14 +161,34 @@ class Conversation:
             while len(json.dumps(quote, ensure_ascii=False)) > _QUOTED + 500:
                 quote = quote[: len(quote) * 3 // 4]
             only = "" if quote == said.text else f"Only its first {len(quote):,} characters are quoted.\n"
-            lines = "\n".join(f"> {line}" for line in quote.split("\n"))
             field = Input(
                 name="question", label="Your question", kind="lines", value=(WHAT_ABOUT,), required=True,
                 max_length=2_000, hint="The panel sees your question and the message.",
             )  # fmt: skip
-            intro = f"{only}The answer comes in the message's thread.\n\n{lines}"
-            form = Form(action=ASK_ABOUT, title="Ask the consortium", inputs=(field,), submit="Ask", intro=intro)
-            await self._telling.open_form(said, form, {"quote": quote})
+            form = Form(action=ASK_ABOUT, title="Ask the consortium", inputs=(field,), submit="Ask", intro=only)
+            if said.trigger is None:  # it opens by another tap, which knows nothing of the message
+                about = Input(
+                    name=QUOTE, label="The message", kind="lines", value=(quote,), required=True, max_length=2_000
+                )
+                form = form.model_copy(update={"inputs": (field, about)})
+            else:
+                lines = "\n".join(f"> {line}" for line in quote.split("\n"))
+                form = form.model_copy(update={"intro": f"{only}The answer comes in the message's thread.\n\n{lines}"})
+            await self._telling.open_form(said, form, {QUOTE: quote})
+
+    # --- what does not come to that -----------------------------------------------------------------
+
+    async def refuse(self, said: Said) -> None:
+        """Tell somebody that what they want could not be taken in."""
+        await self._telling.refuse(said, NOT_KEPT)
+
+    async def soothe(self, said: Said) -> None:
+        """Tell somebody that what they want takes longer."""
+        await self._telling.soothe(said)
+
+    async def late(self, said: Said) -> None:
+        """Tell somebody that what they wanted long ago was left undone."""
+        await self._telling.refuse(said, _TOO_LATE)
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -172,7 +203,7 @@ class Conversation:
         """Show what came of it."""
         match result:
             case Run():
-                await self._showing.show(result, ear, quote=quote)
+                await self._showing.show(result, ear, quote=quote, again=said.replayed)
             case Reply():
                 await self._telling.reply(ear, result)
             case Form():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,8 @@ class Said:
     is None when the payload does not tell. ``files`` are what came with it, as Slack describes them. ``trigger`` opens
     one modal, within three seconds; ``response_url`` takes messages for the person alone. ``fleeting`` tells that a
     button was on a message which only its reader saw. Two taps of a person on the same button within two seconds have
-    one of ``taps`` in common.
+    one of ``taps`` in common. ``replayed``: some of it may have been carried out before. ``again``: it will be tried
+    again, should something that we need not answer.
     """
 
     workspace: str
@@ -60,6 +61,8 @@ class Said:
     response_url: str | None = None
     fleeting: bool = False
     taps: tuple[str, ...] = ()
+    replayed: bool = False
+    again: bool = False
 
     @property
     def direct(self) -> bool:
@@ -103,6 +106,11 @@ def home_of(body: Payload) -> tuple[str | None, str | None]:
 def _id(named: Any) -> str | None:
     found = named.get("id") if isinstance(named, Mapping) else named
     return str(found) if found else None
+
+
+def tapped(event_ids: Sequence[str]) -> bool:
+    """Whether an event was a tap or a form: nobody else in the thread sees what was asked by it."""
+    return any(event.startswith(("slack:click:", "slack:view:")) for event in event_ids)
 
 
 def is_direct(channel: str) -> bool:

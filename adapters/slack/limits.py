@@ -90,7 +90,10 @@ class Timing:
     longer.
     ``repeats`` are the waits before a call is made again whose outcome is unknown (a message whose reply was lost
     needs time to appear), ``redeliver`` those before an answer is shown again while Slack is not well. ``call``
-    and ``connect`` bound a call and the opening of the socket.
+    and ``connect`` bound a call and the opening of the socket. An answer is posted anew when its edit would have to
+    wait for longer than ``hurry``. A run that could not be shown is tried again after ``rest``, and an event that could
+    not be carried out after each of ``again``. Every ``look`` it is looked which tokens end within ``ahead``, to renew
+    them; what is installed is taken to be as it was for as long as ``fresh``.
     """
 
     pace: float = 3.0
@@ -101,3 +104,9 @@ class Timing:
     redeliver: tuple[float, ...] = (5.0, 30.0, 120.0)
     call: float = 30.0
     connect: float = 30.0
+    hurry: float = 5.0
+    rest: float = 60.0
+    again: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    ahead: float = 7_200.0
+    look: float = 60.0
+    fresh: float = 2.0

@@ -58,6 +58,7 @@ class People:
             manages=manages,
             moderates=manages or creator == said.user,
             files=tuple(self._upload(file) for file in said.files),
+            replayed=said.replayed,
         )
 
     async def _ranks(self, user: str) -> tuple[str, ...]:

@@ -120,11 +120,12 @@ class Stream:
                 raise
         return True
 
-    async def stop(self, view: RunView, part: str) -> None:
-        """End it with no card left turning; it is then marked as ``part``."""
+    async def stop(self, view: RunView, part: str, patience: float | None = None) -> None:
+        """End it with no card left turning; it is then marked as ``part``. ``patience`` is as in :meth:`Api.update`."""
         self.over = True
         self._streams.live.discard(str(self.ts))
-        await self._streams.api.stop_stream(self._spot, part, str(self.ts), [*closing(view), *self._judged(view)])
+        chunks = [*closing(view), *self._judged(view)]
+        await self._streams.api.stop_stream(self._spot, part, str(self.ts), chunks, patience)
 
     def _judged(self, view: RunView) -> list[Block]:
         """The arbiter's card, done, where a further round has begun since."""

@@ -23,8 +23,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.api import error_code, retry_handlers, sdk_log, sure, unsure
 from adapters.slack.inbound import Identity
-from adapters.slack.intake import Intake
 from adapters.slack.install import INSTALL_PATH, REDIRECT_PATH, OAuth
+from adapters.slack.intake import Intake
 from adapters.slack.limits import Timing
 from adapters.slack.oauth import Tenancy
 from adapters.slack.socketmode import Connections, SocketMode
@@ -137,8 +137,8 @@ class SlackSurface:
         refused = partial(self._refused, "SLACK_BOT_TOKEN", _WRITE_BOT)
         return OneWorkspace(builder.build(Installed(me, token), refused))
 
-    def _client(self, token: str | None, kind: type[AsyncWebClient] = AsyncWebClient) -> AsyncWebClient:
-        return kind(
+    def _client(self, token: str | None) -> AsyncWebClient:
+        return AsyncWebClient(
             token=token,
             base_url=self._config.api_url,
             session=self._session,
@@ -223,10 +223,11 @@ class SlackSurface:
 
     async def resume(self) -> None:
         """Show what was asked within the last hour and is shown by nobody. What is out of order is only logged."""
-        workspaces = self._workspaces
-        if workspaces is None:
+        workspaces, intake = self._workspaces, self._intake
+        if workspaces is None or intake is None:
             return
         try:
+            await intake.resume()
             shown = self._dropped.union(*(workspace.showing.shown for workspace in workspaces))
             for run in await self._service.adopt(Platform.SLACK, shown):
                 workspace = await workspaces.named(run.ask.where.workspace)

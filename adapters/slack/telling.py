@@ -36,7 +36,8 @@ _EARLIER = 300.0  # seconds by which Slack's clock may be behind ours
 @dataclass(frozen=True)
 class Ear:
     """One person, and how to speak to them alone. ``active`` tells that ``thread`` has replies. ``under`` is where
-    pictures go: the thread, or the message that one may be opened under. ``notice`` tells them that it takes long."""
+    pictures go: the thread, or the message that one may be opened under. ``notice`` tells them that it takes long.
+    ``again``: what they want is tried again when something that we need does not answer."""
 
     channel: str
     user: str
@@ -45,6 +46,7 @@ class Ear:
     responder: Responder | None = None
     active: bool = False
     notice: asyncio.Task[None] | None = None
+    again: bool = False
 
     def stands(self) -> None:
         """What they wait for stands: they need no notice that it takes long."""
@@ -58,6 +60,18 @@ _SLOW = "One moment: Slack bounds how fast I may post, and others were first. Th
 async def _soothe(responder: Responder, wait: float) -> None:
     await asyncio.sleep(wait)
     await responder.send(Card(body=_SLOW))
+
+
+_LATER = (
+    "That takes longer: something that I need does not answer at the moment. I have kept what you want and try again "
+    "for a minute; you need do nothing."
+)
+
+NOT_KEPT = (
+    "I could not take that in: where I keep what people want does not answer at the moment. Nothing was asked or "
+    "changed. Please try again in a minute; if it stays like this, tell the operator."
+)
+"""What somebody is told whose command, tap or form was lost."""
 
 
 class Telling:
@@ -81,9 +95,8 @@ class Telling:
         responder = None
         if said.response_url and (said.fleeting or not said.direct or said.ts is None):
             responder = Responder(said.response_url, self._session, said.thread)
-        return Ear(
-            said.channel, said.user, said.thread, said.thread or said.ts, responder, active=said.thread is not None
-        )
+        active, under = said.thread is not None, said.thread or said.ts
+        return Ear(said.channel, said.user, said.thread, under, responder, active=active, again=said.again)
 
     async def tell(self, ear: Ear, card: Card) -> None:
         """Show a card: where they are, or in a direct message where nothing can be shown there."""
@@ -122,12 +135,17 @@ class Telling:
 
     @asynccontextmanager
     async def told(self, ear: Ear) -> AsyncIterator[None]:
-        """What goes wrong inside is logged and told to the person; an event that was handled already is dropped."""
+        """What goes wrong inside is logged and told to the person; an event that was handled already is dropped.
+
+        Raises Unavailable, and tells nobody, where it will be tried again.
+        """
         try:
             yield
         except Duplicate:
             pass
         except Exception as error:
+            if ear.again and isinstance(error, Unavailable):
+                raise
             ours = isinstance(error, ConsortiumError) and not isinstance(error, Unavailable)
             run_id = get_contextvars().get("run")
             if not ours:
@@ -150,6 +168,18 @@ class Telling:
         if isinstance(error, BadForm):
             return await self._closed_form(user_text(error), error, ear)
         return Card(body=user_text(error, run_id))
+
+    async def soothe(self, said: Said) -> None:
+        """Tell somebody that what they want is kept, and takes longer. Nothing depends on it."""
+        try:
+            await self.tell(self.ear(said), Card(body=_LATER))
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as silent:
+            log.info("asker not told", code=error_code(silent))
+
+    async def refuse(self, said: Said, why: str) -> None:
+        """Tell somebody why what they want is not done."""
+        async with self.told(replace(self.ear(said), again=False)):
+            raise Refused(why)
 
     # --- replies ------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import aiohttp
 from pydantic import SecretStr
@@ -17,6 +17,7 @@ from adapters.slack.conversation import Answer, Conversation
 from adapters.slack.inbound import (
     Identity,
     Payload,
+    Said,
     read_click,
     read_command,
     read_event,
@@ -27,14 +28,20 @@ from adapters.slack.inbound import (
 from adapters.slack.limits import Timing
 from adapters.slack.people import People
 from adapters.slack.places import Places
-from adapters.slack.presenter import Spawn
 from adapters.slack.showing import Showing
+from adapters.slack.standing import Spawn
 from adapters.slack.telling import Telling
 from core.ports import Events, History
 from core.service import Service
 
 STOPPED = frozenset({"agent_session_stopped", "message_stream_stopped"})
 """Slack's own Stop, by its name and by the one it had before."""
+
+GREETED = frozenset({"app_home_opened", "member_joined_channel"})
+"""Events that are a reason to say what this is."""
+
+Kind = Literal["command", "event", "click", "shortcut", "submission"]
+"""What comes from Slack."""
 
 
 @dataclass(frozen=True)
@@ -55,33 +62,43 @@ class Workspace:
     arrivals: Arrivals
     showing: Showing
 
-    async def on_command(self, body: Payload) -> None:
-        """A slash command."""
-        await self.conversation.on_command(read_command(body, self.me))
+    def read(self, kind: Kind, body: Payload) -> Said | None:
+        """What somebody said, tapped or filled in; None where nobody did, or it is not for us to act on."""
+        match kind:
+            case "command":
+                return read_command(body, self.me)
+            case "click":
+                return read_click(body, self.me)
+            case "shortcut":  # there are none of ours but on messages
+                return read_shortcut(body, self.me) if "message" in body else None
+            case "submission":
+                return read_submission(body, self.me)
+        return read_stop(body, self.me) if body["event"]["type"] in STOPPED else read_event(body, self.me)
 
-    async def on_event(self, body: Payload) -> None:
-        """An event of any type."""
-        event = body["event"]
-        if event["type"] in STOPPED:
-            await self.conversation.on_stop(read_stop(body, self.me))
-        elif event["type"] in ("app_home_opened", "member_joined_channel"):
-            await self.arrivals.on_event(event)
-        elif (said := read_event(body, self.me)) is not None:
-            await self.conversation.on_message(said)
+    async def concerns(self, kind: Kind, body: Payload, said: Said | None) -> bool:
+        """Whether it is for us: nothing is kept of what is not. Raises Unavailable."""
+        if said is None:
+            return kind == "event" and body["event"]["type"] in GREETED
+        return kind != "event" or await self.conversation.concerns(said)
 
-    async def on_click(self, body: Payload) -> None:
-        """A tap on a button."""
-        await self.conversation.on_click(read_click(body, self.me))
-
-    async def on_shortcut(self, body: Payload) -> None:
-        """A shortcut on a message; there are no others of ours."""
-        if "message" in body:
-            await self.conversation.on_shortcut(read_shortcut(body, self.me))
-
-    async def on_view(self, body: Payload, answer: Answer) -> None:
-        """A modal that was filled in; ``answer`` is given what it is to show."""
-        view, said = body["view"], read_submission(body, self.me)
-        await self.conversation.on_submission(said, filled_in(view), view, answer)
+    async def carry_out(self, kind: Kind, body: Payload, said: Said | None, answer: Answer) -> None:
+        """Do what follows from it. A submitted form is answered through ``answer``. Raises Unavailable where that will
+        be tried again, as ``said`` tells."""
+        conversation = self.conversation
+        if said is None:
+            await self.arrivals.on_event(body["event"])
+        elif kind == "command":
+            await conversation.on_command(said)
+        elif kind == "click":
+            await conversation.on_click(said)
+        elif kind == "shortcut":
+            await conversation.on_shortcut(said)
+        elif kind == "submission":
+            await conversation.on_submission(said, filled_in(body["view"]), body["view"], answer)
+        elif body["event"]["type"] in STOPPED:
+            await conversation.on_stop(said)
+        else:
+            await conversation.on_message(said)
 
 
 class Workspaces(Protocol):
@@ -110,13 +127,17 @@ class Builder:
     spawn: Spawn
     timing: Timing
 
-    def build(self, installed: Installed, refused: Callable[[str], None]) -> Workspace:
-        """``refused`` is told Slack's word when it takes the bot's token no more."""
+    def build(
+        self, installed: Installed, refused: Callable[[str], None], client: AsyncWebClient | None = None
+    ) -> Workspace:
+        """``refused`` is told Slack's word when it takes the bot's token no more. ``client`` is one that has the token
+        already."""
         service, _, history = self.core
         me, session, timing = installed.me, self.session, self.timing
-        api = Api(self.client(installed.token.get_secret_value()), session, me.bot, timing.repeats)
+        client = client or self.client(installed.token.get_secret_value())
+        api = Api(client, session, me.bot, timing.repeats)
         telling, places = Telling(me, api, session, service, refused, timing.sign), Places(api)
-        showing = Showing(me, api, self.core, telling, self.spawn, timing)
+        showing = Showing(me, api, (service, history), telling, self.spawn, timing)
         people = People(api, places, session)
         conversation = Conversation(me, api, service, history, people, places, telling, showing)
         return Workspace(me, api, conversation, Arrivals(me, api, service), showing)

@@ -72,7 +72,7 @@ async def test_long_threads_are_searched_to_their_end(slack: SlackEmulator, api:
     for _ in range(limits.PAGE):
         slack.workspace.store(Message(slack.channel, slack.workspace.next_ts(), slack.user, "chat", thread_ts=root))
     last = await api.post_once(spot(slack, thread=root), "0", in_text("answer"))
-    assert (await api.seen(spot(slack, thread=root))).parts == {"root": root, "0": last}
+    assert (await api.seen(spot(slack, thread=root))).parts == {"root": [root], "0": [last]}
 
 
 async def test_what_is_refused_is_not_repeated(slack: SlackEmulator, api: Api) -> None:
@@ -144,7 +144,7 @@ async def test_what_is_streamed_is_found_by_having_no_mark(slack: SlackEmulator,
     for _ in range(2):
         await api.stop_stream(in_thread, "0", ts, [])
     seen = await api.seen(in_thread)
-    assert (seen.unmarked, seen.parts) == ([], {"root": root, "0": ts})
+    assert (seen.unmarked, seen.parts) == ([], {"root": [root], "0": [ts]})
     slack.assert_clean()
 
 
@@ -165,10 +165,12 @@ async def test_files_are_shared_once_whatever_gets_lost(slack: SlackEmulator, ap
 
 async def test_files_are_found_without_a_bots_id(slack: SlackEmulator, api: Api) -> None:
     root = await api.post_once(spot(slack), "root", in_text("root"))
-    await api.upload_once(spot(slack, thread=root), [Upload("run1-heatmap.png", "Title", "numbers", b"png")], None)
+    ids = await api.upload_once(
+        spot(slack, thread=root), [Upload("run1-heatmap.png", "Title", "numbers", b"png")], None
+    )
     [message] = [m for m in slack.messages(by_bot=True) if m.files]
     message.bot_id = None
-    assert (await api.seen(spot(slack, thread=root))).files == {"run1-heatmap.png"}
+    assert (await api.seen(spot(slack, thread=root))).files == ids == {"run1-heatmap.png": message.files[0].id}
 
 
 async def test_a_response_url_is_not_overused(slack: SlackEmulator, session: aiohttp.ClientSession) -> None:

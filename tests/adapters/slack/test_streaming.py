@@ -9,12 +9,15 @@ from random import Random
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.history.store import SqlHistory
 from adapters.slack import limits
 from adapters.slack.api import Api, Spot, retry_handlers
 from adapters.slack.limits import Timing
 from adapters.slack.presenter import ThreadPresenter
+from adapters.slack.standing import Record, Standing
 from adapters.slack.streaming import Streams, _ready
 from core.asks import Ask, Person, Platform, ThreadRef
 from core.cards import Card
@@ -28,20 +31,31 @@ from tests.emulators.slack.content import open_fence
 A, B, JUDGE = (Member(id=name, model=name) for name in ("ada", "bert", "judge"))
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def slack() -> AsyncIterator[SlackEmulator]:
     async with SlackEmulator(echo=False) as emulator:
         yield emulator
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def history(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SqlHistory]:
+    async with SqlHistory(f"sqlite:///{tmp_path_factory.mktemp('history') / 'runs.db'}") as store:
+        yield store
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def streams(slack: SlackEmulator) -> AsyncIterator[Streams]:
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(slack.bot_token, slack.api_url, session=session, retry_handlers=retry_handlers())
         yield Streams(Api(client, session, slack.bot_id, (0.01, 0.02)))
 
 
-async def presenter_in(slack: SlackEmulator, streams: Streams, *, resumed: bool = False) -> ThreadPresenter:
+async def presenter_in(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory, *, resumed: bool = False
+) -> ThreadPresenter:
     root = next((m.ts for m in slack.messages()), None) or await slack.say("Why?")
 
     async def tell(card: Card, active: bool) -> None:
@@ -51,7 +65,10 @@ async def presenter_in(slack: SlackEmulator, streams: Streams, *, resumed: bool 
     spot = Spot("run1", slack.channel, root, now - 300, now)
     timing = Timing(pace=0.0, stream_pace=0.0)
     person = (slack.team_id, slack.user)
-    return ThreadPresenter(streams, spot, person, asyncio.create_task, tell, timing, resumed=resumed)
+    record = Record(history, spot.run_id, asyncio.create_task)
+    where = a_run().ask.where.model_copy(update={"thread": root})
+    standing = Standing(streams.api, record, spot, where, streams.live, resumed=resumed)
+    return ThreadPresenter(streams, standing, person, asyncio.create_task, tell, timing, resumed=resumed)
 
 
 def view_of(**changes: object) -> RunView:
@@ -91,8 +108,10 @@ DONE: dict[str, Outcome] = {
 }
 
 
-async def test_members_are_cards_and_the_answer_grows_by_words(slack: SlackEmulator, streams: Streams) -> None:
-    shown = await presenter_in(slack, streams)
+async def test_members_are_cards_and_the_answer_grows_by_words(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
+    shown = await presenter_in(slack, streams, history)
     view = view_of()
     await shown.progress(view)
     stream = the_message(slack).stream
@@ -121,9 +140,9 @@ async def test_members_are_cards_and_the_answer_grows_by_words(slack: SlackEmula
 
 @pytest.mark.parametrize("how", ["void", "dead", "stopped", "refused", "no chunks", "lost", "spent"])
 async def test_whatever_ends_a_stream_the_run_goes_on_in_one_message(
-    slack: SlackEmulator, streams: Streams, how: str
+    slack: SlackEmulator, streams: Streams, history: SqlHistory, how: str
 ) -> None:
-    shown = await presenter_in(slack, streams)
+    shown = await presenter_in(slack, streams, history)
     view = view_of(judge=JUDGE, text="One answer is this ")
     match how:
         case "refused":
@@ -155,9 +174,9 @@ async def test_whatever_ends_a_stream_the_run_goes_on_in_one_message(
 
 
 async def test_a_stream_whose_message_was_deleted_does_not_cost_the_answer(
-    slack: SlackEmulator, streams: Streams
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
 ) -> None:
-    shown = await presenter_in(slack, streams)
+    shown = await presenter_in(slack, streams, history)
     await shown.progress(view_of())
     slack.workspace.messages.pop((slack.channel, the_message(slack).ts))
     await shown.answer(a_run())
@@ -165,8 +184,10 @@ async def test_a_stream_whose_message_was_deleted_does_not_cost_the_answer(
     slack.assert_clean()
 
 
-async def test_a_further_round_leaves_no_card_turning(slack: SlackEmulator, streams: Streams) -> None:
-    shown = await presenter_in(slack, streams)
+async def test_a_further_round_leaves_no_card_turning(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
+    shown = await presenter_in(slack, streams, history)
     view = view_of(judge=JUDGE, text="One answer is ", outcomes=dict(DONE))
     await shown.progress(view)
     await shown.progress(view)
@@ -180,18 +201,22 @@ async def test_a_further_round_leaves_no_card_turning(slack: SlackEmulator, stre
     slack.assert_clean()
 
 
-async def test_a_channel_without_streams_costs_others_nothing(slack: SlackEmulator, streams: Streams) -> None:
+async def test_a_channel_without_streams_costs_others_nothing(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
     slack.fault("chat.startStream", error="channel_type_not_supported")
-    await (await presenter_in(slack, streams)).progress(view_of())
+    await (await presenter_in(slack, streams, history)).progress(view_of())
     assert not streams.open(slack.channel)
     assert streams.open(slack.dm)
 
 
-async def test_a_stream_that_a_dead_process_left_is_ended_by_the_next(slack: SlackEmulator, streams: Streams) -> None:
-    await (await presenter_in(slack, streams)).progress(view_of())
+async def test_a_stream_that_a_dead_process_left_is_ended_by_the_next(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
+    await (await presenter_in(slack, streams, history)).progress(view_of())
     left = the_message(slack)
     assert left.streaming
-    after = await presenter_in(slack, Streams(streams.api), resumed=True)
+    after = await presenter_in(slack, Streams(streams.api), history, resumed=True)
     await after.progress(view_of(outcomes=dict(DONE)))
     message = the_message(slack)
     assert (message.ts, message.streaming) == (left.ts, False)
@@ -199,18 +224,20 @@ async def test_a_stream_that_a_dead_process_left_is_ended_by_the_next(slack: Sla
     slack.assert_clean()
 
 
-async def test_another_run_of_the_thread_keeps_its_stream(slack: SlackEmulator, streams: Streams) -> None:
-    await (await presenter_in(slack, streams)).progress(view_of())
+async def test_another_run_of_the_thread_keeps_its_stream(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
+    await (await presenter_in(slack, streams, history)).progress(view_of())
     theirs = the_message(slack)
-    after = await presenter_in(slack, streams, resumed=True)
+    after = await presenter_in(slack, streams, history, resumed=True)
     await after.progress(view_of())
     assert theirs.streaming, "it is this process's own, and alive"
     assert len(slack.messages(by_bot=True)) == 2
     slack.assert_clean()
 
 
-async def test_additions_stay_below_the_tier(slack: SlackEmulator, streams: Streams) -> None:
-    shown = await presenter_in(slack, streams)
+async def test_additions_stay_below_the_tier(slack: SlackEmulator, streams: Streams, history: SqlHistory) -> None:
+    shown = await presenter_in(slack, streams, history)
     view = view_of(judge=JUDGE)
     for number in range(limits.APPENDS + 30):
         view.text += f"word{number} "
@@ -221,9 +248,11 @@ async def test_additions_stay_below_the_tier(slack: SlackEmulator, streams: Stre
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_is_written_is_streamed_harmlessly(slack: SlackEmulator, streams: Streams, seed: int) -> None:
+async def test_whatever_is_written_is_streamed_harmlessly(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory, seed: int
+) -> None:
     rng = Random(seed)
-    shown, view = await presenter_in(slack, streams), view_of(judge=JUDGE)
+    shown, view = await presenter_in(slack, streams, history), view_of(judge=JUDGE)
     for _ in range(25):
         view.text += some_text(rng)
         await shown.progress(view)
@@ -234,7 +263,7 @@ async def test_whatever_is_written_is_streamed_harmlessly(slack: SlackEmulator, 
     slack.assert_clean()
 
 
-def test_a_long_piece_of_code_takes_no_time() -> None:
+async def test_a_long_piece_of_code_takes_no_time() -> None:
     code = "```py\n" + "value = value + 1\n" * 5_000
     assert _ready(code, 0) == 0
     assert _ready(code + "```\nand then ", 0) > len(code)

@@ -185,7 +185,7 @@ async def test_where_there_is_no_trigger_a_button_opens_the_form(stage: Stage) -
 
 async def test_a_slow_form_is_closed_and_can_be_opened_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     slack = stage.slack
-    monkeypatch.setattr("adapters.slack.surface.VIEW_ANSWER", 0.0)
+    monkeypatch.setattr("adapters.slack.intake.VIEW_ANSWER", 0.0)
     await slack.command("/consortium save")
     form = await opened(stage)
     members = next(b for b in form.body["blocks"] if b["block_id"] == "members")["element"]
