@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from adapters.discord.limits import Shards
 from core.catalog import Catalog
 from core.errors import ConfigError
 
@@ -57,6 +59,8 @@ class Settings(BaseSettings):
     discord_bot_token: SecretStr | None = None
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
     discord_gateway_url: SocketUrl = "wss://gateway.discord.gg/"
+    discord_shards: str = ""
+    discord_public_key: str = ""
     redis_url: RedisUrl = ""
     database_url: str = ""
     data_dir: Path = Path("data")
@@ -134,6 +138,25 @@ class Settings(BaseSettings):
             raise ValueError(f"SLACK_BOT_TOKEN: missing, though {other} is set")
         return self
 
+    @field_validator("discord_shards")
+    @classmethod
+    def _names_shards(cls, text: str) -> str:
+        return str(Shards.of(text)) if text else ""
+
+    @field_validator("discord_public_key")
+    @classmethod
+    def _is_public_key(cls, text: str) -> str:
+        if text and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+            raise ValueError("is no key, which has 64 hexadecimal digits")
+        return text
+
+    @model_validator(mode="after")
+    def _discord_is_complete(self) -> Self:
+        if not self.discord_bot_token and (self.discord_public_key or self.discord_shards):
+            other = "DISCORD_PUBLIC_KEY" if self.discord_public_key else "DISCORD_SHARDS"
+            raise ValueError(f"DISCORD_BOT_TOKEN: missing, though {other} is set")
+        return self
+
     @property
     def hasty(self) -> Settings:
         """The same without a grace time: for a person at a terminal, who wants out on Ctrl-C."""
@@ -156,6 +179,10 @@ WRITE = {
     "SLACK_API_URL": "SLACK_API_URL=https://slack.com/api/, or leave it out",
     "DISCORD_API_URL": "DISCORD_API_URL=https://discord.com/api/v10, or leave it out",
     "DISCORD_GATEWAY_URL": "DISCORD_GATEWAY_URL=wss://gateway.discord.gg/, or leave it out",
+    "DISCORD_BOT_TOKEN": "DISCORD_BOT_TOKEN=…, from the Bot page of your application",
+    "DISCORD_SHARDS": "DISCORD_SHARDS=0-3/8, the first and the last that this process holds and how many there are, or "
+    "leave it out",
+    "DISCORD_PUBLIC_KEY": "DISCORD_PUBLIC_KEY=…, the Public Key on the General Information page of your application",
     "REDIS_URL": "REDIS_URL=redis://127.0.0.1:6379/0, or leave it out for an embedded server",
     "PORT": "PORT=8080, any number from 0 (any free port) to 65535",
     "WORKER_PORT": "WORKER_PORT=9090, any number from 0 (any free port) to 65535, or leave it out",
@@ -198,7 +225,8 @@ def provider_keys(catalog: Catalog) -> dict[str, SecretStr]:
 def secrets_of(settings: Settings, keys: Mapping[str, SecretStr]) -> frozenset[str]:
     """Every word that must appear nowhere: tokens, keys, and the passwords in addresses."""
     values = [value for name in Settings.model_fields if isinstance(value := getattr(settings, name), SecretStr)]
-    plain = {value.get_secret_value() for value in (*values, *keys.values())}
+    whole = {value.get_secret_value() for value in (*values, *keys.values())}
+    plain = whole.union(*(value.split(",") for value in whole))  # some hold several
     for url in (settings.redis_url, settings.database_url, settings.otel_exporter_otlp_endpoint):
         plain |= _passwords(url)
     if settings.encryption_key:

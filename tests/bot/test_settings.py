@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from bot.settings import WRITE, Settings, load_settings, new_key, provider_keys, secrets_of
 from core.errors import ConfigError
@@ -103,6 +105,9 @@ WRONG = [
     ("SHUTDOWN_GRACE", "-1", "greater than or equal to 0"),
     ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ("LOG_JSON", "perhaps", "boolean"),
+    ("LOG_TEXTS", "perhaps", "boolean"),
+    ("WORKER_PORT", "70000", "less than or equal to 65535"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-1:4318", "does not begin with https:// or http://"),
 ]
 
 
@@ -240,3 +245,22 @@ def test_several_keys_are_parted_by_commas_and_none_is_shown(monkeypatch: pytest
 @pytest.mark.parametrize("url", ["http://bot.example", "https://", "https://bot.example/?a=b", "bot.example"])
 def test_an_address_that_slack_sends_nobody_back_to_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     assert wrong_with(monkeypatch, PUBLIC_URL=url).startswith("PUBLIC_URL: ")
+
+
+def test_all_that_is_secret_is_known_to_the_log() -> None:
+    """Every field that is not to be shown, each part of those that hold several, and the passwords in addresses."""
+    names = [name for name, field in FIELDS.items() if "Secret" in str(field.annotation)]
+    hidden = {name: f"canary-{name},second-{name}" for name in names}
+    assert len(hidden) > 7
+    hidden["OTEL_EXPORTER_OTLP_HEADERS"] = "x-key=canary-key,x-other=second-key"
+    urls = {
+        "redis_url": "rediss://me:canary-r%40edis@host/0",
+        "database_url": "postgresql+asyncpg://me:canary-database@host/x",
+        "otel_exporter_otlp_endpoint": "https://me:canary-collector@host",
+    }
+    given: dict[str, Any] = {name.lower(): SecretStr(value) for name, value in hidden.items()} | urls
+    settings = Settings.model_construct(**given)
+    secrets = secrets_of(settings, {"ONE": SecretStr("canary-provider")})
+    assert {part.rpartition("=")[2] for value in hidden.values() for part in value.split(",")} <= secrets
+    assert {"canary-r%40edis", "canary-r@edis", "canary-database", "canary-collector", "canary-provider"} <= secrets
+    assert "" not in secrets
