@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Where an image forbids it, each process of the tests would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for sockets and processes more than they compute.
 WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 
