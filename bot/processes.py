@@ -136,13 +136,13 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[Surfa
     async with AsyncExitStack() as stack:
         chats: dict[str, Surface] = {}
         outside: list[web.RouteDef] = []
-        if settings.slack_bot_token:
-            slack = _slack(core, settings.slack_bot_token)
-            chats["slack"] = slack
-            if settings.slack_app_token is None:
-                outside.append(web.post("/slack/events", slack.handle_http))
+        if settings.slack_bot_token or settings.slack_for_many:
+            chats["slack"] = slack = _slack(core)
+            outside += slack.routes()
         if settings.discord_bot_token:
-            chats["discord"] = _discord(core, settings.discord_bot_token)
+            chats["discord"] = discord = _discord(core, settings.discord_bot_token)
+            if settings.discord_public_key:
+                outside.append(web.post("/discord/interactions", discord.handle_http))
         outside += probes(core, {name: chat.ready for name, chat in chats.items()})
         page = WebSurface(core.service, core.events, core.history, outside=outside)
         stack.push_async_callback(page.close)
@@ -184,20 +184,27 @@ async def leave(core: Core, chats: Sequence[Surface]) -> None:
                 log.error("not closed in order", exc_info=result)
 
 
-def _slack(core: Core, token: SecretStr) -> Any:
+def _slack(core: Core) -> Any:
+    from adapters.slack.install import OAuth
     from adapters.slack.surface import SlackConfig, SlackSurface  # 0.7 s of imports, only where Slack is used
 
-    settings = core.settings
+    settings, oauth = core.settings, None
+    secret, keys = settings.slack_client_secret, settings.encryption_key
+    if settings.slack_for_many and secret and keys:
+        oauth = OAuth(settings.slack_client_id, secret, keys, settings.public_url, core.installations)
     config = SlackConfig(
-        bot_token=token,
+        bot_token=settings.slack_bot_token,
+        oauth=oauth,
         app_token=settings.slack_app_token,
         signing_secret=settings.slack_signing_secret,
         api_url=settings.slack_api_url,
+        connections=settings.slack_connections,
     )
     return SlackSurface(config, core.service, core.events, core.history)
 
 
 def _discord(core: Core, token: SecretStr) -> Any:
+    from adapters.discord.limits import Shards
     from adapters.discord.surface import DiscordConfig, DiscordSurface  # 0.7 s of imports
 
     settings = core.settings
@@ -205,8 +212,10 @@ def _discord(core: Core, token: SecretStr) -> Any:
         token=token.get_secret_value(),
         api_url=settings.discord_api_url,
         gateway_url=settings.discord_gateway_url,
+        shards=Shards.of(settings.discord_shards) if settings.discord_shards else None,
+        public_key=settings.discord_public_key or None,
     )
-    return DiscordSurface(config, core.service, core.events, core.history)
+    return DiscordSurface(config, core.service, core.history)
 
 
 @asynccontextmanager

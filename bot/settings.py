@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     encryption_key: SecretStr | None = None
     public_url: HttpUrl = ""
     slack_api_url: HttpUrl = "https://slack.com/api/"
+    slack_connections: int = Field(default=2, ge=1, le=10)
     discord_bot_token: SecretStr | None = None
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
     discord_gateway_url: SocketUrl = "wss://gateway.discord.gg/"
@@ -176,6 +177,7 @@ WRITE = {
     "SLACK_CLIENT_SECRET": "SLACK_CLIENT_SECRET=… from the app's page Basic Information, App Credentials",
     "ENCRYPTION_KEY": "what `consortium key` prints, ENCRYPTION_KEY=…; several keys are parted by commas, newest first",
     "PUBLIC_URL": "the address under which this service is reached, PUBLIC_URL=https://consortium.example",
+    "SLACK_CONNECTIONS": "SLACK_CONNECTIONS=2, a number from 1 to 10",
     "SLACK_API_URL": "SLACK_API_URL=https://slack.com/api/, or leave it out",
     "DISCORD_API_URL": "DISCORD_API_URL=https://discord.com/api/v10, or leave it out",
     "DISCORD_GATEWAY_URL": "DISCORD_GATEWAY_URL=wss://gateway.discord.gg/, or leave it out",

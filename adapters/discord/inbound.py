@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from adapters.discord.gateway import PAYLOAD
 from adapters.discord.library import Interaction, discord
-from core.asks import DIRECT, Person, Platform, ThreadRef
+from core.asks import DIRECT, Person, Platform, ThreadRef, Value
 from core.attachments import Upload
 from core.commands.values import (
     AskCommand,
@@ -23,6 +24,41 @@ from core.errors import Refused
 from core.service import Inbound
 
 SLASH = "/consortium"
+
+REPLAYED = "replayed"
+"""Marks an interaction that may have been carried out in part."""
+
+
+class Attached(Value):
+    """A file that came with a message, as Discord describes it."""
+
+    filename: str
+    content_type: str | None
+    size: int
+    url: str
+
+
+class Heard(Value):
+    """A message that is for us, with all that is needed to answer it in any process.
+
+    ``may`` is what we may do there, as Discord's bits; None where it cannot be told. ``late``: it was written while
+    nobody was connected.
+    """
+
+    id: int
+    channel: int
+    text: str
+    inbound: Inbound
+    mentioned: bool = False
+    threaded: bool = False
+    files: tuple[Attached, ...] = ()
+    may: int | None = None
+    late: bool = False
+
+    @property
+    def permissions(self) -> discord.Permissions | None:
+        """What we may do there."""
+        return None if self.may is None else discord.Permissions(self.may)
 
 
 def place(channel: object, channel_id: int, guild_id: int | None) -> ThreadRef:
@@ -45,17 +81,20 @@ def from_interaction(interaction: Interaction, files: Sequence[Upload] = ()) -> 
     """Something used, tapped or filled in. Raises Refused where Discord does not say in which channel it was."""
     if interaction.channel_id is None:
         raise Refused("Discord does not say where this was written. Please try in a channel.")
+    member = interaction.extras[PAYLOAD].get("member") if interaction.guild_id else None
+    may = interaction.permissions
     return Inbound(
         asker=Person(id=str(interaction.user.id), name=interaction.user.display_name),
         where=place(interaction.channel, interaction.channel_id, interaction.guild_id),
         event_ids=(str(interaction.id),),
         prefix=SLASH,
         files=tuple(files),
-        **_standing(interaction.user, interaction.permissions),
+        replayed=REPLAYED in interaction.extras,
+        **(_standing([interaction.guild_id, *member["roles"]], may) if member else {}),
     )
 
 
-def from_message(message: discord.Message, channel: object, files: Sequence[Upload] = ()) -> Inbound:
+def from_message(message: discord.Message, channel: object) -> Inbound:
     """A message; ``channel`` is its channel as far as it could be found out."""
     author, may = message.author, discord.Permissions.none()
     if isinstance(channel, (discord.abc.GuildChannel, discord.Thread)) and isinstance(author, discord.Member):
@@ -66,17 +105,15 @@ def from_message(message: discord.Message, channel: object, files: Sequence[Uplo
         where=place(channel, message.channel.id, message.guild.id if message.guild else None),
         event_ids=(str(message.id),),
         prefix=SLASH if message.guild else "",
-        files=tuple(files),
-        **_standing(author, may),
+        **(_standing([role.id for role in author.roles], may) if isinstance(author, discord.Member) else {}),
     )
 
 
-def _standing(person: discord.User | discord.Member, may: discord.Permissions) -> dict[str, Any]:
-    """Somebody's roles, and what they may do in a server; nobody manages direct messages."""
-    if not isinstance(person, discord.Member):
-        return {}
+def _standing(roles: Sequence[object], may: discord.Permissions) -> dict[str, Any]:
+    """Somebody's roles in a server, that of everybody among them, and what they may do there; nobody manages direct
+    messages."""
     return {
-        "roles": tuple(str(role.id) for role in person.roles),
+        "roles": tuple(str(role) for role in roles),
         "manages": may.manage_guild or may.administrator,
         "moderates": may.administrator or may.manage_channels or may.manage_messages or may.manage_threads,
     }

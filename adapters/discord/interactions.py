@@ -10,21 +10,30 @@ from typing import Any
 
 from adapters.discord import limits
 from adapters.discord.commands import MENU, Invocation, slash_help
-from adapters.discord.files import Files
+from adapters.discord.files import Files, attached_to
 from adapters.discord.forms import filled
-from adapters.discord.inbound import check_may_answer, from_interaction
+from adapters.discord.inbound import REPLAYED, check_may_answer, from_interaction
+from adapters.discord.layout import Page, error_pages, reply_pages
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
 from adapters.discord.posting import persist
 from adapters.discord.render import cut
-from adapters.discord.replies import acknowledge, open_form, refuse, whisper, whisper_instead
+from adapters.discord.replies import (
+    acknowledge,
+    holds,
+    open_form,
+    refuse,
+    tell_directly,
+    whisper,
+    whisper_instead,
+)
 from adapters.discord.shows import Shows
 from adapters.discord.visiting import FOLLOW, visiting
 from core.attachments import Upload
 from core.cards import Button, Form, Input, Option, Redraw, Reply, Result
 from core.commands import actions, values
 from core.commands.values import AskCommand, Command, HelpCommand, asks, opens_form
-from core.errors import BadForm, Duplicate, Refused, UnknownCommand, user_text
+from core.errors import BadForm, Duplicate, Refused, Unavailable, UnknownCommand, user_text
 from core.service import Inbound, Service
 from core.telemetry import get_logger
 from core.types import Run
@@ -34,8 +43,9 @@ log = get_logger(__name__)
 ABOUT = "about"
 """What begins the action of the form that asks about a message; the message's id is behind it."""
 
-SAME = "same"
-"""Marks an interaction that is answered by changing the message that was tapped."""
+SAME, ASKING, LATE = "same", "asking", "late"
+"""Mark an interaction that is answered by changing the message that was tapped, one that asks members, and one that
+was taken over too late to be answered where it was used."""
 
 WONDER = "What do you make of this?"
 
@@ -48,12 +58,13 @@ class Interactions:
         self._service, self._shows, self._files, self._timing = service, shows, files, timing
         self._taps: OrderedDict[tuple[object, ...], datetime] = OrderedDict()
 
-    async def handle(self, interaction: Interaction) -> None:
-        """Answer one, whatever comes of it."""
+    async def handle(self, interaction: Interaction, *, last: bool) -> None:
+        """Answer one, whatever comes of it.
+
+        A question that meets an outage raises Unavailable, unless it is the ``last`` time that it is tried: its asker
+        sees that something is under way.
+        """
         data: Mapping[str, Any] = interaction.data or {}
-        if interaction.type is discord.InteractionType.autocomplete:
-            await self._suggest(interaction, Invocation(data))
-            return
         try:
             match interaction.type:
                 case discord.InteractionType.application_command if data.get("type", 1) == 1:
@@ -68,7 +79,9 @@ class Interactions:
                     raise UnknownCommand("I do not know what that is; write `help` to see what there is.")
         except Duplicate:
             log.info("interaction dropped: it came twice")
-        except Exception as error:  # noqa: BLE001 - the person is told, the log has the rest
+        except Exception as error:
+            if isinstance(error, Unavailable) and ASKING in interaction.extras and not last:
+                raise
             await self._refuse(interaction, error)
 
     # --- what was done ------------------------------------------------------------------------------
@@ -82,7 +95,7 @@ class Interactions:
             await open_form(interaction, _follow_up_form(action))
             return
         command = actions.decode(action)
-        if asks(command) and self._twice(interaction, action):
+        if asks(command) and REPLAYED not in interaction.extras and self._twice(interaction, action):
             await acknowledge(interaction, "same")
             return
         await self._carry_out(interaction, command)
@@ -102,10 +115,10 @@ class Interactions:
         if begins == FOLLOW:
             await self._follow_up(interaction, rest, values_["text"][0])
         elif begins == ABOUT:
-            if not await acknowledge(interaction, "all"):  # before the message is fetched, which may take long
+            if not await self._acknowledge_ask(interaction):  # before the message is fetched, which may take long
                 return
             target = await self._target(interaction, int(rest))
-            files = self._files.of_message(target) if target else ()
+            files = self._files.uploads(attached_to(target)) if target else ()
             await self._carry_out(interaction, AskCommand(text=values_["text"][0]), files=files, target=target)
         else:
             await self._carry_out(interaction, actions.submitted(action, values_))
@@ -134,7 +147,7 @@ class Interactions:
 
     async def _follow_up(self, interaction: Interaction, thread: str, text: str) -> None:
         """A follow-up where the bot reads nothing: what it goes on from is named by the form."""
-        if not await acknowledge(interaction, "all"):
+        if not await self._acknowledge_ask(interaction):
             return
         run = await self._service.follow_up(text, _in_thread(from_interaction(interaction), thread))
         if run is None:
@@ -160,12 +173,23 @@ class Interactions:
                 result = await self._service.handle(command, inbound)
                 if isinstance(result, Redraw):
                     await self._shows.redraw(result, interaction)
-        elif await acknowledge(interaction, "all" if public else "asker"):
+        elif await (self._acknowledge_ask(interaction) if public else acknowledge(interaction, "asker")):
             if public and visiting(interaction):
                 inbound = _in_thread(inbound, str(interaction.id))
             elif public:
                 check_may_answer(interaction.app_permissions, inbound.where)
             await self._answer(interaction, await self._handle(command, inbound), public=public, target=target)
+
+    async def _acknowledge_ask(self, interaction: Interaction) -> bool:
+        """The same for a question, which another process may have begun: it is asked whether it can be answered as it
+        would have been or not, where there is a channel for that."""
+        interaction.extras[ASKING] = True
+        if holds(interaction) and await acknowledge(interaction, "all"):
+            return True
+        late = REPLAYED in interaction.extras and not visiting(interaction)
+        if late:
+            interaction.extras[LATE] = True
+        return late
 
     async def _handle(self, command: Command, inbound: Inbound) -> Result:
         result = await self._service.handle(command, inbound)
@@ -189,7 +213,9 @@ class Interactions:
     ) -> None:
         match result:
             case Run() as run:
-                await self._shows.by_interaction(run, interaction, target)
+                await self._shows.by_interaction(run, interaction, target.id if target else None)
+            case Reply() as reply if LATE in interaction.extras:
+                await self._tell_directly(interaction, reply_pages(reply))
             case Reply() as reply if public:
                 await whisper_instead(interaction, reply, self._timing)
             case Reply() as reply:
@@ -204,14 +230,22 @@ class Interactions:
         if isinstance(error, BadForm):
             action = await self._service.keep_form(error, from_interaction(interaction))
             rows = ((Button(label="Fill it in again", action=action, style="primary"),),)
+        if LATE in interaction.extras:
+            await self._tell_directly(interaction, error_pages(user_text(error, str(interaction.id)), rows))
+            return
         same = SAME in interaction.extras  # then the first response is the tapped message, not ours to take back
         await refuse(interaction, user_text(error, str(interaction.id)), self._timing, keep=same, rows=rows)
 
+    async def _tell_directly(self, interaction: Interaction, pages: Sequence[Page]) -> None:
+        spot = self._shows.spot(interaction.channel_id or 0, interaction.id)
+        await tell_directly(spot, interaction.user.id, pages, self._timing)
+
     # --- while somebody types -----------------------------------------------------------------------
 
-    async def _suggest(self, interaction: Interaction, invocation: Invocation) -> None:
+    async def suggest(self, interaction: Interaction) -> None:
         """Offer what fits. Trouble offers nothing: what was typed is checked when it is sent."""
-        kinds, typed = invocation.typing()
+        data: Mapping[str, Any] = interaction.data or {}
+        kinds, typed = Invocation(data).typing()
         found: list[Option] = []
         try:
             inbound = from_interaction(interaction)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import yarl
 
@@ -17,7 +18,7 @@ with warnings.catch_warnings():
 # Nor need it be told that voice lacks its libraries.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-__all__ = ["Interaction", "Route", "discord", "point_at"]
+__all__ = ["Interaction", "Route", "discord", "interaction_of", "open_thread_on", "point_at", "shard_count"]
 
 Interaction = discord.Interaction[discord.Client]
 
@@ -39,3 +40,26 @@ def point_at(api_url: str | None, gateway_url: str | None) -> Callable[[], None]
         Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
 
     return undo
+
+
+def interaction_of(client: discord.Client, payload: Mapping[str, Any]) -> Interaction:
+    """An interaction from what Discord sent, to whichever process. Raises KeyError or ValueError where it is none.
+
+    The library makes them of gateway events alone, and has no public way to its state.
+    """
+    return discord.Interaction(data=payload, state=client._connection)  # type: ignore[arg-type]
+
+
+async def open_thread_on(client: discord.Client, channel_id: int, message_id: int, name: str, minutes: Any) -> int:
+    """Open a thread on a message and return its id. Raises discord.HTTPException.
+
+    The library's messages do that only where the server is in its cache, which processes without a session lack.
+    """
+    made = await client.http.start_thread_with_message(channel_id, message_id, name=name, auto_archive_duration=minutes)
+    return int(made["id"])
+
+
+async def shard_count(client: discord.Client) -> tuple[int, int]:
+    """How many shards Discord wants us to have, and how many of them may begin a session at once."""
+    shards, _, limit = await client.http.get_bot_gateway()
+    return shards, limit["max_concurrency"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -45,6 +46,12 @@ TAPS = 1024
 """Taps that are remembered, to know the second one."""
 SCAN = 100
 """Messages that one look into a channel returns at most."""
+BACKFILL = 200
+"""Channels and threads of a shard that are looked into at most for what was written while nobody was connected."""
+BODY = 1024 * 1024
+"""Bytes of an interaction that comes by HTTP."""
+STALE = 300
+"""Seconds by which the time of a signed request may differ from ours."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,11 @@ class Timing:
     whose fate is unknown is tried again, ``redeliver`` those before a whole delivery is. ``reconnect`` bounds the
     pause between two connections. ``guilds`` is how long the next guild may take as a session begins. ``backfill`` is
     how far back messages count that came while nobody was connected.
+
+    ``stand_by`` lies between two looks at whether the gateway session is for this process, ``gone`` is how long one
+    may be without a connection before another process has its turn, and ``identify`` lies between two new sessions that
+    Discord counts together. ``patience`` are the pauses before an event is carried out again that met an outage,
+    ``rest`` is how long a delivery that was given up is left alone.
     """
 
     pace: float = 1.5
@@ -70,6 +82,35 @@ class Timing:
     reconnect: tuple[float, float] = (1.0, 60.0)
     guilds: float = 2.0
     backfill: float = 600.0
+    stand_by: float = 1.0
+    gone: float = 20.0
+    identify: float = 5.0
+    patience: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+    rest: float = 120.0
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Which shards a process holds, of how many."""
+
+    first: int
+    last: int
+    count: int
+
+    @classmethod
+    def of(cls, text: str) -> Shards:
+        """Read ``0-3/8`` or ``2/8``. Raises ValueError."""
+        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?/(\d+)\s*", text)
+        if found is None:
+            raise ValueError("is not written as first-last/count")
+        first, count = int(found[1]), int(found[3])
+        last = int(found[2]) if found[2] else first
+        if not first <= last < count:
+            raise ValueError(f"names shards that {count} do not have: they are counted from 0 to {count - 1}")
+        return cls(first, last, count)
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}/{self.count}"
 
 
 def size(text: str) -> int:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 
+from adapters.discord import limits
 from adapters.discord.commands import slash_help
 from adapters.discord.connection import Connection
-from adapters.discord.files import Files
+from adapters.discord.files import Files, attached_to
 from adapters.discord.inbound import (
     SLASH,
+    Heard,
     check_may_answer,
     check_not_personal,
     from_message,
+    is_for_us_to_read,
     mentions,
     permissions_at,
     words_of,
@@ -28,10 +32,11 @@ from adapters.discord.limits import Timing
 from adapters.discord.posting import Poster, Spot, persist
 from adapters.discord.replies import reply
 from adapters.discord.shows import Shows
+from core.asks import DIRECT
 from core.cards import Reply, Result
 from core.commands.grammar import parse_message
 from core.commands.values import AskCommand, Command, HelpCommand
-from core.errors import Duplicate, user_text
+from core.errors import Duplicate, Unavailable, user_text
 from core.service import Inbound, Service
 from core.telemetry import get_logger
 from core.types import Run
@@ -50,63 +55,106 @@ class Messages:
         self._files, self._timing = files, timing
         self._greeted: OrderedDict[int, None] = OrderedDict()
 
-    async def handle(self, message: discord.Message, *, late: bool = False) -> None:
-        """A mention, a direct message or a follow-up in a run's thread is answered, others are not ours.
+    # --- what is for us -----------------------------------------------------------------------------
 
-        ``late``: it was written while nobody was connected; then only questions are taken, as these are told apart
-        from what an earlier process has answered.
+    async def hear(self, message: discord.Message, *, late: bool = False) -> Heard | None:
+        """A message with all that is needed to answer it; None where it is not for us. Mentions, direct messages, and
+        what is written in threads are.
+
+        ``late``: it was written while nobody was connected; then only questions are taken.
         """
-        spot = self._shows.spot(message.channel.id, message.id)
-        if message.guild is not None and not isinstance(message.channel, discord.Thread):
-            spot = replace(spot, reply_to=message.id)
-        try:
-            await self._hear(message, spot, late)
-        except Duplicate:
-            log.info("message dropped: it came twice")
-        except Exception as error:  # noqa: BLE001 - the person is told, the log has the rest
-            log_error(error, message.id)
-            await reply(spot, user_text(error, str(message.id)), self._timing)
-
-    async def backfill(self) -> list[discord.Message]:
-        """What was written in threads while nobody was connected."""
-        since = datetime.now(UTC) - timedelta(seconds=self._timing.backfill)
-        recent = discord.utils.time_snowflake(since)
-        missed: list[discord.Message] = []
-        for thread in [thread for guild in self._connection.client().guilds for thread in guild.threads]:
-            if (thread.last_message_id or 0) < recent:
-                continue
-            try:
-                missed += [message async for message in thread.history(after=since)]
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-                log.warning("thread not read", thread=thread.id, detail=str(error)[:200])
-        return missed
-
-    async def _hear(self, message: discord.Message, spot: Spot, late: bool) -> None:
+        if not is_for_us_to_read(message):
+            return None
         me = self._connection.me()
-        mentioned, files = mentions(message, me), self._files.of_message(message)
+        mentioned, files = mentions(message, me), attached_to(message)
         text = words_of(message, me) or (WONDER if files else "")
         if not (text or mentioned):
-            return
-        inbound = from_message(message, await self._known(message.channel), files)
-        if message.guild is not None and not mentioned:
-            if inbound.where.thread:
-                await self._follow_up(text, inbound, message, spot)
-            return
-        command = parse_message(text)
-        if late and not isinstance(command, AskCommand):
-            return
+            return None
+        inbound = from_message(message, await self._known(message.channel))
+        direct = message.guild is None
+        if not (direct or mentioned or inbound.where.thread):
+            return None
         may = permissions_at(message)
-        if may is not None:
-            check_may_answer(may, inbound.where)
-        check_not_personal(command, inbound)
-        if message.guild is None:
-            await self._greet_newcomer(message)
-        await self._answer(offer(await self._handle(command, inbound), command), message, spot, may)
+        return Heard(
+            id=message.id,
+            channel=message.channel.id,
+            text=text,
+            inbound=inbound,
+            mentioned=mentioned or direct,
+            threaded=inbound.where.thread is not None,
+            files=files,
+            may=None if may is None else may.value,
+            late=late,
+        )
 
-    async def _follow_up(self, text: str, inbound: Inbound, message: discord.Message, spot: Spot) -> None:
-        result = await self._service.follow_up(text, inbound)
-        if result is not None:
-            await self._answer(result, message, replace(spot, reply_to=None), None)
+    async def missed(self, shard: int) -> AsyncIterator[discord.Message]:
+        """What was written while nobody was connected, oldest first, as far as we may read it: all in threads, in
+        channels what mentions us."""
+        since = datetime.now(UTC) - timedelta(seconds=self._timing.backfill)
+        recent, me = discord.utils.time_snowflake(since), self._connection.me()
+        found: list[discord.Message] = []
+        for place in self._lately_written(shard, recent)[: limits.BACKFILL]:
+            try:
+                written = [message async for message in place.history(after=since, limit=limits.SCAN)]
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                log.warning("not read what was written meanwhile", channel=place.id, detail=str(error)[:200])
+                continue
+            found += [m for m in written if isinstance(place, discord.Thread) or mentions(m, me)]
+        for message in sorted(found, key=lambda message: message.id):
+            yield message
+
+    def _lately_written(self, shard: int, recent: int) -> list[discord.Thread | discord.TextChannel]:
+        """Threads and channels in which somebody has just written, the latest first."""
+        places: list[discord.Thread | discord.TextChannel] = []
+        for guild in self._connection.client().guilds_of(shard):
+            places += guild.threads
+            for channel in guild.text_channels:
+                may = channel.permissions_for(guild.me)
+                if may.view_channel and may.read_message_history:
+                    places.append(channel)
+        lately = [place for place in places if (place.last_message_id or 0) >= recent]
+        return sorted(lately, key=lambda place: place.last_message_id or 0, reverse=True)
+
+    # --- answering ----------------------------------------------------------------------------------
+
+    async def handle(self, heard: Heard, *, last: bool) -> None:
+        """Answer a message. Raises Unavailable unless it is the ``last`` time that it is tried."""
+        try:
+            await self._carry_out(heard)
+        except Duplicate:
+            log.info("message dropped: it came twice")
+        except Exception as error:
+            if isinstance(error, Unavailable) and not last:
+                raise
+            log_error(error, heard.id)
+            await self.tell(heard, user_text(error, str(heard.id)))
+
+    async def tell(self, heard: Heard, what: Reply | str) -> None:
+        """Answer a message with a reply, or with why something was not done."""
+        asker = None if heard.inbound.where.workspace == DIRECT else int(heard.inbound.asker.id)
+        resumed = heard.inbound.replayed
+        await reply(self._spot(heard), what, self._timing, asker=asker, resumed=resumed)
+
+    def _spot(self, heard: Heard) -> Spot:
+        spot = self._shows.spot(heard.channel, heard.id)
+        return spot if heard.threaded else replace(spot, reply_to=heard.id)
+
+    async def _carry_out(self, heard: Heard) -> None:
+        inbound = heard.inbound.model_copy(update={"files": self._files.uploads(heard.files)})
+        if not heard.mentioned:
+            result = await self._service.follow_up(heard.text, inbound)
+            if result is not None:
+                await self._answer(result, heard)
+            return
+        command = parse_message(heard.text)
+        if heard.late and not isinstance(command, AskCommand):
+            return
+        if heard.permissions is not None:
+            check_may_answer(heard.permissions, inbound.where)
+        check_not_personal(command, inbound)
+        if inbound.where.workspace == DIRECT:
+            await self._greet_newcomer(heard)
+        await self._answer(offer(await self._handle(command, inbound), command), heard)
 
     async def _handle(self, command: Command, inbound: Inbound) -> Result:
         """What the service makes of a command. In servers the help tells of slash commands, which look otherwise."""
@@ -114,14 +162,12 @@ class Messages:
         slash = isinstance(command, HelpCommand) and inbound.prefix == SLASH
         return Reply(text=slash_help(command.topic)) if slash and isinstance(command, HelpCommand) else result
 
-    async def _answer(
-        self, result: Result, message: discord.Message, spot: Spot, may: discord.Permissions | None
-    ) -> None:
+    async def _answer(self, result: Result, heard: Heard) -> None:
         match result:
             case Run() as run:
-                await self._shows.by_message(run, message, spot, may)
+                await self._shows.by_message(run, heard, self._spot(heard))
             case Reply() as answer:
-                await reply(spot, answer, self._timing)
+                await self.tell(heard, answer)
             case _:
                 log.error("nothing can be made of this here", result=type(result).__name__)
 
@@ -148,15 +194,15 @@ class Messages:
                 return
         log.info("no channel to say who we are", guild=guild.id)
 
-    async def _greet_newcomer(self, message: discord.Message) -> None:
+    async def _greet_newcomer(self, heard: Heard) -> None:
         """Say who we are to somebody who writes to us for the first time: nothing of ours stands there."""
-        channel, me = message.channel.id, self._connection.me()
+        channel, me = heard.channel, self._connection.me()
         if channel in self._greeted:
             return
         self._greeted[channel] = None
         if len(self._greeted) > KNOWN:
             self._greeted.popitem(last=False)
-        spot = self._shows.spot(channel, message.id)
+        spot = self._shows.spot(channel, heard.id)
         try:
             async for earlier in spot.channel().history(limit=20):
                 if earlier.author.id == me:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
@@ -71,18 +71,43 @@ class Spot:
         return self.channel().get_partial_message(message_id)
 
 
+class Record(Protocol):
+    """Where it is written down what stands, for the process that may have to go on. It is a help: it never raises."""
+
+    async def note(self, key: str, message_id: int) -> None:
+        """That message of the subject stands."""
+        ...
+
+    async def forget(self, key: str) -> None:
+        """It is gone."""
+        ...
+
+
 class Poster:
     """Posts the messages of one subject (a run, a reply), each once.
 
-    A message's nonce follows from subject and key, so Discord itself drops a repetition within minutes; after an
-    unknown outcome, and with ``resumed`` from the start, the channel is searched for the message first, by its number.
-    ``turn`` tells occasions apart on which the same message may have been posted and deleted.
+    A message's nonce follows from subject and key, so Discord itself drops a repetition within minutes. What stands is
+    noted on ``record``, and ``known`` is what was noted before. After an unknown outcome, and with ``resumed`` for what
+    is not known, the channel is searched for the message first, by its number. ``turn`` tells occasions apart on which
+    the same message may have been posted and deleted.
     """
 
-    def __init__(self, subject: str, spot: Spot, timing: Timing, *, resumed: bool = False, turn: str = "") -> None:
+    def __init__(
+        self,
+        subject: str,
+        spot: Spot,
+        timing: Timing,
+        *,
+        resumed: bool = False,
+        turn: str = "",
+        record: Record | None = None,
+        known: Mapping[str, int] | None = None,
+    ) -> None:
         self.spot = spot
         self._subject, self._timing, self._resumed, self._turn = subject, timing, resumed, turn
-        self._standing: dict[str, int] = {}
+        self._record = record
+        self._standing: dict[str, int] = dict(known or {})
+        self._left: dict[int | None, int] | None = None
 
     def fitting(self, pages: Sequence[Page]) -> list[Page]:
         """So many of an answer's messages as there may be: here all."""
@@ -91,7 +116,7 @@ class Poster:
     async def put(self, key: str, page: Page) -> int:
         """Post a message, once, and return its id. Raises discord.HTTPException or what the connection raised."""
         if key not in self._standing:
-            self._standing[key] = await self._post(key, page)
+            await self._stands(key, await self._post(key, page))
         return self._standing[key]
 
     async def change(self, key: str, page: Page) -> None:
@@ -109,22 +134,35 @@ class Poster:
         if key in self._standing:
             with suppress(discord.NotFound):
                 await persist(self.spot.message(self._standing[key]).delete, self._timing)
+            if self._record is not None:
+                await self._record.forget(key)
+
+    async def _stands(self, key: str, message_id: int) -> None:
+        self._standing[key] = message_id
+        if self._record is not None:
+            await self._record.note(key, message_id)
 
     async def _adopt(self, key: str) -> None:
         """After a restart: go on with what the earlier process left."""
-        if self._resumed and key not in self._standing and (found := await self.find(key)):
+        if self._resumed and key not in self._standing and (found := await self._find_left(key)):
             self._standing[key] = found
 
     async def _post(self, key: str, page: Page) -> int:
-        look = self._resumed
+        lost = False
 
         async def attempt() -> int:
-            nonlocal look
-            found = await self.find(key) if look else None
-            look = True
+            nonlocal lost
+            found = await self.find(key) if lost else await self._find_left(key) if self._resumed else None
+            lost = True
             return found or await self._send(key, page)
 
         return await persist(attempt, self._timing)
+
+    async def _find_left(self, key: str) -> int | None:
+        """The same of what an earlier process left: one look is enough for all its messages."""
+        if self._left is None:
+            self._left = await self._numbered()
+        return self._left.get(mark(self._subject, key))
 
     async def _send(self, key: str, page: Page) -> int:
         named = f"{self._subject}/{key}/{self._turn}" if self._turn else f"{self._subject}/{key}"
@@ -146,12 +184,17 @@ class Poster:
 
     async def find(self, key: str) -> int | None:
         """The id of that message of ours since the event; None when there is none, or we may not look."""
-        client, number = self.spot.client(), mark(self._subject, key)
+        return (await self._numbered()).get(mark(self._subject, key))
+
+    async def _numbered(self) -> dict[int | None, int]:
+        """Our messages since the event, by their numbers."""
+        client = self.spot.client()
         me = client.user.id if client.user else None
+        found: dict[int | None, int] = {}
         try:
             async for message in self.spot.channel().history(limit=limits.SCAN, after=discord.Object(self.spot.since)):
-                if message.author.id == me and number_of(message) == number:
-                    return message.id
+                if message.author.id == me:
+                    found.setdefault(number_of(message), message.id)
         except (discord.Forbidden, discord.NotFound):
             log.warning("may not read the channel's history")
-        return None
+        return found

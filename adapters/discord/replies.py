@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import aiohttp
@@ -36,6 +38,11 @@ async def acknowledge(interaction: Interaction, audience: Audience) -> bool:
     if audience == "same":
         return await _first(lambda: interaction.response.defer())
     return await _first(lambda: interaction.response.defer(ephemeral=audience == "asker", thinking=True))
+
+
+def holds(interaction: Interaction) -> bool:
+    """Whether an interaction can be answered still."""
+    return time.time() - interaction.created_at.timestamp() < limits.TOKEN_HOLDS
 
 
 async def open_form(interaction: Interaction, form: Form) -> bool:
@@ -136,17 +143,36 @@ def _enclosed(download: Download) -> Enclosure:
     return Enclosure(download.filename, download.data)
 
 
-async def reply(spot: Spot, what: Reply | str, timing: Timing) -> None:
+async def reply(
+    spot: Spot, what: Reply | str, timing: Timing, *, asker: int | None = None, resumed: bool = False
+) -> None:
     """Answer a person's message with messages in the same place; a text is why something was not done.
 
-    Trouble is only logged: there is no other way.
+    Where we may not write, the asker is told in a direct message. Other trouble is only logged: there is no other way.
     """
-    poster = Poster(f"reply {spot.since}", spot, timing)
     pages = error_pages(what) if isinstance(what, str) else reply_pages(what)
     if not isinstance(what, str) and what.download:
         pages.append(Page((what.download.filename,), download=_enclosed(what.download)))
     try:
-        for number, page in enumerate(pages):
-            await poster.put(f"page {number}", page)
+        await _post(Poster(f"reply {spot.since}", spot, timing, resumed=resumed), pages)
     except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+        if asker is not None and isinstance(error, discord.Forbidden):
+            await tell_directly(spot, asker, pages, timing)
+            return
         log.warning("message not answered", error=type(error).__name__, detail=str(error)[:200])
+
+
+async def tell_directly(spot: Spot, person: int, pages: Sequence[Page], timing: Timing) -> None:
+    """Tell somebody in a direct message what cannot be said in a place. Trouble is only logged."""
+    try:
+        direct = await persist(lambda: spot.client().create_dm(discord.Object(person)), timing)
+        there = replace(spot, channel_id=direct.id, reply_to=None)
+        where = Page((f"About what you wrote in <#{spot.channel_id}>:",))
+        await _post(Poster(f"direct {spot.since}", there, timing), [where, *pages])
+    except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+        log.warning("the asker was not told", error=type(error).__name__, detail=str(error)[:200])
+
+
+async def _post(poster: Poster, pages: Sequence[Page]) -> None:
+    for number, page in enumerate(pages):
+        await poster.put(f"page {number}", page)

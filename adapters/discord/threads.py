@@ -8,9 +8,9 @@ import aiohttp
 
 from adapters.discord import limits
 from adapters.discord.inbound import may_thread
-from adapters.discord.library import discord
+from adapters.discord.library import discord, open_thread_on
 from adapters.discord.limits import Timing
-from adapters.discord.posting import THREAD_EXISTS, unsettled
+from adapters.discord.posting import THREAD_EXISTS, Spot, unsettled
 from adapters.discord.render import thread_name
 from core.telemetry import get_logger
 
@@ -24,8 +24,10 @@ class NoThread(Exception):
         super().__init__(f"No thread: {why}. The answer follows here as a reply.")
 
 
-async def open_thread(message: discord.Message, question: str, may: discord.Permissions | None, timing: Timing) -> int:
-    """Open a thread on a message and return its id. Raises NoThread.
+async def open_thread(
+    spot: Spot, message_id: int, question: str, may: discord.Permissions | None, timing: Timing
+) -> int:
+    """Open a thread on a message of a place and return its id. Raises NoThread.
 
     A thread has its message's id, so after an unknown outcome it can be looked up.
     """
@@ -35,13 +37,13 @@ async def open_thread(message: discord.Message, question: str, may: discord.Perm
     for last in (False, True):
         try:
             async with asyncio.timeout(timing.thread):
-                name = thread_name(question)
-                thread = await message.create_thread(name=name, auto_archive_duration=limits.ARCHIVE_AFTER)
-                return thread.id
+                return await open_thread_on(
+                    spot.client(), spot.channel_id, message_id, thread_name(question), limits.ARCHIVE_AFTER
+                )
         except (discord.HTTPException, aiohttp.ClientError, OSError, ValueError) as error:
             log.warning("thread not opened", error=type(error).__name__, detail=str(error)[:200])
-            if _exists(error) or (unsettled(error) and await _found(message, timing)):
-                return message.id
+            if _exists(error) or (unsettled(error) and await _found(spot, message_id, timing)):
+                return message_id
             if last or not _again(error):
                 raise NoThread(_why(error)) from error
     raise AssertionError("unreachable")
@@ -65,11 +67,11 @@ def _why(error: Exception) -> str:
     return "Discord does not let one be opened just now"
 
 
-async def _found(message: discord.Message, timing: Timing) -> bool:
+async def _found(spot: Spot, message_id: int, timing: Timing) -> bool:
     """Whether the thread is there although its opening was not confirmed."""
     try:
         async with asyncio.timeout(timing.thread):
-            await message.fetch_thread()
+            await spot.client().fetch_channel(message_id)
     except (discord.DiscordException, aiohttp.ClientError, OSError, ValueError):
         return False
     return True

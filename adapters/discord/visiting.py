@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 from adapters.discord import limits
+from adapters.discord.gateway import VISITING
 from adapters.discord.layout import Page, few, mark
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
-from adapters.discord.posting import persist
+from adapters.discord.posting import Record, persist
 from core.cards import Button
 from core.telemetry import get_logger
 
@@ -21,9 +22,7 @@ FOLLOW = "follow"
 
 def visiting(interaction: Interaction) -> bool:
     """Whether the bot is no member there: it opens no threads and reads nothing."""
-    if interaction.guild_id is not None:
-        return interaction.client.get_guild(interaction.guild_id) is None
-    return bool(interaction.context.private_channel)
+    return bool(interaction.extras[VISITING])
 
 
 def follow_up_button(thread: str) -> Button:
@@ -33,14 +32,17 @@ def follow_up_button(thread: str) -> Button:
 
 class Visit:
     """Shows a run in the response to an interaction: progress and the beginning of the answer in the first message,
-    the rest in further ones, of which Discord takes five within a quarter of an hour."""
+    the rest in further ones, of which Discord takes five within a quarter of an hour. ``standing`` are the messages
+    of the run that stand already."""
 
-    def __init__(self, subject: str, interaction: Interaction, timing: Timing) -> None:
+    def __init__(
+        self, subject: str, interaction: Interaction, timing: Timing, record: Record, standing: Collection[str]
+    ) -> None:
         self._subject, self._interaction, self._timing = subject, interaction, timing
-        self._first: str | None = None
-        self._standing: set[str] = set()
-        self._left = limits.FOLLOWUPS
-        self._until = time.monotonic() + limits.TOKEN_HOLDS
+        self._record, self._standing = record, set(standing)
+        self._begun = bool(self._standing)
+        self._left = limits.FOLLOWUPS - max(0, len(self._standing) - 1)
+        self._until = interaction.created_at.timestamp() + limits.TOKEN_HOLDS
 
     def fitting(self, pages: Sequence[Page]) -> list[Page]:
         """So many of an answer's messages as there may be, one left for the charts."""
@@ -50,9 +52,9 @@ class Visit:
         """Show a message, once. Raises discord.HTTPException or what the connection raised."""
         if key in self._standing:
             return
-        if self._first is None:
+        if not self._begun:
             await self._edit(key, page)
-            self._first = key
+            self._begun = True
         elif self._left:
             files = [enclosure.file() for enclosure in page.enclosures]
             await self._interaction.followup.send(view=page.view(mark(self._subject, key)), files=files)
@@ -60,10 +62,11 @@ class Visit:
         else:
             log.warning("no further message may follow", key=key)
         self._standing.add(key)
+        await self._record.note(key, self._interaction.id)
 
     async def change(self, key: str, page: Page) -> None:
         """Show a state that goes when something is put."""
-        if self._first is None and time.monotonic() < self._until:
+        if not self._begun and time.time() < self._until:
             await self._edit(key, page)
 
     async def drop(self, key: str) -> None:

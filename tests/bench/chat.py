@@ -302,7 +302,7 @@ async def slack_product(core: Core, at: dict[str, str], *, http: bool) -> AsyncI
 async def discord_product(core: Core, at: dict[str, str]) -> AsyncIterator[str]:
     """The Discord surface."""
     config = DiscordConfig(at["bot"], at["api"], at["gateway"])
-    surface = DiscordSurface(config, core.service, core.events, core.history)
+    surface = DiscordSurface(config, core.service, core.history)
     await surface.start()
     try:
         yield ""

@@ -186,7 +186,7 @@ async def test_a_gateway_away_at_the_start_is_waited_for(stage: Stage, unused_tc
     await stage.surface.close(0)
     config = DiscordConfig(emu.token, emu.api_url, f"ws://127.0.0.1:{unused_tcp_port}/gw/")
     core = stage.core
-    surface = DiscordSurface(config, core.service, core.events, core.history, TIMING)
+    surface = DiscordSurface(config, core.service, core.history, TIMING)
     before = len(emu.requests)
     await surface.start(patience=0.1)
     await emu.wait_for(lambda: [r.path for r in emu.requests[before:]].count("/users/@me") >= 2, 20)
@@ -200,7 +200,7 @@ async def test_what_the_operator_must_set_right_ends_the_start(stage: Stage, wro
     emu.gateway.message_content = wrong != "intent"
     token = "wrong" if wrong == "token" else emu.token
     config = DiscordConfig(token, emu.api_url, emu.gateway_url)
-    surface = DiscordSurface(config, core.service, core.events, core.history, TIMING)
+    surface = DiscordSurface(config, core.service, core.history, TIMING)
     hint = {"token": "Discord does not accept this token", "intent": "switch on Message Content Intent"}[wrong]
     with pytest.raises(ConfigError, match=f"DISCORD_BOT_TOKEN: .*{hint}"):
         await surface.start(patience=30)
