@@ -71,7 +71,7 @@ class Trouble:
         self._chance = random.Random(options.seed)
         self._began = time.monotonic()
         self.notes: list[str] = []
-        self.kills = 0
+        self.kills = self.hits = 0
 
     async def strike(self) -> None:
         """Until the schedule is over."""
@@ -101,10 +101,11 @@ class Trouble:
         self.notes.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
 
     async def _kill(self, victim: Program) -> None:
-        pid = victim.pid
+        pid, ready = victim.pid, victim.up
         if victim.kill():
             self.kills += 1
-            self._note(f"{victim.name} killed ({pid})")
+            self.hits += ready
+            self._note(f"{victim.name} killed ({pid}{'' if ready else ', while it started'})")
         else:
             self._note(f"{victim.name} was to be killed, and is down")
 
@@ -185,7 +186,7 @@ def _events(fleet: Fleet, trouble: Trouble) -> dict[str, Any]:
     ended = [(p.name, life.ended) for p in fleet.programs for life in p.lives if life.ended and not life.killed]
     return {
         "processes": f"{len(fleet.fronts)} fronts, {len(fleet.workers)} workers",
-        "killed": trouble.kills,
+        "killed (after they were ready)": f"{trouble.kills} ({trouble.hits})",
         "ended by themselves": ", ".join(f"{name} ({code})" for name, code in ended) or "none",
         "ready after a start, mean / most": f"{sum(starts) / len(starts):.1f} / {max(starts):.1f} s",
     }

@@ -109,6 +109,11 @@ class Program:
         return process.pid if process is not None and process.returncode is None else None
 
     @property
+    def up(self) -> bool:
+        """Whether it runs and is ready."""
+        return self.pid is not None and self._ready.is_set()
+
+    @property
     def log(self) -> Path:
         """What all its processes have written."""
         return self.folder / f"{self.name}.log"
