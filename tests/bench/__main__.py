@@ -1,4 +1,4 @@
-"""Runs the benchmark and prints its figures: ``python -m tests.bench [overhead|bulk|hang|chat|serve …]``."""
+"""Runs the benchmark and prints its figures: ``python -m tests.bench [overhead|bulk|hang|chat|serve|history …]``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from core.service import Inbound
 from core.study.studio import Studio
 from core.types import Chart, Run
 from tests.bench.chat import THINKING, chat
+from tests.bench.history import history
 
 LATENCY = 0.3
 LIMIT = 2 * LATENCY
@@ -250,7 +251,7 @@ def spread(values: list[float]) -> str:
 
 def wanted() -> Iterator[str]:
     """The parts named on the command line, or all."""
-    yield from sys.argv[1:] or ("overhead", "bulk", "hang", "chat", "serve")
+    yield from sys.argv[1:] or ("overhead", "bulk", "hang", "chat", "serve", "history")
 
 
 async def main() -> None:
@@ -269,6 +270,8 @@ async def main() -> None:
             await chat(core)
     if "serve" in parts:
         await serve()
+    if "history" in parts:
+        await history()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What many processes share: messages that stand, apps that were installed, locks, receipts of changes."""
+"""What many processes share: messages that stand, apps that were installed, locks, receipts of changes.
+
+The index of a person's runs has the whole order in which they are shown.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +15,8 @@ _TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add tables."""
+    """Add tables, and a column to an index."""
+    _index_by_asker("created_at", "id")
     op.create_table(
         "postings",
         sa.Column("run_id", sa.Text(), sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
@@ -40,6 +44,12 @@ def downgrade() -> None:
     """Drop what was added."""
     for table in ("receipts", "locks", "oauth_states", "installations", "postings"):
         op.drop_table(table)
+    _index_by_asker("created_at")
+
+
+def _index_by_asker(*order: str) -> None:
+    op.drop_index("ix_runs_asker", "runs")
+    op.create_index("ix_runs_asker", "runs", ["platform", "workspace", "asker", *order])
 
 
 def _create_installations() -> None:
