@@ -108,12 +108,6 @@ async def keys_left(url: str, prefix: str) -> set[str]:
         names = {key.decode().removeprefix(f"{prefix}:fair:") async for key in redis.scan_iter(f"{prefix}:fair:*")}
     passing = ("ended:", "withdrawn:")
     return {name for name in names if not name.startswith(passing)} - LASTING
-        "clock",
-        "last",
-        "workers",
-        "capacity",
-        "swept",
-    }
 
 
 async def nothing_left(url: str, prefix: str) -> None:
