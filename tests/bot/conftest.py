@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -84,7 +85,10 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    collections = gc.get_threshold()
     yield tmp_path
+    gc.unfreeze()
+    gc.set_threshold(*collections)
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()

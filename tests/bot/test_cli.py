@@ -1,4 +1,7 @@
-"""The command line as a person meets it: its two streams and its exit code; where it asks, a program of its own."""
+"""The command line as a person meets it: its two streams and its exit code.
+
+A program of its own is started where it is about the program: its streams, its terminal, Ctrl-C, what it leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ from adapters.history import SqlHistory
 from bot import cli
 from core.asks import Person, Platform, ThreadRef
 from core.types import Run, RunStatus
-from tests.bot.conftest import Desk
+from tests.bot.conftest import Desk, Said
+from tests.databases import new_database
 from tests.emulators.provider import ProviderEmulator
 
 # Where a test run is in the background of a shell, Ctrl-C is ignored in all that it starts.
@@ -75,19 +79,27 @@ def terminal(tmp_path: Path) -> Terminal:
 
 
 @pytest.fixture
-async def provider(terminal: Terminal) -> AsyncIterator[ProviderEmulator]:
-    """A provider whose models make up the default panel of the terminal's folder."""
+async def provider(terminal: Terminal, bare: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
+    """A provider whose models make up the default panel of the folder."""
     async with ProviderEmulator() as provider:
         for name in ("one", "two", "judge"):
             provider.model(name)
         models = "".join(f'[models.{n}]\nprovider = "here"\nname = "{n}"\n' for n in ("one", "two", "judge"))
-        (terminal.folder / "consortium.toml").write_text(
+        (bare / "consortium.toml").write_text(
             f'[providers.here]\nbase_url = "{provider.base_url}"\napi_key_env = "HERE_KEY"\n{models}'
             '[consortia.default]\nmembers = ["one", "two"]\narbiter = "judge"\n'
         )
         terminal.env["HERE_KEY"] = provider.key
+        monkeypatch.setenv("HERE_KEY", provider.key)
+        monkeypatch.setenv("SHUTDOWN_GRACE", "1")
         yield provider
         assert not provider.violations
+
+
+async def asked(desk: Desk, *args: str, stdin: str = "") -> Said:
+    """Ask in a thread of this process, whose event loop has the provider."""
+    new_database(desk.folder / "data" / "consortium.db")
+    return await asyncio.to_thread(desk.run, "ask", *args, stdin=stdin)
 
 
 # --- help -----------------------------------------------------------------------------------------------
@@ -125,12 +137,10 @@ def test_a_wrong_setting_ends_it_with_one_line(desk: Desk, env: dict[str, str], 
     assert re.fullmatch(f"consortium: {line}\n", said), said
 
 
-async def test_a_wrong_models_file_ends_it_with_its_key_path(terminal: Terminal, provider: ProviderEmulator) -> None:
-    path = terminal.folder / "consortium.toml"
+def test_a_wrong_models_file_ends_it_with_its_key_path(desk: Desk, provider: ProviderEmulator) -> None:
+    path = desk.folder / "consortium.toml"
     path.write_text(path.read_text().replace('arbiter = "judge"', 'arbiter = "jugde"'))
-    ended = await terminal.run("ask", "Is it so?")
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err == (
+    assert desk.refused("ask", "Is it so?") == (
         "consortium: consortium.toml: consortia.default.arbiter: no model 'jugde' (there are: one, two, judge)\n"
     )
 
@@ -173,10 +183,10 @@ async def test_an_answer_goes_to_standard_output_and_progress_does_not(
     assert all("Is it mark-x1?" in json.dumps(r.body) for r in provider.requests)
 
 
-async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, provider: ProviderEmulator) -> None:
+async def test_all_members_down_ends_it_with_the_reasons(desk: Desk, provider: ProviderEmulator) -> None:
     for name in ("one", "two"):
         provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
-    ended = await terminal.run("ask", "--no-charts", "Is it so?")
+    ended = await asked(desk, "--no-charts", "Is it so?")
     assert (ended.code, ended.out) == (2, "")
     lines = [line for line in ended.err.splitlines() if line.startswith("consortium: ")]
     assert lines[0] == "consortium: None of the 2 members answered, so there is no answer."
@@ -185,10 +195,10 @@ async def test_all_members_down_ends_it_with_the_reasons(terminal: Terminal, pro
     assert provider.key not in ended.err
 
 
-async def test_a_run_without_an_answer_is_whole_json_too(terminal: Terminal, provider: ProviderEmulator) -> None:
+async def test_a_run_without_an_answer_is_whole_json_too(desk: Desk, provider: ProviderEmulator) -> None:
     for name in ("one", "two"):
         provider.model(name, always={"kind": "status", "status": 401, "message": "Bad {key}"})
-    ended = await terminal.run("ask", "--no-charts", "--json", "Is it so?")
+    ended = await asked(desk, "--no-charts", "--json", "Is it so?")
     assert ended.code == 2
     run = Run.model_validate_json(ended.out)
     assert run.status is RunStatus.FAILED
@@ -211,13 +221,13 @@ async def test_ctrl_c_ends_an_ask_at_once_and_the_run_with_it(terminal: Terminal
 
 
 async def test_a_run_whose_charts_cannot_be_written_is_over_all_the_same(
-    terminal: Terminal, provider: ProviderEmulator
+    desk: Desk, provider: ProviderEmulator
 ) -> None:
-    ended = await terminal.run("ask", "--charts-dir", "/dev/null/x", "Is it so?")
+    ended = await asked(desk, "--charts-dir", "/dev/null/x", "Is it so?")
     assert ended.code == 2
     assert "2 of 2 agree" in ended.out
     assert "consortium: --charts-dir: /dev/null/x cannot be written" in ended.err
-    async with SqlHistory(f"sqlite:///{terminal.folder / 'data' / 'consortium.db'}") as history:
+    async with SqlHistory(f"sqlite:///{desk.folder / 'data' / 'consortium.db'}") as history:
         where = ThreadRef(platform=Platform.CLI, workspace="local", channel="terminal", private=True)
         (row,) = await history.page(Person(id="local"), where, 10, 0)
     assert row.status is RunStatus.DONE
@@ -242,22 +252,22 @@ async def test_a_simulated_panel_answers_a_pipe_in_json(terminal: Terminal) -> N
 # --- what may be dear -----------------------------------------------------------------------------------
 
 
-def ask_for_confirmation(terminal: Terminal) -> None:
-    """From now on every run of the terminal's folder is asked for twice."""
-    with (terminal.folder / "consortium.toml").open("a") as file:
+def ask_for_confirmation(folder: Path) -> None:
+    """From now on every run of the folder is asked for twice."""
+    with (folder / "consortium.toml").open("a") as file:
         file.write('[governance]\nconfirm = "10 tokens"\n')
 
 
 async def test_what_may_be_dear_is_asked_only_with_yes_where_nobody_can_be_asked(
-    terminal: Terminal, provider: ProviderEmulator
+    desk: Desk, provider: ProviderEmulator
 ) -> None:
-    ask_for_confirmation(terminal)
-    held = await terminal.run("ask", "--no-charts", "Is it dear?")
+    ask_for_confirmation(desk.folder)
+    held = await asked(desk, "--no-charts", "Is it dear?")
     assert (held.code, held.out) == (2, "")
     assert "tokens" in held.err
     assert held.err.splitlines()[-1] == "consortium: To ask it all the same, add --yes."
     assert not provider.requests
-    ended = await terminal.run("ask", "--no-charts", "--yes", "Is it dear?")
+    ended = await asked(desk, "--no-charts", "--yes", "Is it dear?")
     assert ended.code == 0, ended.err
     assert provider.requests
 
@@ -266,7 +276,7 @@ async def test_what_may_be_dear_is_asked_only_with_yes_where_nobody_can_be_asked
 async def test_a_person_at_the_terminal_is_asked(
     terminal: Terminal, provider: ProviderEmulator, typed: str, code: int
 ) -> None:
-    ask_for_confirmation(terminal)
+    ask_for_confirmation(terminal.folder)
     keyboard, screen = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, "ask", "--no-charts", "Is it dear?"),
@@ -304,20 +314,20 @@ def _rest(terminal: int) -> str:
 # --- with options ---------------------------------------------------------------------------------------
 
 
-async def test_what_is_piped_in_and_files_go_with_the_question(terminal: Terminal, provider: ProviderEmulator) -> None:
-    (terminal.folder / "plan.md").write_text("A fence:\n```\nmark-f3\n```\n")
-    words = ("ask", "--no-charts", "--file", "plan.md", "What", "of mark-q1?")
-    ended = await terminal.run(*words, stdin="mark-p2\n")
+async def test_what_is_piped_in_and_files_go_with_the_question(desk: Desk, provider: ProviderEmulator) -> None:
+    (desk.folder / "plan.md").write_text("A fence:\n```\nmark-f3\n```\n")
+    words = ("--no-charts", "--file", "plan.md", "What", "of mark-q1?")
+    ended = await asked(desk, *words, stdin="mark-p2\n")
     assert ended.code == 0, ended.err
-    asked = provider.requests[0].body["messages"][-1]["content"]
-    assert asked.endswith("What of mark-q1?\n\n```\nmark-p2\n```")
-    assert "plan.md" in asked
-    assert "A fence:\n```\nmark-f3\n```" in asked
+    sent = provider.requests[0].body["messages"][-1]["content"]
+    assert sent.endswith("What of mark-q1?\n\n```\nmark-p2\n```")
+    assert "plan.md" in sent
+    assert "A fence:\n```\nmark-f3\n```" in sent
     assert "with plan.md" in ended.out
 
 
-async def test_a_panel_is_put_together_for_one_ask(terminal: Terminal, provider: ProviderEmulator) -> None:
-    words = ("ask", "--no-charts", "--json", "--model", "one:2", "--model", "judge", "--arbiter", "two")
+async def test_a_panel_is_put_together_for_one_ask(desk: Desk, provider: ProviderEmulator) -> None:
+    words = ("--no-charts", "--json", "--model", "one:2", "--model", "judge", "--arbiter", "two")
     options = (
         "--strategy",
         "voting",
@@ -330,7 +340,7 @@ async def test_a_panel_is_put_together_for_one_ask(terminal: Terminal, provider:
         "--both-orders",
     )
     others = ("--role", "one=Skeptical friend", "--question-type", "yes-no", "--system", "Be brief.")
-    ended = await terminal.run(*words, *options, *others, "Is it so?")
+    ended = await asked(desk, *words, *options, *others, "Is it so?")
     run = Run.model_validate_json(ended.out)
     assert run.ask.setup
     assert (run.consortium, run.ask.setup.members, run.ask.setup.arbiter) == ("custom", ("one:2", "judge"), "two")
@@ -344,10 +354,10 @@ async def test_a_panel_is_put_together_for_one_ask(terminal: Terminal, provider:
     assert run.ask.where.thread == run.id, "a conversation of its own"
 
 
-async def test_a_conversation_goes_on_where_it_is_told_to(terminal: Terminal, provider: ProviderEmulator) -> None:
+async def test_a_conversation_goes_on_where_it_is_told_to(desk: Desk, provider: ProviderEmulator) -> None:
     async def ask(*words: str) -> tuple[Run, str]:
         provider.requests.clear()
-        ended = await terminal.run("ask", "--no-charts", "--json", *words)
+        ended = await asked(desk, "--no-charts", "--json", *words)
         assert ended.code == 0, ended.err
         return Run.model_validate_json(ended.out), json.dumps(provider.requests[0].body)
 
@@ -385,8 +395,9 @@ def test_models_are_listed_with_how_they_are(desk: Desk) -> None:
     assert re.search(r"^default \(default\) +pragmatist, optimist, .+ judge +default$", ended.out, re.MULTILINE)
 
 
-async def test_a_key_that_is_missing_is_told_of_its_models(terminal: Terminal, provider: ProviderEmulator) -> None:
-    found = json.loads((await terminal.run("models", "--json", HERE_KEY="")).out)
+def test_a_key_that_is_missing_is_told_of_its_models(desk: Desk, provider: ProviderEmulator) -> None:
+    desk.monkeypatch.setenv("HERE_KEY", "")
+    found = desk.ok("models", "--json").json
     assert (found["models"][0]["model"], found["models"][0]["key"]) == ("one", "HERE_KEY missing")
     assert found["models"][0]["breaker"]["state"] == "closed"
     assert (found["default"], list(found["consortia"])) == ("default", ["default"])
