@@ -64,6 +64,8 @@ class Engine:
             await strategy.deliberate(table)
         except Silence:
             await _salvage(table)
+        finally:
+            table.leave()
         return self._told(run, table)
 
     def _setup(self, run: Run) -> ConsortiumSpec:

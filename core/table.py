@@ -288,6 +288,11 @@ class Table:
             opened, self._open = self._open, None
             self.rounds.append(self._closed(opened, None))
 
+    def leave(self) -> None:
+        """Nobody sits here any more, whatever was still open."""
+        if self._open is not None:
+            self._open.span.end()
+
     # --- inside -------------------------------------------------------------------------------------
 
     def _begin(self, members: Sequence[Member], kind: RoundKind, rounds: int | None) -> _Open:

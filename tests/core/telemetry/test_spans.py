@@ -14,7 +14,7 @@ from adapters.state.state import State
 from core.runner import Runner
 from core.telemetry import metrics, traces
 from core.telemetry.traces import Attribute, Span
-from tests.core.fakes import catalog, make_ask, make_engine, make_run, office, panel_models
+from tests.core.fakes import HANG, catalog, make_ask, make_engine, make_run, office, panel_models
 
 
 @dataclass
@@ -94,6 +94,23 @@ async def test_every_stage_of_a_run_has_its_span_and_its_duration(
         "run/study",
     ]
     assert all(span.ended and span.run == run.id for span in notes.spans)
+
+
+async def test_what_was_under_way_when_a_run_is_handed_over_has_an_end(
+    state: State, history: SqlHistory, notes: Notes
+) -> None:
+    shared, models = catalog(), panel_models(a=HANG)
+    run = make_run(shared)
+    await history.open_run(run)
+    working = asyncio.create_task(Runner(make_engine(shared, models), office(shared, state, history)).run(run.ask))
+    while not models["a"].prompts:  # noqa: ASYNC110 - a fake tells nobody
+        await asyncio.sleep(0.01)
+    working.cancel()
+    await asyncio.wait([working])
+    names = {span.path: span for span in notes.spans if span.attributes.get("gen_ai.request.model") in (None, "a")}
+    assert set(names) == {"queue", "run", "run/round", "run/round/member"}
+    assert all(span.ended for span in notes.spans)
+    assert names["run/round/member"].attributes["error.type"] == "cancelled"
 
 
 # --- spans alone ----------------------------------------------------------------------------------------
