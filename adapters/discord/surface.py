@@ -76,7 +76,7 @@ class DiscordSurface:
             await self._intake.take_over()
             await self._shows.resume(self._intake.coming)
 
-    def ready(self) -> str | None:
+    async def ready(self) -> str | None:
         """What keeps people from being served, in a few words; None while all is well."""
         return self._connection.problem()
 
