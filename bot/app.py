@@ -17,7 +17,7 @@ from adapters.state.valkey import embedded_valkey
 from bot.records import make_folder, utc_now
 from bot.settings import Settings, provider_keys
 from core.arbiter import Arbiter
-from core.breaker import BreakerPolicy
+from core.breaker import BreakerPolicy, FallbackBreakers, LocalBreakers
 from core.catalog import Catalog
 from core.engine import Engine
 from core.installed import Installations
@@ -80,7 +80,8 @@ async def open_core(
         )
         # A probe must not count as lost while its call may still be under way.
         longest = max(spec.timeout for spec in catalog.models.values())
-        breakers = state.breakers(BreakerPolicy(lease=longest + 30))
+        policy = BreakerPolicy(lease=longest + 30)
+        breakers = FallbackBreakers(state.breakers(policy), LocalBreakers(policy))
         keys = provider_keys(catalog)
         embedder = await stack.enter_async_context(open_embedder(catalog, keys))
         studio = await stack.enter_async_context(Studio(embeddings=catalog.embeddings, remote=embedder))

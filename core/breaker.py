@@ -5,15 +5,27 @@ Breakers that several processes share follow the same rules, and the same tests 
 
 from __future__ import annotations
 
+import asyncio
 import math
 import operator
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import TypeVar
 
-from core.ports import BreakerState
+from core.errors import Unavailable
+from core.ports import Breakers, BreakerState
+from core.telemetry import get_logger
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+_UNTOLD = 1000
+"""So many reports wait for the shared breakers at the most."""
 
 _DAY = 86_400_000
 """So many milliseconds after it could have probed, an open breaker is forgotten: what it knows says nothing now."""
@@ -76,6 +88,106 @@ class LocalBreakers:
 
     def _now(self) -> int:
         return round(self._clock() * 1000)
+
+
+class FallbackBreakers:
+    """Implements :class:`core.ports.Breakers` with those that all processes share and, while these cannot be asked,
+    with this process's own. Use it in one event loop.
+
+    The own ones are told how every call went, so that they know the latest of this process. Shared ones that do not
+    answer within ``patience`` seconds are left alone for ``pause`` seconds; what they could not be told they are told
+    once they are back. A ticket is that of the shared ones and that of the own, with a bar between.
+    """
+
+    def __init__(self, shared: Breakers, own: LocalBreakers, *, patience: float = 1.0, pause: float = 1.0) -> None:
+        self._shared, self._own, self._patience, self._pause = shared, own, patience, pause
+        self._away_till, self._quiet_till = 0.0, 0.0
+        self._untold: deque[tuple[str, str, bool | None]] = deque(maxlen=_UNTOLD)
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def admit(self, key: str) -> str | None:
+        """Ask to call the model. Returns a ticket, or None when the breaker is open."""
+        if not self._away:
+            asked = asyncio.create_task(self._ask(key), name=f"breaker {key}")
+            try:
+                shared = await self._reach(asyncio.shield(asked))
+                return None if shared is None else f"{shared}|{await self._own.admit(key) or ''}"
+            except Unavailable:
+                self._give_back(key, asked)
+            except asyncio.CancelledError:
+                self._give_back(key, asked)
+                raise
+        own = await self._own.admit(key)
+        return None if own is None else f"|{own}"
+
+    async def report(self, key: str, ticket: str, ok: bool | None) -> None:
+        """Tell how the call went; None (cancelled) counts as nothing and frees a probe."""
+        shared, _, own = ticket.partition("|")
+        if own:
+            await self._own.report(key, own, ok)
+        if shared:
+            self._untold.append((key, shared, ok))
+        if shared and not self._away:
+            with suppress(Unavailable):
+                await self._reach(self._tell())
+
+    async def state(self, key: str) -> BreakerState:
+        """The breaker's state now."""
+        with suppress(Unavailable):
+            if not self._away:
+                return await self._reach(self._shared.state(key))
+        return await self._own.state(key)
+
+    async def reset(self, key: str) -> None:
+        """Close it and forget what was; calls on their way no longer count. Raises Unavailable: then only this
+        process's own is closed."""
+        await self._own.reset(key)
+        await self._shared.reset(key)
+
+    @property
+    def _away(self) -> bool:
+        """Whether the shared ones could not be reached a moment ago."""
+        return time.monotonic() < self._away_till
+
+    async def _ask(self, key: str) -> str | None:
+        await self._tell()
+        return await self._shared.admit(key)
+
+    async def _tell(self) -> None:
+        untold = list(self._untold)
+        self._untold.clear()
+        try:
+            await asyncio.gather(*(self._shared.report(*report) for report in untold))
+        except BaseException:
+            self._untold.extendleft(reversed(untold))
+            raise
+
+    async def _reach(self, work: Awaitable[T]) -> T:
+        """What the shared ones say. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await work
+        except (Unavailable, TimeoutError) as error:
+            now = time.monotonic()
+            self._away_till = now + self._pause
+            if now > self._quiet_till:
+                self._quiet_till = now + 60
+                log.warning(
+                    "the shared breakers are out of reach, this process's own decide", error=str(error) or "no answer"
+                )
+            raise Unavailable("The shared breakers are out of reach.") from error
+
+    def _give_back(self, key: str, asked: asyncio.Task[str | None]) -> None:
+        """A ticket that comes too late would hold up the next probe."""
+
+        async def wait() -> None:
+            with suppress(Unavailable):
+                if ticket := await asked:
+                    await self._shared.report(key, ticket, None)
+
+        late = asyncio.create_task(wait(), name=f"late ticket {key}")
+        self._late.add(late)
+        late.add_done_callback(self._late.discard)
 
 
 class _Breaker:
