@@ -70,6 +70,16 @@ class SlackInstallations(AsyncInstallationStore):
             if not installation.get_custom_value(_WITHIN):
                 yield installation
 
+    async def ending(self, before: float) -> AsyncIterator[Installation]:
+        """Those whose token ends before that second of the epoch. What no key opens is left out, and told."""
+        for stored in await self._store.all(self._client_id):
+            if stored.token_expires_at is None or stored.token_expires_at.timestamp() >= before:
+                continue
+            try:
+                yield self._opened(stored)
+            except ConfigError as error:
+                log.error("a token cannot be read", team=stored.team_id, why=str(error))
+
     def locked(self, place: Place) -> AbstractAsyncContextManager[None]:
         """Wait until no process is changing what is installed there."""
         return self._store.locked(":".join((self._client_id, *(part or "" for part in place))))

@@ -49,7 +49,7 @@ class Rotation:
         while True:
             try:
                 await self.look()
-            except (Unavailable, ConfigError) as error:
+            except Unavailable as error:
                 log.warning("tokens not looked through", why=str(error))
             except Exception:
                 log.exception("tokens not looked through")
@@ -57,13 +57,13 @@ class Rotation:
 
     async def look(self) -> None:
         """Renew what ends soon. Raises Unavailable."""
-        async for installation in self._store.all():
+        async for installation in self._store.ending(self._clock() + self._timing.ahead):
             if installation.get_custom_value(LOST):
                 self._tell_lost(installation)
             elif self._due(installation):
                 try:
                     await self._behind_lock(place_of(installation), self._due)
-                except Unavailable as error:
+                except (Unavailable, ConfigError) as error:
                     log.warning("token not renewed yet", team=installation.team_id, why=str(error))
 
     async def renewed(self, place: Place, token: str) -> Installation | None:

@@ -44,7 +44,7 @@ class Tenants:
     ) -> None:
         self._builder, self._store, self._rotation = builder, store, rotation
         self._page, self._fresh = page, timing.fresh
-        self._known: dict[Place, tuple[float, Workspace | None]] = {}  # by what was asked for, and until when
+        self._known: dict[Place, tuple[float, Workspace]] = {}  # by what was asked for, and until when
         self._built: dict[Place, Workspace] = {}
         self._replaced: list[Workspace] = []  # of a bot that is not there any more, still showing something
         self._off: dict[Place, tuple[str, float]] = {}  # refused tokens, and until when they are not tried again
@@ -52,20 +52,23 @@ class Tenants:
     async def find(self, enterprise: str | None, team: str | None) -> Workspace | None:
         """That of an event; None where the app is not installed. Raises Unavailable."""
         now, asked = asyncio.get_running_loop().time(), (enterprise, team)
-        until, workspace = self._known.get(asked, (0.0, None))
-        if now < until:
-            return workspace
+        until, known = self._known.get(asked, (0.0, None))
+        if known is not None and now < until:
+            return known
         try:
             found = await self._store.async_find_installation(enterprise_id=enterprise, team_id=team)
         except Unavailable:
-            if workspace is None:
+            if known is None:
                 raise
-            return workspace
+            return known
         except ConfigError as error:
             log.error("a workspace's token cannot be read", team=team, enterprise=enterprise, why=str(error))
             found = None
         workspace = None if found is None else self._current(found)
-        self._known[asked] = (now + self._fresh, workspace)
+        if workspace is None:  # which is not remembered: an installation counts at once
+            self._known.pop(asked, None)
+        else:
+            self._known[asked] = (now + self._fresh, workspace)
         return workspace
 
     async def named(self, workspace: str) -> Workspace | None:

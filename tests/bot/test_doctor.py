@@ -11,6 +11,7 @@ import pytest
 
 from adapters.history import SqlHistory
 from bot.commands.probes import Finding, examine, guarded
+from bot.settings import new_key
 from core.setup import ConsortiumSpec
 from tests.bot.conftest import Desk
 from tests.emulators.discord import DiscordEmulator
@@ -273,3 +274,29 @@ def test_the_command_has_a_line_each_and_ends_with_what_it_found(desk: Desk) -> 
     as_json = desk.run("doctor", "--json", "--skip", "embeddings")
     assert as_json.code == 1
     assert [row["name"] for row in as_json.json if row["ok"] is False] == ["redis"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, "knows the app; workspaces install it at /slack/install"),
+        ({"SLACK_CLIENT_SECRET": "not-this-one"}, "SLACK_CLIENT_SECRET: Slack refuses it (bad_client_secret)"),
+        ({"SLACK_CLIENT_ID": "9.9"}, "SLACK_CLIENT_ID: Slack refuses it (invalid_client_id)"),
+        ({"SLACK_API_URL": "http://127.0.0.1:9/api/"}, "nothing answers at 127.0.0.1 (ConnectError)"),
+    ],
+)
+async def test_the_app_for_many_workspaces_is_asked_for(patient: Patient, changed: dict[str, str], says: str) -> None:
+    async with SlackEmulator(oauth=True) as slack:
+        patient.set(
+            SLACK_CLIENT_ID=slack.oauth.client_id,
+            SLACK_CLIENT_SECRET=slack.oauth.client_secret,
+            SLACK_SIGNING_SECRET=slack.signing_secret,
+            SLACK_API_URL=slack.api_url,
+            ENCRYPTION_KEY=new_key(),
+            PUBLIC_URL="https://bot.example",
+        )
+        patient.set(**changed)
+        found = await patient.examined(calls=False)
+    assert found["slack"].says == says
+    assert found["slack"].ok is (not changed)
+    assert slack.oauth.client_secret not in str(found)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,13 +18,15 @@ from structlog.testing import capture_logs
 
 from adapters.slack.install import COOKIE, INSTALL_PATH, OAuth
 from adapters.slack.surface import SlackConfig, SlackSurface
-from bot.app import Core
+from bot.app import Core, open_core
+from bot.processes import surfaces
 from bot.settings import new_key
 from core.asks import Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.service import Inbound
 from tests.adapters.slack.tenancy import served
-from tests.e2e.slack.stage import TIMING, Stage
+from tests.e2e.slack.stage import TIMING, Stage, catalog, settings_in
+from tests.emulators.provider import ProviderEmulator
 from tests.emulators.slack import SlackEmulator
 
 KEY = new_key()
@@ -118,9 +121,17 @@ async def pair(core: Core) -> AsyncIterator[tuple[SlackEmulator, SlackEmulator, 
         await service.surface.idle()
 
 
-async def asks_and_is_answered(stage: Stage, question: str) -> None:
-    root = await stage.ask(question)
-    await stage.answer(root.ts)
+@pytest_asyncio.fixture(loop_scope="package")
+async def slack_to_install() -> AsyncIterator[SlackEmulator]:
+    """A workspace over HTTP that knows the app."""
+    async with SlackEmulator(oauth=True, socket_mode=False, scopes=(), speed=0.01) as slack:
+        yield slack
+        slack.assert_clean()
+
+
+async def asks_and_is_answered(stage: Stage, question: str, channel: str | None = None) -> None:
+    root = await stage.ask(question, channel=channel)
+    await stage.answer(root.ts, channel)
 
 
 # --- each for itself ------------------------------------------------------------------------------------
@@ -247,10 +258,10 @@ async def test_all_processes_take_up_a_new_installation(pair: tuple[SlackEmulato
     acme, _, service = pair
     async with front(service.core, acme) as other:
         await acme.connected(4)  # two of each process, in turns
-        stage = service.stage(acme)
-        await asyncio.gather(*(asks_and_is_answered(stage, f"Before {number}?") for number in range(4)))
+        stage, rooms = service.stage(acme), (acme.channel, acme.private_channel) * 2
+        await asyncio.gather(*(asks_and_is_answered(stage, f"Before {n}?", room) for n, room in enumerate(rooms)))
         await other.install(acme)  # which revokes the tokens that both processes have
-        await asyncio.gather(*(asks_and_is_answered(stage, f"After {number}?") for number in range(4)))
+        await asyncio.gather(*(asks_and_is_answered(stage, f"After {n}?", room) for n, room in enumerate(rooms)))
         await other.surface.idle()
 
 
@@ -272,6 +283,36 @@ async def test_what_a_process_left_is_posted_in_the_right_workspace(
             asked = [m for m in slack.messages(by_bot=True) if not m.thread_ts and "anybody at" in m.text]
             assert [m.ts for m in asked] == [root.ts]
         await other.surface.idle()
+
+
+async def test_the_service_as_it_is_started_has_the_pages(
+    slack_to_install: SlackEmulator, provider: ProviderEmulator, tmp_path: Path
+) -> None:
+    slack = slack_to_install
+    settings = settings_in(tmp_path).model_copy(
+        update={
+            "port": 0,
+            "slack_client_id": slack.oauth.client_id,
+            "slack_client_secret": SecretStr(slack.oauth.client_secret),
+            "slack_signing_secret": SecretStr(slack.signing_secret),
+            "slack_api_url": slack.api_url,
+            "encryption_key": SecretStr(KEY),
+            "public_url": "https://bot.example",
+        }
+    )
+    slack.oauth.redirect_urls.add("https://bot.example/slack/oauth_redirect")
+    async with (
+        open_core(settings, catalog(provider), pace=0) as core,
+        surfaces(core) as running,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+    ):
+        surface = running.chats[0]
+        assert isinstance(surface, SlackSurface)
+        service = Service(core, surface, running.url.rstrip("/"), session)
+        await slack.deliver_to(f"{service.url}/slack/events")
+        await service.install(slack)
+        await asks_and_is_answered(service.stage(slack), "Is it all there?")
+        await surface.idle()
 
 
 async def test_an_organisation_has_it_in_its_workspaces(core: Core) -> None:
