@@ -107,7 +107,8 @@ class Shows:
         known = await postings.known() if replayed else {}
         spot = self.spot(int(where.thread or where.channel), interaction.id)
         note: str | None = None
-        start = target or await self._put_question(run, interaction) or known.get(QUESTION)
+        asked = await self._put_question(run, interaction)
+        start = target or asked or known.get(QUESTION)
         if where.thread is not None:
             pass
         elif start is None:

@@ -28,6 +28,7 @@ TIMING = Timing(
     reconnect=(0.05, 0.2),
     guilds=0.1,
     stand_by=0.1,
+    gone=3.0,
     identify=0.0,
     patience=(0.1, 0.2, 0.4, 0.8, 1.5),
     rest=1.0,
