@@ -49,10 +49,15 @@ class Collector:
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
-    async def wait(self, *names: str, timeout: float = 20.0) -> None:
-        """Until a span of each of these names has come."""
+    async def wait(self, count: int, *names: str, timeout: float = 20.0) -> None:
+        """Until so many spans of each of these names have come."""
+
+        def enough() -> bool:
+            come = [span.name for span in self.spans]
+            return all(come.count(name) >= count for name in names)
+
         async with asyncio.timeout(timeout), self._came:
-            await self._came.wait_for(lambda: set(names) <= {span.name for span in self.spans})
+            await self._came.wait_for(enough)
 
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
