@@ -28,10 +28,18 @@ async def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> A
         yield site
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def visitor(chromium: Browser, site: Stage) -> AsyncIterator[Visit]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def window(chromium: Browser, site: Stage) -> AsyncIterator[Visit]:
     async with visit(chromium, site.url) as visitor:
         yield visitor
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(window: Visit) -> AsyncIterator[Visit]:
+    """Somebody who was never here."""
+    await window.anew()
+    yield window
+    window.check()
 
 
 async def test_from_the_first_question_to_what_is_behind_its_answer(visitor: Visit) -> None:

@@ -50,10 +50,18 @@ async def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> A
         yield site
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def visitor(chromium: Browser, site: Stage) -> AsyncIterator[Visit]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def window(chromium: Browser, site: Stage) -> AsyncIterator[Visit]:
     async with visit(chromium, site.url) as visitor:
         yield visitor
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visitor(window: Visit) -> AsyncIterator[Visit]:
+    """Somebody who was never here."""
+    await window.anew()
+    yield window
+    window.check()
 
 
 # --- beginning ------------------------------------------------------------------------------------------

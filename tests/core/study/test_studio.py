@@ -335,7 +335,7 @@ from core.study.studio import Studio
 from core.types import Member, Response
 
 async def main():
-    async with Studio() as studio:
+    async with Studio(workers=1) as studio:
         answers = [Response(member=Member(id=name, model="m"), text="So it is.", seconds=1) for name in "ab"]
         study = await studio.study(answers, charts=False)
         print([member.id for member in study.analysis.members])
@@ -371,7 +371,7 @@ def doubled():
         return pool.map(double, [1, 2])
 
 async def main():
-    async with Studio() as studio:
+    async with Studio(workers=1) as studio:
         starting = asyncio.create_task(studio.warm())
         await asyncio.sleep(0.1)
         assert not starting.done()
