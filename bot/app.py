@@ -107,6 +107,8 @@ async def open_core(
             rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
         )
         service = Service(office)
+        if not queue:
+            state.presence.recovered.append(service.requeue)
         shift, judged = AsyncExitStack(), None
         if work:
             models = await stack.enter_async_context(ModelPool(catalog, keys, pace=pace))

@@ -59,7 +59,9 @@ _BEAT = Script(
 class Presence:
     """This process, as the others see it. ``id`` is its own for as long as it runs.
 
-    Call :meth:`start` once and :meth:`aclose` at the end. ``relive`` are called after Redis has lost its data.
+    Call :meth:`start` once and :meth:`aclose` at the end. ``beats`` are called with every beat, ``relive`` as soon as
+    it is found that Redis has lost its data, and ``recovered`` a beat later, when all processes have had the time to
+    store again what they hold; those that raise Unavailable are called again.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Presence:
         self.era: bytes | None = None
         self.relive: list[Callable[[], Awaitable[None]]] = []
         self.beats: list[Callable[[], Awaitable[None]]] = []
+        self.recovered: list[Callable[[], Awaitable[None]]] = []
+        self._lost: float | None = None
         self._era_key = f"{prefix}:era"
         self._unsure_till = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -98,7 +102,7 @@ class Presence:
             self._doubt()
             for again in self.relive:
                 await again()
-            self.era = era
+            self.era, self._lost = era, asyncio.get_running_loop().time()
 
     async def who_asks(self) -> tuple[Argument, ...]:
         """The first three arguments of scripts that begin with :data:`LIB`. Raises Unavailable."""
@@ -115,6 +119,13 @@ class Presence:
         era: bytes = await self._link.script(_BEAT, keys, (self.id, 0, " ", round(self._alive * 1000), token))
         return era
 
+    async def _recover(self) -> None:
+        lost = self._lost
+        if lost is not None and asyncio.get_running_loop().time() >= lost + self._beat:
+            for work in self.recovered:
+                await work()
+            self._lost = None if self._lost == lost else self._lost
+
     def _doubt(self) -> None:
         self._unsure_till = asyncio.get_running_loop().time() + self._alive
 
@@ -126,6 +137,7 @@ class Presence:
                     await self.renew()
                     for work in self.beats:
                         await work()
+                await self._recover()
             except (Unavailable, TimeoutError) as error:
                 log.warning("not told that this process is there", error=str(error) or "Redis does not answer")
                 self._doubt()

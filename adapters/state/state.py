@@ -35,6 +35,9 @@ SESSION_SECONDS = 30 * 24 * 3600
 SEEN_SECONDS = 15 * 60
 """How long a platform event counts as seen."""
 
+LIMIT_SECONDS = 2.0
+"""How long an ask waits for its rate limits."""
+
 LEAVE_SECONDS = 2.0
 """How long the end waits for Redis: without it the others find out a little later."""
 
@@ -159,7 +162,10 @@ class RedisDuplicates:
 
 
 class RedisLimits:
-    """Implements :class:`core.stores.Limits` with moving windows. Raises Unavailable."""
+    """Implements :class:`core.stores.Limits` with moving windows.
+
+    They are there to help: while Redis is away, everybody may ask.
+    """
 
     def __init__(self, connection: Link, prefix: str, spec: LimitSpec) -> None:
         from limits import parse_many  # 0.2 s: only who limits pays for it
@@ -183,9 +189,20 @@ class RedisLimits:
             connection_pool=connection.client.connection_pool,  # type: ignore[arg-type]
         )
         self._limiter = MovingWindowRateLimiter(self._storage)
+        self._quiet_till = 0.0
 
     async def spend(self, asker: Person, where: ThreadRef) -> None:
         """Take one token of each. Raises RateLimited; a refusal spends nothing."""
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await self._spend(asker, where)
+        except (Unavailable, TimeoutError) as error:
+            now = time.monotonic()
+            if now > self._quiet_till:
+                self._quiet_till = now + 60
+                log.warning("asked without a look at rate limits", error=str(error) or "Redis does not answer")
+
+    async def _spend(self, asker: Person, where: ThreadRef) -> None:
         names = {
             "user": ("user", _key(where.platform, where.workspace, asker.id)),
             "workspace": ("workspace", _key(where.platform, where.workspace)),

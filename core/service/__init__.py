@@ -134,6 +134,10 @@ class Service:
         """Runs that this process has to show from now on; see :meth:`core.service.handover.Handover.adopt`."""
         return await self._handover.adopt(platform, shown)
 
+    async def requeue(self) -> None:
+        """Queue whatever is not over once more. Raises Unavailable."""
+        await self._handover.requeue()
+
     async def claim(self, name: str) -> bool:
         """Whether something is for this process alone, among all; until it is dropped. Raises Unavailable."""
         return await self._office.claims.take(name)

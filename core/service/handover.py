@@ -92,3 +92,13 @@ class Handover:
         except Unavailable as error:
             log.warning("runs left behind not looked for", platform=platform, error=str(error))
         return adopted
+
+    async def requeue(self) -> None:
+        """Redis has lost its data: whatever is not over is queued once more, and what a worker has at work is not
+        changed by that. Raises Unavailable."""
+        office = self._office
+        for platform in Platform:
+            for run_id in await office.history.undelivered(platform, office.clock() - UNDELIVERED):
+                run = await office.history.run(run_id)
+                if run is not None and run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+                    await office.jobs.submit(run.ask)

@@ -223,7 +223,7 @@ async def test_nothing_is_kept_for_ever(state: State, prefix: str, clock: Clock)
     await opened(breakers)
     clock.now += 10
     assert await breakers.admit("llama")
-    keys = [key async for key in state.redis.scan_iter(f"{prefix}:*")]
+    keys = [key async for key in state.redis.scan_iter(f"{prefix}:breaker:*")]
     assert len(keys) == 3
     for key in keys:
         assert await state.redis.ttl(key) > 0

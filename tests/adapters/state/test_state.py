@@ -161,7 +161,7 @@ async def test_nobody_answers() -> None:
     assert "geheim" not in str(error.value)
 
 
-async def test_redis_goes_away(tmp_path: Path) -> None:
+async def test_redis_goes_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = embedded_valkey(tmp_path)
     url = await server.__aenter__()
     async with connect(url) as state:
@@ -171,13 +171,16 @@ async def test_redis_goes_away(tmp_path: Path) -> None:
         attempts = [
             state.sessions.load(ANN, HERE),
             state.sessions.save(ANN, HERE, Session()),
-            limits.spend(ANN, HERE),
             state.duplicates.first("event"),
             breakers.admit("llama"),
             state.ping(),
         ]
-        for error in await asyncio.gather(*attempts, return_exceptions=True):
+        *errors, _, _ = await asyncio.gather(
+            *attempts, limits.spend(ANN, HERE), limits.spend(BOB, HERE), return_exceptions=True
+        )
+        for error in errors:
             assert isinstance(error, Unavailable), error
+        assert capsys.readouterr().out.count("without a look at rate limits") == 1, "people may ask; the log says so"
         async with embedded_valkey(tmp_path):
             await state.ping()
             assert await state.duplicates.first("event"), "scripts are there again after a restart"
