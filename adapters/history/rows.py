@@ -26,6 +26,11 @@ _members: TypeAdapter[tuple[Member, ...]] = TypeAdapter(tuple[Member, ...])
 _strings: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 
 
+def folded(text: str) -> str:
+    """Text as it is searched: without the case of letters, in every language."""
+    return text.casefold()
+
+
 def run_row(run: Run) -> Row:
     """All columns of a run but ``delivered_at``."""
     where, verdict = run.ask.where, run.verdict
@@ -51,6 +56,7 @@ def run_row(run: Run) -> Row:
         "panel": _dump(_members, run.panel),
         "bill": to_json(run.bill),
         "notes": _dump(_strings, run.notes),
+        "sought": folded(f"{run.ask.text}\n{verdict.synthesis if verdict else ''}\n{run.id}"),
     }
 
 

@@ -89,6 +89,7 @@ runs = Table(
     Column("panel", Text, nullable=False, comment="JSON"),
     Column("bill", Text, nullable=False, comment="JSON"),
     Column("notes", Text, nullable=False, comment="JSON"),
+    Column("sought", Words, comment="question, answer and id, folded: what is searched"),
 )
 Index("ix_runs_asker", runs.c.platform, runs.c.workspace, runs.c.asker, runs.c.created_at, runs.c.id)
 """In the very order in which a person's runs are shown: databases take it though they know nothing of their tables."""

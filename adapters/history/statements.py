@@ -50,7 +50,7 @@ from adapters.history.schema import (
 
 CHANGES_WITH_A_RUN = (
     *("answer", "confidence", "consortium", "status", "simulated", "error", "answered_at", "ended_at"),
-    *("panel", "bill", "notes", "thread"),
+    *("panel", "bill", "notes", "thread", "sought"),
 )
 """The columns that :attr:`Statements.update_run` takes, each with a line at the end of its name."""
 

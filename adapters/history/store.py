@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +30,7 @@ from adapters.history import migrations
 from adapters.history.access import Access
 from adapters.history.consortia import SqlConsortia
 from adapters.history.database import Database, fetch, parse
+from adapters.history.files import network_file_system
 from adapters.history.governance import SqlGovernance
 from adapters.history.installations import SqlInstallations
 from adapters.history.lessons import SqlLessons
@@ -36,6 +38,7 @@ from adapters.history.locks import SqlLocks
 from adapters.history.rows import (
     chart_of,
     chart_row,
+    folded,
     material_of,
     material_row,
     outcome_row,
@@ -55,7 +58,10 @@ from adapters.history.writer import Writer
 from core.asks import Person, Platform, ThreadRef, Turn
 from core.attachments import Material
 from core.ports import RunSummary
+from core.telemetry import get_logger
 from core.types import Chart, Outcome, Round, Run, Study, Vectors
+
+log = get_logger(__name__)
 
 _SUMMARY = (
     *(runs.c.id, runs.c.question, runs.c.answer, runs.c.status, runs.c.simulated, runs.c.confidence, runs.c.consortium),
@@ -115,6 +121,7 @@ class SqlHistory:
         self._clock, self._monotonic = clock, monotonic
 
     async def __aenter__(self) -> SqlHistory:
+        self._warn_of_networks()
         self._database = Database(self._url, **self._patience)
         try:
             await self._database.migrate(migrations.migrate)
@@ -139,6 +146,13 @@ class SqlHistory:
             await self._writer.close()
         finally:
             await self._database.close()
+
+    def _warn_of_networks(self) -> None:
+        """Processes of several hosts cannot share an SQLite file: locks and shared memory do not reach that far."""
+        path = self._url.database
+        if self._url.get_backend_name() == "sqlite" and path and (kind := network_file_system(Path(path))):
+            advice = "the database is an SQLite file on a network file system, where it may be damaged; use PostgreSQL"
+            log.warning(advice, path=path, kind=kind)
 
     # --- writing ----------------------------------------------------------------------------------------
 
@@ -319,7 +333,7 @@ class SqlHistory:
     async def search(self, *, text: str = "", since: datetime | None = None, limit: int = 20) -> list[RunSummary]:
         """Everybody's runs, private ones too, newest first: those with ``text`` in question, answer or id.
 
-        The case of letters makes no difference (on PostgreSQL: as far as the database's locale knows them).
+        The case of letters makes no difference.
         """
         condition = runs.c.created_at >= since if since else true()
         query = select(*_SUMMARY).where(condition, _with_text(text))
@@ -341,9 +355,7 @@ class SqlHistory:
 
 def _with_text(text: str) -> ColumnElement[bool]:
     """Whether that text is in question, answer or id, whatever its case."""
-    if not text:
-        return true()
-    return or_(*(place.icontains(text, autoescape=True) for place in (runs.c.question, runs.c.answer, runs.c.id)))
+    return runs.c.sought.contains(folded(text), autoescape=True) if text else true()
 
 
 def _answered(where: ThreadRef, before: datetime, limit: int, connection: Connection) -> list[Run]:

@@ -44,6 +44,15 @@ async def test_letters_beyond_ascii_have_a_case_too(history: SqlHistory) -> None
     assert len(await _found(history, "émile ÜBER ωMEGA")) == 1
 
 
+async def test_an_answer_is_found_as_it_reads_now_and_letters_of_one_case_are_equal(history: SqlHistory) -> None:
+    run = new_run(text="Wie lang ist die Straße?")
+    await history.open_run(run)
+    assert await _found(history, "yes.") == []
+    await history.update_run(finished(run))
+    for text in ("yes.", "STRASSE", "straße"):
+        assert await _found(history, text) == ["Wie lang ist die Straße?"]
+
+
 async def test_a_search_has_a_start_and_an_end(history: SqlHistory) -> None:
     runs = [new_run(at=START + timedelta(minutes=i)) for i in range(5)]
     for run in runs:
