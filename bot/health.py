@@ -21,12 +21,15 @@ log = get_logger(__name__)
 STATES = ("closed", "open", "half_open")
 
 
-def probes(core: Core, platforms: Mapping[str, Check] | None = None) -> list[web.RouteDef]:
-    """The routes by which a process is watched. ``platforms`` tell what is wrong with their sessions."""
+def probes(
+    core: Core, platforms: Mapping[str, Check] | None = None, *, patience: float = PATIENCE
+) -> list[web.RouteDef]:
+    """The routes by which a process is watched. ``platforms`` tell what is wrong with their sessions; ``patience`` is
+    for how many seconds a part may be silent."""
     metrics.switch_on()
     checks: dict[str, Check] = {"database": lambda: _database(core), "redis": lambda: _redis(core)}
     checks |= platforms or {}
-    health = Health(checks, {"arbiter": core.judged} if core.judged else {})
+    health = Health(checks, {"arbiter": core.judged} if core.judged else {}, patience=patience)
     return routes(health, Looks(core, health).refresh)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 from prometheus_client import Metric
@@ -22,8 +24,9 @@ from bot.health import Looks, probes
 from bot.settings import Settings
 from core.telemetry import metrics
 from core.telemetry.health import Health
+from tests.adapters.history.proxy import Proxy
 from tests.e2e.web_stage import Stage, Visitor, catalog, stage, troubled_provider
-from tests.servers import REDIS_MISSING, own_redis
+from tests.servers import POSTGRES_MISSING, REDIS_MISSING, own_redis, postgres_url
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -193,6 +196,44 @@ async def test_servers_that_are_gone_are_named_without_secrets_and_come_back(tmp
                 await page.close()
 
 
+async def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:
+    server = postgres_url()
+    if server is None:
+        pytest.skip(POSTGRES_MISSING)
+    name = f"consortium_health_{secrets.token_hex(4)}"
+    admin = await asyncpg.connect(server)
+    await admin.execute(f"CREATE DATABASE {name}")
+    try:
+        async with Proxy(server.removesuffix("postgres") + name).open() as proxy, troubled_provider() as provider:
+            url = proxy.url.replace("@", ":canary-password@")
+            async with open_core(settings(tmp_path, database_url=url), catalog(provider), work=False) as core:
+                page = WebSurface(core.service, core.events, core.history, outside=probes(core, patience=0.3))
+                address = await page.start("127.0.0.1", 0)
+                try:
+                    await _cut_off(address, proxy)
+                finally:
+                    await page.close()
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+async def _cut_off(address: str, proxy: Proxy) -> None:
+    assert (await ready(address))[0] == 200
+    proxy.away = True
+    proxy.cut()
+    async with asyncio.timeout(20):
+        while (told := await ready(address))[0] == 200:  # noqa: ASYNC110 - an answer holds for a second
+            await asyncio.sleep(0.05)
+    assert not told[1]["database"]["ok"]
+    assert told[1]["redis"]["ok"]
+    assert "canary" not in json.dumps(told)
+    proxy.away = False
+    async with asyncio.timeout(20):
+        while (await ready(address))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def _gone(core: Core, address: str, redis: Any) -> None:
     redis.stop(signal.SIGKILL)
     async with asyncio.timeout(20):
@@ -210,7 +251,8 @@ async def _gone(core: Core, address: str, redis: Any) -> None:
             text = await reply.text()
     assert 'consortium_ready{part="redis"} 0.0' in text
     assert "consortium_queue_oldest_seconds NaN" in text
-    assert "consortium_breaker_state{" not in text
+    assert "consortium_queue_runs{" not in text
+    assert 'consortium_breaker_state{model="ada",state="closed"} 1.0' in text, "those of this process stand in"
     redis.start()
     async with asyncio.timeout(20):
         while (await ready(address))[0] != 200:  # noqa: ASYNC110
