@@ -87,7 +87,7 @@ class SlackSurface:
         self._app: AsyncApp | None = None
         self._workspaces: Workspaces | None = None
         self._tenancy: Tenancy | None = None
-        self._dropped: set[str] = set()  # runs of workspaces that have taken the app off
+        self._dropped: dict[str, float] = {}  # runs of workspaces without the app, and until when they are left alone
         self._over = asyncio.Event()
         self._refusal: ConfigError | None = None
 
@@ -228,14 +228,16 @@ class SlackSurface:
             return
         try:
             await intake.resume()
-            shown = self._dropped.union(*(workspace.showing.shown for workspace in workspaces))
+            now = asyncio.get_running_loop().time()
+            self._dropped = {run: until for run, until in self._dropped.items() if until > now}
+            shown = set(self._dropped).union(*(workspace.showing.shown for workspace in workspaces))
             for run in await self._service.adopt(Platform.SLACK, shown):
                 workspace = await workspaces.named(run.ask.where.workspace)
                 if workspace is not None:
                     workspace.showing.resume(run)
                 else:
                     log.warning("not shown: not installed there", run=run.id, team=run.ask.where.workspace)
-                    self._dropped.add(run.id)
+                    self._dropped[run.id] = now + self._timing.rest
         except Unavailable as error:
             log.warning("not looked for runs that nobody shows", why=str(error))
 
