@@ -7,29 +7,33 @@ from pathlib import Path
 MOUNTS = Path("/proc/self/mountinfo")
 
 _NETWORKED = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "ocfs2",
-        "gfs2",
-        "davfs",
-        "fuse.ceph",
-        "fuse.davfs2",
-        "fuse.glusterfs",
-        "fuse.juicefs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-    ]
+    (
+        *(
+            "nfs",
+            "nfs4",
+            "cifs",
+            "smb3",
+            "smbfs",
+            "afs",
+            "ceph",
+            "glusterfs",
+            "lustre",
+            "beegfs",
+            "gpfs",
+            "ocfs2",
+            "gfs2",
+        ),
+        *(
+            "davfs",
+            "fuse.ceph",
+            "fuse.davfs2",
+            "fuse.glusterfs",
+            "fuse.juicefs",
+            "fuse.rclone",
+            "fuse.s3fs",
+            "fuse.sshfs",
+        ),
+    )
 )
 
 
