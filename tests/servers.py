@@ -103,6 +103,11 @@ class OwnServer:
             _stop(process, number)
 
 
+def own_servers() -> bool:
+    """Whether there are programs for servers of one's own."""
+    return shutil.which("redis-server") is not None and _postgres_programs() is not None
+
+
 def own_redis(*options: str) -> OwnServer | None:
     """A Redis server whose data lasts over a restart; ``url`` tells where. None where the program is missing."""
     program = shutil.which("redis-server")

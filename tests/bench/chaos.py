@@ -52,6 +52,7 @@ class Options:
     channels: int = 20
     model_seconds: float = 1.0
     settle: float = 180.0
+    grace: float = GRACE
     seed: int = 1
     socket: bool = True
     keep: bool = False
@@ -165,7 +166,7 @@ async def chaos(options: Options, folder: Path) -> tuple[Judgement, Trouble]:
         began = time.monotonic()
         await trouble.strike()
         struck = time.monotonic() - began
-        settled = await quiet(fleet, options.settle)
+        settled = await quiet(fleet, options.settle, options.grace)
         seconds = time.monotonic() - began
         seen, calls = await fleet.crowd({"do": "look"}), await fleet.calls({})
         judge = Judge(seen, await records(fleet.postgres.url), calls, panel=len(MEMBERS))

@@ -131,23 +131,16 @@ class Program:
         self._process.kill()
         return True
 
-    async def stop(self, grace: float = 10.0) -> None:
-        """End it in order, and do not start it again."""
+    async def stop(self) -> None:
+        """End it and all that it left behind, and do not start it again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        process = self._process
-        if process is not None and process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(process.wait(), grace)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
         for life in self.lives:
-            with suppress(ProcessLookupError):  # those whom it left behind
+            with suppress(ProcessLookupError):
                 os.killpg(life.pid, signal.SIGKILL)
+        if self._process is not None:
+            await self._process.wait()
 
     def orphans(self) -> int:
         """How many processes those that are dead have left behind."""
@@ -246,14 +239,14 @@ async def open_fleet(size: Size, plan: Plan, folder: Path) -> AsyncIterator[Flee
         TimeoutError: something does not start.
     """
     async with AsyncExitStack() as stack:
+        provider = await stack.enter_async_context(Other.process("tests.bench.counting", str(size.seconds)))
+        crowd = await stack.enter_async_context(Other.process("tests.bench.crowd"))
         redis, postgres = own_redis(), await asyncio.to_thread(own_postgres)
         if redis is None or postgres is None:
             raise RuntimeError("redis-server and postgres must be installed here")
         for server in (redis, postgres):
-            await asyncio.to_thread(server.start)
             stack.callback(server.stop)
-        provider = await stack.enter_async_context(Other.process("tests.bench.counting", str(size.seconds)))
-        crowd = await stack.enter_async_context(Other.process("tests.bench.crowd"))
+            await asyncio.to_thread(server.start)
         slack = await crowd.exchange(told(plan))
         config = write_models(folder, (await provider.exchange(None))["url"])
         env = _env(size, plan, slack, redis.url, postgres.url, config)
