@@ -20,7 +20,7 @@ from core.judging import LETTERS, MOST_CANDIDATES, SCHEMAS, Case, Reading, read,
 from core.parsing import FieldStream, Unreadable
 from core.ports import Analyst, Message, Models, Prompt
 from core.resilience import Caller, Deadline
-from core.telemetry import get_logger, traces
+from core.telemetry import get_logger, texts, traces
 from core.telemetry.health import Lately
 from core.telemetry.metrics import ARBITER_FAILURES
 from core.telemetry.outcomes import told
@@ -160,7 +160,7 @@ class Arbiter:
         if failure is None:
             raise ValueError("no order to judge in")
         ARBITER_FAILURES.add(model=judge.model, kind=failure.kind)
-        log.warning("arbiter failed", judge=judge.id, kind=failure.kind, detail=failure.detail)
+        log.warning("arbiter failed", judge=judge.id, kind=failure.kind, **texts(detail=failure.detail))  # it may quote
         return failure
 
     async def _call(

@@ -25,7 +25,7 @@ from adapters.discord.posting import (
     unsettled,
 )
 from core.cards import Download, Form, Reply
-from core.telemetry import get_logger
+from core.telemetry import get_logger, texts
 
 log = get_logger(__name__)
 
@@ -106,7 +106,7 @@ async def refuse(interaction: Interaction, text: str, timing: Timing, *, keep: b
         for page in error_pages(text, rows):
             await _add(interaction, page)
     except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
-        log.warning("the asker was not told", text=text[:200], error=type(error).__name__, detail=str(error)[:200])
+        log.warning("the asker was not told", error=type(error).__name__, detail=str(error)[:200], **texts(text=text))
 
 
 async def _add(interaction: Interaction, page: Page) -> None:
