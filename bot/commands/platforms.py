@@ -6,7 +6,9 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import httpx
+from pydantic import SecretStr
 
+from bot.records import open_history
 from bot.settings import WRITE, Settings
 from core.errors import ConfigError
 
@@ -42,6 +44,22 @@ async def check_slack_app(settings: Settings) -> list[Told]:
         if app:
             found.append(await _ask_slack(client, "apps.connections.open", "SLACK_APP_TOKEN", app.get_secret_value()))
     return found
+
+
+async def check_workspaces(settings: Settings) -> Told:
+    """Who installed the Slack app, and whose token cannot be renewed. Raises ConfigError for a key that opens none."""
+    from adapters.slack.installations import LOST, SlackInstallations
+    from adapters.slack.sealing import Seal
+
+    keys = settings.encryption_key or SecretStr("")
+    async with open_history(settings) as history:
+        store = SlackInstallations(settings.slack_client_id, history.installations, Seal(keys))
+        found = [installation async for installation in store.all()]
+    lost = [one.team_name or one.enterprise_name or "?" for one in found if one.get_custom_value(LOST)]
+    if lost:
+        fix = f"have somebody there install the app again at {settings.public_url}/slack/install"
+        return Told("slack workspaces", False, f"tokens cannot be renewed in {', '.join(lost)}", fix)
+    return Told("slack workspaces", True, f"installed in {len(found)}, and all tokens can be read")
 
 
 async def _ask_slack_app(client: httpx.AsyncClient, given: httpx.BasicAuth) -> Told:

@@ -14,7 +14,7 @@ from functools import partial
 from adapters.models import ModelPool
 from bot.app import new_nonce
 from bot.commands.drawing import open_studio
-from bot.commands.platforms import check_discord, check_slack, check_slack_app
+from bot.commands.platforms import check_discord, check_slack, check_slack_app, check_workspaces
 from bot.config import DEFAULT_FILE, load_catalog
 from bot.records import open_history
 from bot.settings import Settings, load_settings, provider_keys
@@ -87,12 +87,13 @@ async def examine(*, calls: bool = True, skip: Collection[str] = ()) -> list[Fin
 
 def _services(settings: Settings, saved: dict[str, ConsortiumSpec]) -> dict[str, Check]:
     """What is there whatever the models file says. The check of the database fills in ``saved``."""
-    return {
+    checks: dict[str, Check] = {
         "database": partial(_database, settings, saved),
         "redis": partial(_redis, settings),
         "slack": partial(_slack, settings),
         "discord": partial(_discord, settings),
     }
+    return checks | ({"slack workspaces": partial(_workspaces, settings)} if settings.slack_for_many else {})
 
 
 async def _all(checks: Mapping[str, Check], skip: Collection[str]) -> list[Finding]:
@@ -294,6 +295,10 @@ async def _slack(settings: Settings) -> list[Finding]:
     if settings.slack_bot_token is None:
         return [Finding("slack", None, "SLACK_BOT_TOKEN is not set: Slack is left out")]
     return [Finding(*told) for told in await check_slack(settings)]
+
+
+async def _workspaces(settings: Settings) -> list[Finding]:
+    return [Finding(*await check_workspaces(settings))]
 
 
 async def _discord(settings: Settings) -> list[Finding]:

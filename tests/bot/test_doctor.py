@@ -8,8 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from slack_sdk.oauth.installation_store import Installation
 
 from adapters.history import SqlHistory
+from adapters.slack.installations import LOST, SlackInstallations
+from adapters.slack.sealing import Seal
 from bot.commands.probes import Finding, examine, guarded
 from bot.settings import new_key
 from core.setup import ConsortiumSpec
@@ -297,6 +301,33 @@ async def test_the_app_for_many_workspaces_is_asked_for(patient: Patient, change
         )
         patient.set(**changed)
         found = await patient.examined(calls=False)
+    assert found["slack workspaces"].says == "installed in 0, and all tokens can be read"
     assert found["slack"].says == says
     assert found["slack"].ok is (not changed)
     assert slack.oauth.client_secret not in str(found)
+
+
+async def test_a_workspace_that_has_to_install_again_and_a_wrong_key_are_told(patient: Patient) -> None:
+    key = new_key()
+    async with SlackEmulator(oauth=True) as slack:
+        client_id = slack.oauth.client_id
+        patient.set(
+            SLACK_CLIENT_ID=client_id,
+            SLACK_CLIENT_SECRET=slack.oauth.client_secret,
+            SLACK_SIGNING_SECRET=slack.signing_secret,
+            SLACK_API_URL=slack.api_url,
+            ENCRYPTION_KEY=key,
+            PUBLIC_URL="https://bot.example",
+        )
+        async with SqlHistory(f"sqlite:///{patient.database()}") as history:
+            store = SlackInstallations(client_id, history.installations, Seal(SecretStr(key)))
+            lost = Installation(user_id="U1", team_id="T1", team_name="Acme", bot_id="B1", bot_token="xoxe.xoxb-hidden")
+            lost.set_custom_value(LOST, "refused")
+            await store.async_save(lost)
+        found = (await patient.examined(calls=False))["slack workspaces"]
+        assert found.says == "tokens cannot be renewed in Acme"
+        assert found.fix == "have somebody there install the app again at https://bot.example/slack/install"
+        patient.set(ENCRYPTION_KEY=new_key())
+        found = (await patient.examined(calls=False))["slack workspaces"]
+        assert found.says == "ENCRYPTION_KEY: does not open the tokens that are stored"
+        assert (found.fix or "").startswith("write the key that they were stored with")
