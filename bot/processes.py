@@ -227,9 +227,10 @@ async def watched(core: Core) -> AsyncIterator[str | None]:
         return
     async with AsyncExitStack() as stack:
         try:
-            yield await stack.enter_async_context(listening(probes(core), host, port))
+            address = await stack.enter_async_context(listening(probes(core), host, port))
         except OSError as error:
             raise _cannot_listen(error, host, port, "WORKER_PORT") from None
+        yield address
 
 
 async def _listen(page: WebSurface, settings: Settings, any_port: bool) -> str:

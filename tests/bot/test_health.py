@@ -8,6 +8,7 @@ import re
 import secrets
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from bot.health import Looks, probes
+from bot.processes import watched
 from bot.settings import Settings
+from core.errors import ConfigError
 from core.telemetry import metrics
 from core.telemetry.health import Health
 from tests.adapters.history.proxy import Proxy
@@ -143,6 +146,34 @@ async def test_no_label_has_what_people_wrote_or_who_they_are(visitor: Visitor) 
     assert cookies
     for word in (CANARY, run["id"], run["thread"], *cookies):
         assert word not in text
+
+
+# --- a worker -------------------------------------------------------------------------------------------
+
+
+def as_worker(core: Core, **given: Any) -> Core:
+    return replace(core, settings=core.settings.model_copy(update=given))
+
+
+async def test_a_worker_is_watched_where_a_port_is_given_alone(site: Stage) -> None:
+    async with watched(as_worker(site.core)) as address:
+        assert address is None
+    async with watched(as_worker(site.core, worker_port=0)) as address:
+        assert address
+        assert (await ready(address))[0] == 200
+        taken = int(address.rpartition(":")[2])
+        with pytest.raises(ConfigError, match=rf"^WORKER_PORT: 127\.0\.0\.1:{taken} cannot be used .*WORKER_PORT=8081"):
+            async with watched(as_worker(site.core, worker_port=taken)):
+                raise AssertionError("it listens twice")
+    with pytest.raises(ConfigError, match=r"^HOST: 203\.0\.113\.1 is no address of this machine"):
+        async with watched(as_worker(site.core, worker_port=0, host="203.0.113.1")):
+            raise AssertionError("it listens elsewhere")
+
+
+async def test_what_goes_wrong_in_a_worker_is_not_taken_for_its_port(site: Stage) -> None:
+    with pytest.raises(ConnectionError, match="out of order"):
+        async with watched(as_worker(site.core, worker_port=0)):
+            raise ConnectionError("out of order")
 
 
 # --- readiness ------------------------------------------------------------------------------------------
