@@ -84,9 +84,10 @@ _patience: ContextVar[float] = ContextVar("patience", default=float("inf"))  # s
 
 
 @contextmanager
-def _patient(seconds: float | None) -> Iterator[None]:
-    """Wait no longer than so many seconds when Slack asks for it; None: as long as it asks for."""
-    token = _patience.set(float("inf") if seconds is None else seconds)
+def patient(seconds: float | None) -> Iterator[None]:
+    """Calls within the block wait no longer than so many seconds when Slack, for their rate, asks for it: they raise
+    then. None changes nothing; without such a block they wait as long as it asks for."""
+    token = _patience.set(_patience.get() if seconds is None else seconds)
     try:
         yield
     finally:
@@ -272,7 +273,7 @@ class Api:
         calls, would have it wait for more seconds than that."""
         self.updates.spend()
         mark = spot.mark(part)
-        with _patient(patience):
+        with patient(patience):
             await self._sure(lambda: self.client.chat_update(channel=spot.channel, ts=ts, metadata=mark, **content))
 
     async def delete(self, channel: str, ts: str) -> None:
@@ -324,7 +325,7 @@ class Api:
         """End it, and mark it as a part of the run. One that has ended already, or was deleted, is left as it is.
         ``patience`` is as in :meth:`update`."""
         try:
-            with _patient(patience):
+            with patient(patience):
                 await self._sure(
                     lambda: self.client.chat_stopStream(
                         channel=spot.channel, ts=ts, chunks=chunks or None, metadata=spot.mark(part)

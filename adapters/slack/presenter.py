@@ -9,7 +9,7 @@ from itertools import chain, count
 from slack_sdk.errors import SlackApiError
 
 from adapters.slack import limits
-from adapters.slack.api import Upload, error_code, in_blocks_or_text, limited
+from adapters.slack.api import Upload, error_code, in_blocks_or_text, limited, patient
 from adapters.slack.blocks import Page, pages
 from adapters.slack.inbound import is_direct
 from adapters.slack.limits import Timing
@@ -24,6 +24,8 @@ from core.telemetry import get_logger
 from core.types import Chart, Run
 
 log = get_logger(__name__)
+
+_BRIEF = 1.0  # seconds that progress is put off for its rate; Slack names whole seconds
 
 Tell = Callable[[Card, bool], Awaitable[None]]
 """Shows something to the asker alone; the flag says whether the thread has replies, without which it hides them."""
@@ -91,6 +93,11 @@ class ThreadPresenter:
             await self.progress(RunView(run_id=run.id, panel=run.panel))
 
     async def _advance(self, view: RunView) -> None:
+        """Show it now or not at all: the answer, which waits for this to end, may come at any time."""
+        with patient(_BRIEF):
+            await self._show_progress(view)
+
+    async def _show_progress(self, view: RunView) -> None:
         card = progress_card(view, view.clock())
         if not self._stream.over:
             stop = next((button for row in card.buttons for button in row), None)
@@ -124,7 +131,7 @@ class ThreadPresenter:
 
     async def answer(self, run: Run) -> None:
         """Turn the progress message into the answer; what does not fit follows in further messages."""
-        await self._end_progress()
+        await self._end_progress(run)
         await self._place(pages(answer_card(run, long=self._long)))
 
     async def redraw(self, run: Run) -> None:
@@ -145,15 +152,14 @@ class ThreadPresenter:
 
     async def failed(self, run: Run, text: str) -> None:
         """Tell the asker; the progress message keeps the members' last states."""
-        await self._end_progress()
+        await self._end_progress(run)
         card = failed_card(run, text)
         if self._direct:
             await self._place(pages(card))
             return
         stands = await self._standing.find(FIRST) is not None
-        if stands:
-            view = self._view or RunView(run_id=run.id, panel=run.panel, ended=run.status)
-            still = progress_card(view, view.clock())
+        if stands and self._view is not None:
+            still = progress_card(self._view, self._view.clock())
             ended = still.model_copy(
                 update={"tone": card.tone, "status": card.status, "details": card.details, "body": ""}
             )
@@ -166,9 +172,10 @@ class ThreadPresenter:
         self._stream.over = True
         self._keep_time()
 
-    async def _end_progress(self) -> None:
+    async def _end_progress(self, run: Run) -> None:
         """From now on nothing is shown but how the run ended."""
         self._answered = True
+        self._view = self._view or _ended(run)
         await self._settle()
         stream = self._stream
         if not stream.over and stream.ts is not None:
@@ -197,6 +204,16 @@ class ThreadPresenter:
                 await self._standing.put(next(names), content, hurry=True)
 
             await in_blocks_or_text(page, put)
+
+
+def _ended(run: Run) -> RunView:
+    """A run that is over, for whoever has seen nothing of it."""
+    verdict = run.rounds[-1].verdict if run.rounds else None
+    outcomes = {outcome.member.id: outcome for outcome in run.rounds[-1].outcomes} if run.rounds else {}
+    over = None if verdict else run.status
+    return RunView(
+        run_id=run.id, panel=run.panel, outcomes=outcomes, judge=verdict.judge if verdict else None, ended=over
+    )
 
 
 class ResponsePresenter:

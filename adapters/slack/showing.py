@@ -73,12 +73,14 @@ class Showing:
         ``quote``: say in its thread who asks what, as that stands nowhere. ``again``: that may have been begun before.
         Raises SlackApiError or Unavailable where the place does not open.
         """
-        if run.id in self._shown or (again and not await self._service.claim(showing(run.id))):
+        if run.id in self._shown:
             return  # whoever goes on with it does all of this
         bind_run(run.id)
         self._shown.add(run.id)
         following = False
         try:
+            if again and not await self._service.claim(showing(run.id)):
+                return
             standing = self._standing(run, again)
             if run.ask.where.thread is not None and quote:
                 await self._patiently(lambda more: self._post_root(run, standing, again=more))

@@ -194,6 +194,7 @@ def surface_of(
     bot_token: str | None = None,
     app_token: str | None = None,
     timing: Timing = TIMING,
+    connections: int = 2,
 ) -> SlackSurface:
     """The surface with the workspace's tokens where no others are given, at a pace for tests."""
     config = SlackConfig(
@@ -201,6 +202,7 @@ def surface_of(
         app_token=None if http else SecretStr(app_token or slack.app_token),
         signing_secret=SecretStr(slack.signing_secret),
         api_url=slack.api_url,
+        connections=connections,
     )
     return SlackSurface(config, core.service, core.events, core.history, timing)
 

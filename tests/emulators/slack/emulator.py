@@ -351,9 +351,11 @@ class SlackEmulator(People):
         """Forget the faults that have not struck."""
         self._api.faults.clear()
 
-    async def disconnect(self, reason: str | None = "warning", close_after: float | None = 0.0) -> None:
-        """Send every socket away; see `SocketMode.disconnect`. `reason` None resets the connections."""
-        await self.sockets.disconnect(reason, close_after)
+    async def disconnect(
+        self, reason: str | None = "warning", close_after: float | None = 0.0, count: int | None = None
+    ) -> None:
+        """Send sockets away, so many or all; see `SocketMode.disconnect`. `reason` None resets the connections."""
+        await self.sockets.disconnect(reason, close_after, count)
 
     def freeze(self) -> None:
         """Turn every socket into a half-open connection."""

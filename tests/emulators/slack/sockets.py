@@ -27,6 +27,7 @@ class Envelope:
     about: str
     sent: float
     answer: asyncio.Future[JSON | None]
+    socket: web.WebSocketResponse
     acked: bool = False
 
 
@@ -86,7 +87,7 @@ class SocketMode:
         try:
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
-                    self._receive(message.data)
+                    self._receive(message.data, socket)
         finally:
             self._drop(socket)
         return socket
@@ -109,7 +110,7 @@ class SocketMode:
             transport.abort()
             self._drop(socket)
 
-    def _receive(self, text: str) -> None:
+    def _receive(self, text: str, socket: web.WebSocketResponse) -> None:
         try:
             frame = json.loads(text)
             envelope = self._envelopes.get(frame["envelope_id"])
@@ -119,6 +120,8 @@ class SocketMode:
         if envelope is None:
             self._journal.violation("unknown_ack", f"no envelope {frame['envelope_id']}")
             return
+        if envelope.socket is not socket:
+            self._journal.violation("ack_elsewhere", f"{envelope.about} came on another connection")
         latency = asyncio.get_running_loop().time() - envelope.sent
         payload = frame.get("payload") or None
         self._journal.acks.append(Ack(self._journal.clock(), envelope.kind, latency, payload))
@@ -140,7 +143,7 @@ class SocketMode:
         self._turn += 1
         envelope_id = str(uuid.uuid4())
         loop = asyncio.get_running_loop()
-        envelope = Envelope(delivery.kind, delivery.event_type, loop.time(), loop.create_future())
+        envelope = Envelope(delivery.kind, delivery.event_type, loop.time(), loop.create_future(), socket)
         self._envelopes[envelope_id] = envelope
         frame = {
             "envelope_id": envelope_id,
@@ -159,17 +162,18 @@ class SocketMode:
         except ConnectionError:
             return Outcome("connection_failed")
 
-    async def disconnect(self, reason: str | None, close_after: float | None) -> None:
-        """Send every connection away.
+    async def disconnect(self, reason: str | None, close_after: float | None, count: int | None = None) -> None:
+        """Send connections away.
 
         Args:
+            count: how many, the oldest first; None: all.
             reason: warning, refresh_requested, link_disabled or too_many_websockets; None resets the TCP
                 connections without a word.
             close_after: seconds from the frame to the close; None leaves the closing to the app.
         """
         if reason == "link_disabled":
             self.enabled = False
-        for socket in list(self.sockets):
+        for socket in self.sockets[:count]:
             if reason is None:
                 self._transports[socket].abort()
                 self._drop(socket)
