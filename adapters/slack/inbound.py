@@ -91,13 +91,14 @@ def home_of(body: Payload) -> tuple[str | None, str | None]:
     """Where the app is installed that something came to, as (organisation, workspace); either may be unknown.
 
     In channels shared with others the workspace of who acts may be another one: events tell by their authorization,
-    and modals by where the app that opened them is installed.
+    modals by where the app that opened them is installed, and taps by whose message they are on.
     """
-    grants, view = body.get("authorizations"), body.get("view") or {}
+    grants, view, message = body.get("authorizations"), body.get("view") or {}, body.get("message") or {}
+    ours = message.get("team") if message.get("app_id") and message.get("app_id") == body.get("api_app_id") else None
     if grants:
         body = grants[0]
     enterprise = body.get("enterprise") or body.get("enterprise_id")
-    team = view.get("app_installed_team_id") or body.get("team") or body.get("team_id")
+    team = view.get("app_installed_team_id") or ours or body.get("team") or body.get("team_id")
     if isinstance(team, Mapping):
         enterprise = enterprise or team.get("enterprise_id")
     return _id(enterprise), _id(team) or _id((body.get("user") or {}).get("team_id"))

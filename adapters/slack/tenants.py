@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 
+import aiohttp
 from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError
 from slack_sdk.oauth.installation_store import Installation
@@ -24,6 +25,7 @@ from core.telemetry import get_logger
 log = get_logger(__name__)
 
 _OFF = 600.0  # seconds after which a token that was refused is tried again
+_PATIENCE = 0.4  # seconds to look again at what is known already: Slack waits for three in all
 _LATELY = 120  # seconds by which Slack's clock and ours may differ
 
 
@@ -56,10 +58,12 @@ class Tenants:
         if known is not None and now < until:
             return known
         try:
-            found = await self._store.async_find_installation(enterprise_id=enterprise, team_id=team)
-        except Unavailable:
+            async with asyncio.timeout(None if known is None else _PATIENCE):
+                found = await self._store.async_find_installation(enterprise_id=enterprise, team_id=team)
+        except (Unavailable, TimeoutError):
             if known is None:
                 raise
+            self._known[asked] = (now + self._fresh, known)
             return known
         except ConfigError as error:
             log.error("a workspace's token cannot be read", team=team, enterprise=enterprise, why=str(error))
@@ -105,10 +109,11 @@ class Tenants:
             return False
         try:
             await self._builder.client(str(found.bot_token)).auth_test()
-        except SlackApiError as error:
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             if unsure(error) or error_code(error) == "ratelimited":
                 raise Unavailable("Slack does not say whether the app is installed there.") from error
-            return False
+            # A token that has come to its end may have been replaced by Slack's leave.
+            return kind == "tokens_revoked" and error_code(error) == "token_expired"
         return True
 
     def _current(self, found: Installation) -> Workspace | None:

@@ -10,6 +10,7 @@ import pytest
 from adapters.slack.inbound import (
     Identity,
     carried,
+    home_of,
     plain,
     read_click,
     read_command,
@@ -180,3 +181,31 @@ def test_slacks_own_stop_counts_once_under_both_its_names() -> None:
     event = {"channel": "D1", "thread_ts": "2.0", "user": "U1", "streaming_message_ts": ["3.0"], "event_ts": "9.0"}
     ids = [set(read_stop({**envelope(event), "event_id": event_id}, ME).event_ids) for event_id in ("Ev1", "Ev2")]
     assert ids[0] & ids[1]
+
+
+# --- where the app is installed -------------------------------------------------------------------------
+
+GRANT = {"enterprise_id": None, "team_id": "T1", "user_id": "U0BOT", "is_bot": True, "is_enterprise_install": False}
+OURS = {"app_id": "A1", "team": "T1"}
+
+
+@pytest.mark.parametrize(
+    ("body", "home"),
+    [
+        ({"team_id": "T1", "enterprise_id": "", "command": "/consortium"}, (None, "T1")),
+        ({"team_id": "T1", "enterprise_id": "E1", "is_enterprise_install": "true"}, ("E1", "T1")),
+        ({"team_id": "T2", "authorizations": [GRANT], "event": {"team": "T2"}}, (None, "T1")),
+        ({"team_id": "T2", "authorizations": [GRANT | {"enterprise_id": "E1"}]}, ("E1", "T1")),
+        ({"team_id": "T1", "enterprise_id": None, "event": {"type": "app_uninstalled"}}, (None, "T1")),
+        ({"team": {"id": "T1", "domain": "acme"}, "enterprise": None, "user": {"team_id": "T2"}}, (None, "T1")),
+        ({"team": {"id": "T1", "enterprise_id": "E1"}, "user": {}}, ("E1", "T1")),
+        ({"team": None, "enterprise": {"id": "E1", "name": "Acme"}, "user": {"team_id": "T1"}}, ("E1", "T1")),
+        ({"team": {"id": "T2"}, "view": {"app_installed_team_id": "T1"}}, (None, "T1")),
+        ({"team": {"id": "T2"}, "api_app_id": "A1", "message": OURS}, (None, "T1")),
+        ({"team": {"id": "T1"}, "api_app_id": "A1", "message": {"app_id": "A2", "team": "T2"}}, (None, "T1")),
+        ({"team": {"id": "T1"}, "api_app_id": "A1", "message": {"team": "T2", "user": "U1"}}, (None, "T1")),
+        ({}, (None, None)),
+    ],
+)
+def test_it_is_told_where_the_app_is_installed(body: dict[str, object], home: tuple[str | None, str | None]) -> None:
+    assert home_of(body) == home

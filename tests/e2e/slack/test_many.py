@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,6 +25,7 @@ from bot.processes import surfaces
 from bot.settings import new_key
 from core.asks import Person, Platform, ThreadRef
 from core.commands.values import AskCommand
+from core.installed import Installations, Installed
 from core.service import Inbound
 from tests.adapters.slack.tenancy import served
 from tests.e2e.slack.stage import TIMING, Stage, catalog, settings_in
@@ -63,10 +65,12 @@ class Service:
 
 
 @asynccontextmanager
-async def front(core: Core, slack: SlackEmulator, *, http: bool = False) -> AsyncIterator[Service]:
+async def front(
+    core: Core, slack: SlackEmulator, *, http: bool = False, store: Installations | None = None
+) -> AsyncIterator[Service]:
     """A front for many workspaces, on the core that all of them share."""
     secret = SecretStr(slack.oauth.client_secret)
-    oauth = OAuth(slack.oauth.client_id, secret, SecretStr(KEY), "https://bot.example", core.installations)
+    oauth = OAuth(slack.oauth.client_id, secret, SecretStr(KEY), "https://bot.example", store or core.installations)
     slack.oauth.redirect_urls.add(oauth.redirect_url)
     config = SlackConfig(
         app_token=None if http else SecretStr(slack.app_token),
@@ -239,6 +243,38 @@ async def test_a_revoked_token_turns_one_workspace_off_and_ends_nothing(
     await asks_and_is_answered(service.stage(globex), "Back again?")
     for run in await service.core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=1)):
         await service.core.history.mark_delivered(run)  # others have none of these channels
+
+
+class Hanging:
+    """The store of installations, which answers nothing while it is ``down``."""
+
+    def __init__(self, inner: Installations) -> None:
+        self._inner, self.down = inner, False
+
+    async def find(
+        self, client_id: str, enterprise_id: str | None, team_id: str | None, user_id: str | None = None
+    ) -> Installed | None:
+        if self.down:
+            await asyncio.Event().wait()
+        return await self._inner.find(client_id, enterprise_id, team_id, user_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_what_is_installed_is_remembered_while_the_store_hangs(core: Core) -> None:
+    store = Hanging(core.installations)
+    async with two_workspaces(core) as (acme, globex), front(core, acme, store=store) as service:
+        await service.install(acme)
+        await asks_and_is_answered(service.stage(acme), "While it answers?")
+        store.down = True
+        await asyncio.sleep(QUICK.fresh)
+        await asks_and_is_answered(service.stage(acme), "While it does not?")
+        globex.workspace.scopes = acme.workspace.scopes
+        delivery = await globex.command("/consortium ask And who was never known?")
+        assert "could not take that in" in str(delivery.response)
+        store.down = False
+        await service.surface.idle()
 
 
 # --- tokens ---------------------------------------------------------------------------------------------
