@@ -44,16 +44,13 @@ SETS = (Set("one process", 0), Set("1 worker", 1), Set("2 workers", 2), Set("4 w
 
 @dataclass(frozen=True)
 class Measured:
-    """What one set-up did: asks a second, processors in use by kind of process, and the busiest of our own."""
+    """What one set-up did: asks a second, processors in use by kind of process and by what else runs here, and the
+    busiest of our own processes."""
 
     rate: float
     cores: dict[str, float]
+    elsewhere: float
     busiest: tuple[str, float]
-
-    @property
-    def used(self) -> float:
-        """Processors in use by all of them."""
-        return sum(self.cores.values())
 
 
 class Meter:
@@ -61,7 +58,11 @@ class Meter:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._began, self._before = time.monotonic(), dict(self._read())
+        self._began, self._before, self._busy = time.monotonic(), dict(self._read()), _busy()
+
+    def all(self) -> float:
+        """Processors in use by all that runs on this machine."""
+        return (_busy() - self._busy) / (time.monotonic() - self._began)
 
     def cores(self) -> dict[str, float]:
         """Processors in use by each, on average: names as "worker0" and "worker0 drawing"."""
@@ -77,6 +78,11 @@ class Meter:
         yield "PostgreSQL", _own(fleet.postgres.pid) + _children(fleet.postgres.pid)
         for name, pid in fleet.others.items():
             yield name, _own(pid)
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def _own(pid: int | None) -> float:
@@ -115,13 +121,13 @@ async def measure(a_set: Set, asks: int, folder: Path, *, seconds: float, charts
         await fleet.crowd({"do": "begin"})
         if not await quiet(fleet, 600, grace=0.0):
             raise SystemExit(f"{a_set.name}: not all answers came")
-        took, cores = time.monotonic() - began, meter.cores()
+        took, cores, busy = time.monotonic() - began, meter.cores(), meter.all()
         kinds: dict[str, float] = {}
         for name, used in cores.items():
             kinds[kind_of(name)] = kinds.get(kind_of(name), 0.0) + used
         ours = {name: used for name, used in cores.items() if kind_of(name) in ("fronts", "workers", "people")}
         name = max(ours, key=lambda key: ours[key])
-        return Measured(asks / took, kinds, (name, ours[name]))
+        return Measured(asks / took, kinds, max(0.0, busy - sum(kinds.values())), (name, ours[name]))
 
 
 def told(a_set: Set, runs: Sequence[Measured], single: float) -> str:
@@ -139,12 +145,14 @@ def limit(measured: Measured) -> str:
     """What held it up, as far as processor time tells."""
     there = os.cpu_count() or 1
     name, used = measured.busiest
-    busiest = f"busiest {name} with {used:.2f}"
+    all_of_it = sum(measured.cores.values()) + measured.elsewhere
+    figures = f"busiest {name} with {used:.2f}, elsewhere {measured.elsewhere:.2f}, {all_of_it:.2f} of {there} in use"
     if used >= BUSY:
-        return f"held up by one process ({busiest})"
-    if measured.used >= BUSY * there:
-        return f"held up by the machine: {measured.used:.2f} of its {there} processors in use ({busiest})"
-    return f"neither a process nor the {there} processors full: {measured.used:.2f} in use ({busiest})"
+        return f"held up by one process ({figures})"
+    if all_of_it >= BUSY * there:
+        others = ", by what else runs on it" if measured.elsewhere > sum(measured.cores.values()) else ""
+        return f"held up by the machine{others} ({figures})"
+    return f"held up by no processor: by waiting ({figures})"
 
 
 async def main() -> None:
