@@ -24,6 +24,7 @@ from adapters.slack import install_pages as html
 from adapters.slack.api import error_code, unsure
 from adapters.slack.installations import NAME, SlackInstallations, place_of
 from adapters.slack.manifest import SCOPES
+from adapters.slack.pacing import Allowance
 from core.errors import ConfigError, Unavailable
 from core.installed import Installations
 from core.telemetry import get_logger
@@ -33,6 +34,9 @@ log = get_logger(__name__)
 INSTALL_PATH, REDIRECT_PATH = "/slack/install", "/slack/oauth_redirect"
 STATE_LIFE = 600
 """Seconds that somebody has to say yes."""
+
+BEGUN = 120
+"""Installations a minute that may begin in this process: each is stored, and the page is open to all."""
 
 COOKIE = "__Host-consortium-install"
 
@@ -70,6 +74,7 @@ class Installing:
     ) -> None:
         self._oauth, self._client, self._store = oauth, client, store
         self._authorize_url = urljoin(api_url, "/oauth/v2/authorize")
+        self._begun = Allowance(BEGUN)
 
     async def install(self, _: web.Request) -> web.Response:
         """The page with the button."""
@@ -101,6 +106,9 @@ class Installing:
         return self._oauth.install_url
 
     async def _begin(self) -> web.Response:
+        if not self._begun.left():
+            return html.problem(503, "Not now", "Many install it at this moment. Try again in a minute.", self._again)
+        self._begun.spend()
         state = secrets.token_urlsafe(32)
         await self._oauth.store.issue_state(state, STATE_LIFE)
         query = {

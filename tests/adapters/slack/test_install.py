@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.history import SqlHistory
-from adapters.slack.install import INSTALL_PATH, REDIRECT_PATH
+from adapters.slack.install import BEGUN, INSTALL_PATH, REDIRECT_PATH
 from adapters.slack.manifest import SCOPES
 from tests.adapters.slack.tenancy import PUBLIC_URL, Front, front
 from tests.emulators.slack import SlackEmulator
@@ -178,6 +178,13 @@ async def test_who_says_no_has_changed_nothing(slack: SlackEmulator, desk: Front
     assert no_code_was_exchanged(slack)
 
 
+async def test_nobody_fills_the_database_by_opening_the_page(slack: SlackEmulator, desk: Front) -> None:
+    pages = [await desk.get(INSTALL_PATH) for _ in range(BEGUN + 5)]
+    assert [page.status for page in pages] == [200] * BEGUN + [503] * 5
+    assert not pages[-1].cookie
+    assert (await desk.get(slack.approve(pages[0].link), pages[0].cookie)).status == 200, "what was begun goes on"
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------
 
 
@@ -246,10 +253,15 @@ async def test_tokens_stand_nowhere_in_clear(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with SqlHistory(shared_url) as history, front(rotating, history) as desk:
+        rotating.oauth.life = 60
         with capture_logs() as logs:
             shown = await desk.install(rotating)
-        [found] = [one async for one in desk.store.all()]
-        secrets = [str(found.bot_token), str(found.bot_refresh_token), rotating.oauth.client_secret]
+            [first] = [one async for one in desk.store.all()]
+            await desk.rotation.look()
+            [found] = [one async for one in desk.store.all()]
+        assert rotating.oauth.refreshed == 1
+        tokens = [token for one in (first, found) for token in (one.bot_token, one.bot_refresh_token)]
+        secrets = [*map(str, tokens), rotating.oauth.client_secret]
         assert all(secrets)
         if shared_url.startswith("sqlite"):
             stored = everything_in(tmp_path)
