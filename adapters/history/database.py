@@ -32,7 +32,8 @@ _PATIENCE = 10
 """Seconds to wait for another process's transaction, for a server to let us in, or for a connection to be free."""
 _READERS = 4
 _IN_TIME = 30
-"""Seconds within which a server has to answer a statement."""
+"""Seconds within which a server has to answer a query; what is written has to be acknowledged sooner, so that there is
+time left to try again."""
 _LET_GO = "SET idle_in_transaction_session_timeout = '10s'"
 """Whom the server cannot reach any more is not to keep rows from being written for longer."""
 
@@ -42,11 +43,12 @@ class Database:
 
     Its methods raise :class:`core.errors.Unavailable` when it does not work, and :class:`core.errors.NotFound`
     for a row that refers to a run that is not on record. While it is away they try again, for so many seconds as
-    ``reads`` and ``writes`` say: what is done must bear to be done twice, for a reply may be lost.
+    ``reads`` and ``writes`` say: what is done must bear to be done twice, for a reply may be lost. A server that does
+    not answer a statement within ``in_time`` seconds counts as away.
     """
 
-    def __init__(self, url: URL, *, reads: float = 10, writes: float = 20) -> None:
-        self._url = url
+    def __init__(self, url: URL, *, reads: float = 10, writes: float = 20, in_time: float = _IN_TIME) -> None:
+        self._url, self._in_time = url, in_time
         self._reads, self._writes = Patience(reads), Patience(writes)
         hidden = {"hide_parameters": True}  # errors, which may be logged, quote no texts
         one: dict[str, Any] = {**hidden, "pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
@@ -76,7 +78,10 @@ class Database:
         """Either "sqlite" or "postgresql"."""
         return self._url.get_backend_name()
 
-    async def _connect(self, in_time: float | None = _IN_TIME) -> Any:
+    async def _connect(self) -> Any:
+        return await self._connect_for(self._in_time)
+
+    async def _connect_for(self, in_time: float | None) -> Any:
         """PostgreSQL's driver reads the address itself: it knows ``sslmode`` and the like, SQLAlchemy does not."""
         import asyncpg  # type: ignore[import-untyped]  # not needed on SQLite
 
@@ -84,7 +89,7 @@ class Database:
         return await asyncpg.connect(address, timeout=_PATIENCE, command_timeout=in_time)
 
     async def _connect_to_write(self) -> Any:
-        connection = await self._connect()
+        connection = await self._connect_for(min(self._in_time, _PATIENCE))
         await connection.execute(_LET_GO)
         return connection
 
@@ -93,7 +98,7 @@ class Database:
         if self.backend == "sqlite":
             await self.write(work)  # which waits for others that migrate
             return
-        alone = create_async_engine(self._url, poolclass=NullPool, async_creator=partial(self._connect, None))
+        alone = create_async_engine(self._url, poolclass=NullPool, async_creator=partial(self._connect_for, None))
         await self._write(alone, work)
 
     async def write(self, work: Work[T]) -> T:

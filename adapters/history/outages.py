@@ -50,15 +50,18 @@ class Patience:
     async def insist(self, attempt: Callable[[], Awaitable[T]], renew: Callable[[], Awaitable[None]]) -> T:
         """Attempt it until it goes well; ``renew`` gives up connections to a server that only can be read from.
 
-        Raises what the last attempt raised when patience is over, or when trying again cannot help.
+        A first attempt that took all the time there is (the server fell silent) is followed by another. Raises what
+        the last attempt raised when patience is over, or when trying again cannot help.
         """
         begun, (pause, most) = self._monotonic(), _PAUSES
+        again = False
         while True:
             try:
                 result = await attempt()
             except Unavailable as error:
-                if not comes_back(error) or not self._may_wait(begun):
+                if not comes_back(error) or not self._may_wait(begun if again else self._monotonic()):
                     raise
+                again = True
                 if _sqlstate(error) == _READ_ONLY:
                     await renew()
             else:

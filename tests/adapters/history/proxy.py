@@ -26,6 +26,9 @@ class Proxy:
         self.missed = asyncio.Event()
         """Set when a connection is turned away."""
         self._ends: set[asyncio.StreamWriter] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._frozen: list[asyncio.Event] = []
 
     @property
     def url(self) -> str:
@@ -42,12 +45,21 @@ class Proxy:
         finally:
             server.close()
             self.cut()
+            for frozen in self._frozen:
+                frozen.set()
             await server.wait_closed()
 
     def cut(self) -> None:
         """Break all connections off."""
         for end in self._ends:
             end.transport.abort()
+
+    def freeze(self) -> None:
+        """Pass nothing on any more, without a word; connections that are made later work."""
+        self._flowing.clear()
+        self._frozen.append(self._flowing)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.away:
@@ -58,14 +70,16 @@ class Proxy:
         assert self._server.hostname
         assert self._server.port
         there, to_server = await asyncio.open_connection(self._server.hostname, self._server.port)
+        flowing = self._flowing
         ends = {writer, to_server}
         self._ends |= ends
         doomed = asyncio.Event()
         """Set when the reply to a commit is not to be passed on."""
-        asking = asyncio.create_task(self._pass_up(reader, to_server, doomed))
+        asking = asyncio.create_task(self._pass_up(reader, to_server, doomed, flowing))
         try:
             with suppress(OSError):
                 while said := await there.read(65_536):
+                    await flowing.wait()
                     if doomed.is_set() and _COMMITTED in said:
                         break
                     writer.write(said)
@@ -76,10 +90,15 @@ class Proxy:
                 end.transport.abort()
 
     async def _pass_up(
-        self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter, doomed: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        flowing: asyncio.Event,
     ) -> None:
         with suppress(OSError):
             while said := await reader.read(65_536):
+                await flowing.wait()
                 if _COMMIT in said and self.cuts:
                     if self.cuts.pop(0) == "before":
                         break

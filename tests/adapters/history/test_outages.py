@@ -12,10 +12,11 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, delete, select, text
 
 from adapters.history import SqlHistory
 from adapters.history.database import Database, parse
+from adapters.history.schema import oauth_states
 from core.errors import Unavailable
 from core.governance import Estimate, Rule, Subject
 from core.types import Bill, Run
@@ -119,6 +120,22 @@ async def test_an_outage_that_lasts_is_told_and_those_who_come_later_do_not_wait
         proxy.away = False
         await history.open_run(run)
         assert await history.run(run.id) == run
+
+
+async def test_a_server_that_falls_silent_is_asked_over_another_connection(proxy: Proxy) -> None:
+    """As when its host vanishes from the network: nobody says that the connection is no more."""
+    database = Database(parse(proxy.url), reads=0.2, writes=0.2, in_time=0.3)
+
+    def write(connection: Connection) -> int:
+        return connection.execute(delete(oauth_states).where(oauth_states.c.state == "silent")).rowcount
+
+    await database.write(write)
+    assert list(await database.rows(select(oauth_states.c.state).where(oauth_states.c.state == "silent"))) == []
+    proxy.freeze()
+    async with asyncio.timeout(10):
+        assert await database.write(write) == 0
+        assert list(await database.rows(select(oauth_states.c.state).where(oauth_states.c.state == "silent"))) == []
+    await database.close()
 
 
 async def test_no_connection_is_left_behind(proxy: Proxy, postgres_database: str) -> None:
