@@ -216,7 +216,7 @@ function operations.begin(run, worker, token)
 end
 
 -- A worker is there, with runs that have ended and runs at work, and knows of processes that are not. Returns the runs to
--- hand out, those that the worker has lost to another, those that are not known, and all workers.
+-- hand out, those that the worker has lost to another, those that are not known, all workers, and how many wait.
 function operations.report(worker, capacity, alive, expires, dead, ended, ...)
   local words, lost, unknown = {...}, {}, {}
   redis.call('ZADD', WORKERS, now + tonumber(alive), worker)
@@ -239,7 +239,7 @@ function operations.report(worker, capacity, alive, expires, dead, ended, ...)
   if expires == '1' then
     for _, name in ipairs(all_keys()) do redis.call('EXPIRE', name, 3600) end
   end
-  return {out, lost, unknown, redis.call('ZRANGE', WORKERS, 0, -1)}
+  return {out, lost, unknown, redis.call('ZRANGE', WORKERS, 0, -1), redis.call('ZCARD', SINCE)}
 end
 
 -- A worker goes on with a run of which Redis has lost everything.

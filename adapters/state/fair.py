@@ -39,12 +39,14 @@ def tenant(ask: Ask) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker is told: runs to hand out; its own that another has, or that are not known; all workers."""
+    """What a worker is told: runs to hand out; its own that another has, or that are not known; all workers; how many
+    runs wait."""
 
     handed: list[str]
     lost: list[str]
     unknown: list[str]
     workers: list[str]
+    waiting: int
 
 
 class FairQueue:
@@ -93,7 +95,8 @@ class FairQueue:
         if expires := not self._lasting and now > self._expires_again:
             self._expires_again = now + 60
         about = (worker, capacity, round(alive * 1000), int(expires), " ".join(dead), len(ended))
-        return Report(*map(_words, await self._run("report", *about, *ended, *running)))
+        handed, lost, unknown, workers, waiting = await self._run("report", *about, *ended, *running)
+        return Report(_words(handed), _words(lost), _words(unknown), _words(workers), waiting)
 
     async def restore(self, ask: Ask, worker: str) -> None:
         """The worker goes on with a run that Redis has lost."""

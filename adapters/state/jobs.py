@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 _CHECK = timedelta(milliseconds=20)  # how often ended runs make room for others
 _REPORT = 0.5  # seconds between reports of a worker at the most
+_GATHER = 0.05  # seconds for which ends of runs are gathered where nothing waits for their room
 _HANDED_AT_ONCE = 32  # each takes a connection
 
 
@@ -101,15 +102,17 @@ class DocketJobs:
 
     async def hand(self, runs: Sequence[str]) -> None:
         """Pass on to workers what the fair queue hands out. What cannot be passed on is handed out again."""
-        for error in await asyncio.gather(*map(self._hand, runs), return_exceptions=True):
-            if isinstance(error, RedisError):
-                log.warning("a run is handed out a little later", error=str(error))
-            elif error is not None:
-                raise error
+        if len(runs) == 1:
+            await self._hand(runs[0])
+        elif runs:
+            await asyncio.gather(*map(self._hand, runs))
 
     async def _hand(self, run_id: str) -> None:
-        async with self._handing:
-            await self._docket.add("run", key=run_id)(run_id)
+        try:
+            async with self._handing:
+                await self._docket.add("run", key=run_id)(run_id)
+        except RedisError as error:
+            log.warning("a run is handed out a little later", run=run_id, error=str(error))
 
     @asynccontextmanager
     async def worker(
@@ -170,6 +173,7 @@ class _Shift:
         self._lost: set[str] = set()  # cancelled, for others have them
         self._ended: dict[str, None] = {}  # and the fair queue does not know yet
         self._workers: list[str] = []
+        self._waiting = 0  # runs that have no room yet, in all workspaces
         self._news = asyncio.Event()
 
     async def enter(self) -> None:
@@ -217,6 +221,8 @@ class _Shift:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause):
                     await self._news.wait()
+                    if not self._waiting and self._limit:
+                        await asyncio.sleep(_GATHER)
             self._news.clear()
             try:
                 await self._tell()
@@ -270,7 +276,7 @@ class _Shift:
         )
         for run_id in ended:
             self._ended.pop(run_id, None)
-        self._workers = told.workers
+        self._workers, self._waiting = told.workers, told.waiting
         for run_id in told.unknown:
             if run_id in self._running:
                 log.warning("the queue has lost a run, which goes on", run=run_id)
