@@ -88,6 +88,9 @@ class Leaving:
     async def resume(self) -> None:
         """Not called."""
 
+    async def ready(self) -> str | None:
+        """Not called."""
+
     async def wait(self) -> None:
         """Not called."""
 
