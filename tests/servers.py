@@ -102,6 +102,11 @@ class OwnServer:
         if process is not None:
             _stop(process, number)
 
+    def forget(self) -> None:
+        """While it is stopped: lose all of its data. Not for PostgreSQL, whose files are what it is."""
+        for path in Path(self._folder).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
 
 def own_servers() -> bool:
     """Whether there are programs for servers of one's own."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,8 @@ ORPHANS = 5.0
 
 @dataclass(frozen=True)
 class Options:
-    """What goes wrong. Times in seconds; ``kills`` bounds how many processes are killed, None: by time alone."""
+    """What goes wrong. Times in seconds; ``kills`` bounds how many processes are killed, None: by time alone.
+    ``stalls`` is how many processes stand still for ``stall`` seconds, so that others take them for dead."""
 
     asks: int = 200
     fronts: int = 2
@@ -46,6 +50,9 @@ class Options:
     kills: int | None = None
     redis_restarts: int = 1
     redis_away: float = 1.0
+    redis_empty: bool = False
+    stalls: int = 0
+    stall: float = 12.0
     postgres_stop: float = 0.0
     drops: int = 5
     share: float = 0.05
@@ -87,14 +94,17 @@ class Trouble:
         at, kills = options.kill_every, 0
         while at < options.seconds and (options.kills is None or kills < options.kills):
             victim = chance.choice(self._fleet.programs)
-            yield at, lambda victim=victim: self._kill(victim)  # type: ignore[misc]
+            yield at, partial(self._kill, victim)
             at, kills = at + options.kill_every, kills + 1
         for number in range(options.drops):
             reason = chance.choice([None, "warning", "refresh_requested"])
             share = (number + chance.random()) / options.drops
-            yield share * options.seconds, lambda reason=reason: self._drop(reason)  # type: ignore[misc]
+            yield share * options.seconds, partial(self._drop, reason)
         for number in range(options.redis_restarts):
             yield options.seconds * (number + 0.5) / options.redis_restarts, self._restart_redis
+        for number in range(options.stalls):
+            sleeper = chance.choice(self._fleet.programs)
+            yield options.seconds * (number + 0.3) / options.stalls, partial(self._stall, sleeper)
         if options.postgres_stop:
             yield options.seconds / 3, self._stop_postgres
 
@@ -110,6 +120,19 @@ class Trouble:
         else:
             self._note(f"{victim.name} was to be killed, and is down")
 
+    async def _stall(self, sleeper: Program) -> None:
+        """It stands still, and goes on as if nothing had been."""
+        pid = sleeper.pid
+        if pid is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            self._note(f"{sleeper.name} stands still ({pid})")
+            await asyncio.sleep(self._options.stall)
+            if sleeper.pid == pid:
+                os.kill(pid, signal.SIGCONT)
+                self._note(f"{sleeper.name} goes on ({pid})")
+
     async def _drop(self, reason: str | None) -> None:
         if self._options.socket:
             await self._fleet.crowd({"do": "drop", "reason": reason})
@@ -118,6 +141,9 @@ class Trouble:
     async def _restart_redis(self) -> None:
         await asyncio.to_thread(self._fleet.redis.stop, signal.SIGKILL)
         self._note("Redis killed")
+        if self._options.redis_empty:
+            await asyncio.to_thread(self._fleet.redis.forget)
+            self._note("Redis has lost its data")
         await asyncio.sleep(self._options.redis_away)
         await asyncio.to_thread(self._fleet.redis.start)
         self._note("Redis is back")
@@ -214,6 +240,9 @@ def arguments(given: Sequence[str]) -> Options:
     add("--kill-every", type=float, default=usual.kill_every, help="seconds between two kills")
     add("--kills", type=int, default=None, help="kill so many at the most")
     add("--redis-restarts", type=int, default=usual.redis_restarts)
+    add("--redis-empty", action="store_true", help="Redis comes back without its data")
+    add("--stalls", type=int, default=0, help="how many processes stand still for a while")
+    add("--stall", type=float, default=usual.stall, help="seconds for which they do")
     add("--postgres-stop", type=float, default=0.0, help="seconds for which PostgreSQL is stopped mid-way")
     add("--drops", type=int, default=usual.drops, help="how often Slack's sockets are dropped")
     add("--share", type=float, default=usual.share, help="of the platform's calls that fail, 0 to 1")
