@@ -17,7 +17,7 @@ from adapters.history import migrations
 from adapters.history.database import parse
 from core.errors import BadInput, ConfigError
 
-_BUSY = 2.0
+_BUSY = 0.5
 """Seconds to wait for whoever is about to let go of the file."""
 
 

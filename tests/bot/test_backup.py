@@ -13,6 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
 
 from adapters.history import SqlHistory, migrations
 from tests.adapters.history.samples import CHARTS, finished, new_run
@@ -47,8 +50,7 @@ def writing(database: Path, count: int = 100_000) -> Iterator[subprocess.Popen[s
 def fill(desk: Desk, count: int = 2) -> list[str]:
     async def work(history: SqlHistory) -> list[str]:
         runs = [finished(new_run()) for _ in range(count)]
-        for run in runs:
-            await store(history, run)
+        await asyncio.gather(*(store(history, run) for run in runs))
         return sorted(run.id for run in runs)
 
     return desk.store(work)
@@ -121,16 +123,9 @@ def test_a_process_that_has_the_database_open_and_idles_is_in_the_way_too(desk: 
     async def meanwhile() -> str:
         async with SqlHistory(f"sqlite:///{database_of(desk)}") as history:
             await history.run("x")
-            done = await asyncio.to_thread(
-                subprocess.run,
-                [sys.executable, "-c", "from bot.cli import main; main()", "restore", str(copy)],
-                capture_output=True,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            )
-            assert done.returncode == 2
+            refusal = await asyncio.to_thread(desk.refused, "restore", str(copy))
             await history.open_run(new_run())
-            return done.stderr
+            return refusal
 
     assert "another process works with the database" in asyncio.run(meanwhile())
 
@@ -148,16 +143,42 @@ def test_a_copy_of_an_older_version_is_updated_and_stays_as_it_is(desk: Desk) ->
     fill(desk)
     copy = desk.folder / "copy.db"
     desk.ok("backup", str(copy))
-    with closing(sqlite3.connect(copy)) as database:
-        for table in ("receipts", "locks", "oauth_states", "installations", "postings"):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("UPDATE alembic_version SET version_num = '0003'")
-        database.commit()
+    _go_back(copy, "0003")
     before = copy.read_bytes()
     assert ", updated." in desk.ok("restore", str(copy)).out
     assert copy.read_bytes() == before
     with closing(sqlite3.connect(database_of(desk))) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchone() == (migrations.HEAD,)
+    assert desk.ok("runs", "--search", "CATS", "--json").json, "what is new works on what is old"
+
+
+def _go_back(path: Path, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    with create_engine(f"sqlite:///{path}").begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
+def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(desk: Desk) -> None:
+    old = fill(desk, 40)
+    desk.ok("backup", str(copy := desk.folder / "copy.db"))
+    new = sorted([*old, *fill(desk, 1)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from bot.cli import main; main()", "restore", str(copy)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    before = Path(f"{database_of(desk)}.before-restore")
+    while not before.exists() and process.poll() is None:
+        pass
+    process.kill()
+    process.wait()
+    with closing(sqlite3.connect(database_of(desk))) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert ids(database_of(desk)) in (old, new)
+    assert ids(before) == new
+    desk.ok("restore", str(before))
+    assert ids(database_of(desk)) == new
 
 
 def test_what_cannot_be_restored_changes_nothing(desk: Desk) -> None:
