@@ -10,8 +10,10 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 
 import pytest
+from docket import Docket, Worker
 from redis.asyncio import Redis
 
 from adapters.state.fair import FairQueue, tenant
@@ -278,6 +280,30 @@ async def test_begun_by_a_worker_that_is_never_heard_of_again(url: str, prefix: 
         await gate.until_begun(1)
         await nothing_left(url, prefix)
     assert (gate.ended, resumed.ended) == (["r2"], ["r1"])
+
+
+async def test_fetched_by_a_worker_that_dies_before_it_begins(url: str, prefix: str, fair: FairQueue) -> None:
+    fetched: asyncio.Queue[asyncio.Task[None] | None] = asyncio.Queue()
+
+    async def hang(run_id: str) -> None:
+        fetched.put_nowait(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    async with DocketJobs(url, prefix, lease=LEASE) as jobs:
+        async with Docket(name=prefix, url=url, execution_ttl=timedelta(0)) as docket:
+            docket.register(hang, names=["run"])
+            async with Worker(docket, name=AWAY, redelivery_timeout=timedelta(seconds=LEASE)) as worker:
+                loop = asyncio.create_task(worker.run_forever())
+                await fair.report(AWAY, capacity=1, alive=60, dead=[], ended=[], running=[])
+                await jobs.submit(ask("r1"))
+                job = await fetched.get()
+                assert job is not None
+                loop.cancel()
+                job.cancel()
+                await asyncio.wait([loop])
+        async with workers(url, prefix, is_open=True) as gate:
+            await until(lambda: gate.ended == ["r1"])
+            await nothing_left(url, prefix)
 
 
 async def test_a_reply_that_was_lost_is_no_second_begin(
