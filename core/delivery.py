@@ -27,7 +27,7 @@ from core.events import (
     TextDelta,
 )
 from core.ports import Events, History
-from core.telemetry import get_logger, traces
+from core.telemetry import get_logger, of_run, traces
 from core.telemetry.metrics import STAGES
 from core.types import Chart, Member, Outcome, RoundKind, Run, RunStatus
 
@@ -164,7 +164,7 @@ async def deliver(
     dead, and then leaves the rest to whoever shows the run now. ``place`` tells the place in the queue. ``clock`` is
     monotonic, in seconds: what is shown of how long members take is measured by it.
     """
-    with suppress(_NotOurs):
+    with suppress(_NotOurs), of_run(run.id):
         await _deliver(run, presenter, events, history, _asked_first(ours), place, clock)
 
 

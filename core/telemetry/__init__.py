@@ -5,6 +5,6 @@ Nothing here holds a state of runs. Everything is off, and costs next to nothing
 
 from __future__ import annotations
 
-from core.telemetry.logs import Logs, bind_run, configure, get_logger, texts
+from core.telemetry.logs import Logs, bind_run, configure, get_logger, of_run, texts
 
-__all__ = ["Logs", "bind_run", "configure", "get_logger", "texts"]
+__all__ = ["Logs", "bind_run", "configure", "get_logger", "of_run", "texts"]

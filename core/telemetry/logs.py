@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -46,6 +47,11 @@ def get_logger(name: str) -> Any:
 def bind_run(run_id: str) -> None:
     """Put the run's id on every line that this task and its children log from now on."""
     structlog.contextvars.bind_contextvars(run=run_id)
+
+
+def of_run(run_id: str) -> AbstractContextManager[None]:
+    """As :func:`bind_run`, for the length of a block."""
+    return structlog.contextvars.bound_contextvars(run=run_id)
 
 
 def texts(**fields: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from adapters.history.database import Database, parse
 from adapters.history.store import SqlHistory
 from adapters.state.state import State
 from core.asks import Ask
+from core.delivery import RunView, deliver
 from core.errors import ConsortiumError
+from core.events import RunEnded, RunStarted
 from core.runner import Runner
 from core.telemetry import Logs, configure, get_logger
-from core.types import RunStatus
+from core.types import Chart, Run, RunStatus
 from tests.core.fakes import Step, catalog, make_ask, make_engine, make_run, office, panel_models
 
 CANARY = "canary-question"
@@ -58,6 +61,44 @@ async def test_the_question_is_in_one_line_where_that_is_wanted(
     assert [record.get("question") for record in told if record["event"] == "run begun"] == (
         [f"Is {CANARY} good?"] if wanted else [None]
     )
+
+
+class Clumsy:
+    """Cannot show progress."""
+
+    pace = 0.0
+    tick: float | None = None
+
+    async def progress(self, view: RunView) -> None:
+        raise OSError("out of ink")
+
+    async def answer(self, run: Run) -> None: ...
+
+    async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None: ...
+
+    async def failed(self, run: Run, text: str) -> None: ...
+
+
+@pytest.mark.usefixtures("restored")
+async def test_whoever_shows_a_run_logs_its_id_too(
+    state: State, history: SqlHistory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(Logs(json=True))
+    shared = catalog()
+    run = make_run(shared)
+    await history.open_run(run)
+    await state.events.publish(run.id, RunStarted(round=1, max_rounds=1, panel=run.panel))
+    showing = asyncio.create_task(deliver(run, Clumsy(), state.events, history))
+    told: list[dict[str, Any]] = []
+    async with asyncio.timeout(20):
+        while not told:
+            await asyncio.sleep(0.01)
+            told = records(capsys)
+    await state.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED))
+    await showing
+    assert {(record["event"], record["run"]) for record in told} == {("progress not shown", run.id)}
+    get_logger("core.x").info("afterwards")
+    assert "run" not in records(capsys)[-1]
 
 
 @pytest.mark.usefixtures("restored")
