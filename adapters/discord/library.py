@@ -23,23 +23,31 @@ __all__ = ["Interaction", "Route", "discord", "interaction_of", "open_thread_on"
 Interaction = discord.Interaction[discord.Client]
 
 
+_pointed: list[tuple[str, yarl.URL]] = [(Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY)]
+"""Where the library points, the latest last; the first is where it does by itself."""
+
+
 def point_at(api_url: str | None, gateway_url: str | None) -> Callable[[], None]:
     """Make discord.py talk to other servers than Discord's; None leaves an address alone. Returns the undoing.
 
     The library has no setting for either address: routes are made in functions that offer no seam for a subclass,
     and the first connection takes its address from the class. So these two class attributes are set, only when an
-    address is configured, and put back when the surface closes.
+    address is configured, and put back when the last surface closes that set them.
     """
-    before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
-    if api_url:
-        Route.BASE = api_url.rstrip("/")
-    if gateway_url:
-        DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
+    api, gateway = _pointed[-1]
+    mine = (api_url.rstrip("/") if api_url else api, yarl.URL(gateway_url) if gateway_url else gateway)
+    _pointed.append(mine)
+    _point()
 
     def undo() -> None:
-        Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
+        _pointed.remove(mine)
+        _point()
 
     return undo
+
+
+def _point() -> None:
+    Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = _pointed[-1]
 
 
 def interaction_of(client: discord.Client, payload: Mapping[str, Any]) -> Interaction:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.emulators.discord.commands import Commands
 from tests.emulators.discord.connection import Connection
+from tests.emulators.discord.endpoint import Endpoint
 from tests.emulators.discord.errors import Json
 from tests.emulators.discord.faults import Faults
 from tests.emulators.discord.gateway import Gateway
@@ -40,6 +41,7 @@ class DiscordEmulator(People):
 
     All times are seconds. `rates` is True for the limits seen of the real service, False for none, or a
     mapping of "METHOD /route/{template}" to (requests, seconds); False also lifts the limit on identifies.
+    `shards` is how many the bot is told to have.
     `message_content` is the switch for that intent in the developer portal. `clock.advance(s)` lets time
     pass at once. Faults of the program under test collect in `violations`.
     """
@@ -53,6 +55,7 @@ class DiscordEmulator(People):
         rates: bool | Mapping[str, Rate] = True,
         identify_window: float = 5.0,
         max_concurrency: int = 1,
+        shards: int = 1,
         nonce_window: float = 300.0,
         message_content: bool = True,
         token: str = "emulated.bot.token",
@@ -75,6 +78,7 @@ class DiscordEmulator(People):
             max_concurrency=max_concurrency,
             message_content=message_content,
         )
+        gateway.shards = shards
         publish = gateway.publish
         poster = Poster(world, payloads, recorder, publish, nonce_window)
         commands = Commands(world)
@@ -112,6 +116,7 @@ class DiscordEmulator(People):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._interactions.stop()
+        await self.endpoint.aclose()
         self.gateway.cut()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -133,6 +138,11 @@ class DiscordEmulator(People):
                 kind = file.content_type or "application/octet-stream"
                 return web.Response(body=file.data, headers={"Content-Type": kind})
         return web.Response(status=404, text="This content is no longer available.")
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where interactions go by HTTP, once a URL is saved."""
+        return self._interactions.endpoint
 
     @property
     def app_id(self) -> int:

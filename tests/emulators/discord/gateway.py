@@ -71,6 +71,8 @@ class Gateway:
         self.message_content = message_content
         self.faults = GatewayFaults()
         self.url = ""
+        self.shards = 1
+        self.too_soon = 0
         self.remaining = limits.IDENTIFIES_PER_DAY
         self.connections: set[Connection] = set()
         self.sessions: dict[str, Session] = {}
@@ -115,6 +117,7 @@ class Gateway:
         while recent and recent[0] <= now - self._identify_window:
             recent.popleft()
         if self._identify_window and recent:
+            self.too_soon += 1
             return False
         recent.append(now)
         self.remaining -= 1

@@ -121,7 +121,7 @@ class Handlers:
 
     def _gateway_bot(self, _: Call) -> Reply:
         limit = self._gateway.start_limit()
-        return Reply(200, {"url": self._gateway.url, "shards": 1, "session_start_limit": limit})
+        return Reply(200, {"url": self._gateway.url, "shards": self._gateway.shards, "session_start_limit": limit})
 
     def _open_direct(self, call: Call) -> Reply:
         user = self._world.users.get(snowflake(call.body.get("recipient_id") or 0))

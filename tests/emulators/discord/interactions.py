@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from tests.emulators.discord import limits
+from tests.emulators.discord.endpoint import Endpoint
 from tests.emulators.discord.errors import FieldError, Json, invalid_form, known
 from tests.emulators.discord.forms import modal_problems
 from tests.emulators.discord.limits import PRIVATE, Flag, MessageType, Permission
@@ -108,6 +109,7 @@ class Interactions:
         self._publish = publish
         self._ack_deadline = ack_deadline
         self._token_ttl = token_ttl
+        self.endpoint = Endpoint(recorder, world.app_id, ack_deadline)
         self._by_token: dict[str, Interaction] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
@@ -142,8 +144,15 @@ class Interactions:
         loop = asyncio.get_running_loop()
         self._timers[interaction.id] = loop.call_later(self._ack_deadline, self._note_late, interaction)
         home = channel.guild_id if self._world.bot_in(channel) else None
-        self._publish("INTERACTION_CREATE", self._payload(interaction), guild_id=home)
+        payload = self._payload(interaction)
+        if self.endpoint.url is None:
+            self._publish("INTERACTION_CREATE", payload, guild_id=home)
+        else:
+            self.endpoint.send(payload, lambda body: self._respond(interaction, body))
         return interaction
+
+    def _respond(self, interaction: Interaction, body: Json) -> None:
+        self.acknowledge(interaction.id, interaction.token, body, ())
 
     def _note_late(self, interaction: Interaction) -> None:
         if not interaction.acked:
