@@ -90,6 +90,8 @@ async def _in_time(look: Callable[[], Awaitable[None]]) -> None:
             await look()
     except (TimeoutError, Unavailable) as error:
         log.debug("a figure could not be had", error=str(error))
+    except Exception:
+        log.exception("a figure could not be had")  # the others are still worth having
 
 
 async def _database(core: Core) -> None:
