@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
 from bot.app import Core, open_core
+from core.asks import Platform
 from tests.e2e.slack.stage import Stage, catalog, on_stage, settings_in, troubled_provider, workspace
 from tests.emulators.provider import ProviderEmulator
 from tests.emulators.slack import SlackEmulator
@@ -47,3 +49,10 @@ async def either(core: Core, request: pytest.FixtureRequest) -> AsyncIterator[St
         async with on_stage(slack, core, http=http) as running:
             yield running
         assert slack.violations == []
+
+
+@pytest_asyncio.fixture(loop_scope="package", autouse=True)
+async def nothing_left(core: Core) -> None:
+    """No front is to go on with what other tests have left in workspaces that are no more."""
+    for run_id in await core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=2)):
+        await core.history.mark_delivered(run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,11 @@ class Front(Stage):
             task.cancel()
         await asyncio.gather(*doomed, return_exceptions=True)
         self.surface._intake = None
+        sockets = self.surface._socket._sockets if self.surface._socket else []
+        for socket in sockets:  # no words of farewell
+            session = socket.client.current_session
+            if session is not None and session._conn is not None and session._conn.transport is not None:
+                session._conn.transport.abort()
         await self.surface.close()
 
 
@@ -65,7 +71,9 @@ async def front(
         connect(redis or shared, alive=ALIVE) as state,
         connect(inbox or redis or shared, alive=ALIVE) as keeping,
     ):
-        office = replace(core.office, claims=state.claims, inbox=(state if inbox is None else keeping).inbox)
+        kept = (state if inbox is None else keeping).inbox
+        kept._patience = 0.5
+        office = replace(core.office, claims=state.claims, inbox=kept)
         own = replace(core, service=Service(office), state=state)
         surface = surface_of(slack, own, http=http, timing=timing, connections=connections)
         await surface.start()
@@ -77,3 +85,9 @@ async def front(
                 looking.cancel()
                 await asyncio.wait([looking])
             await surface.close(2)
+
+
+def parts(slack: SlackEmulator) -> Counter[str]:
+    """How often each part of the runs stands."""
+    marks = [message.metadata or {} for message in slack.messages(by_bot=True)]
+    return Counter(mark["event_payload"].get("part") for mark in marks if mark.get("event_type") == "consortium_run")

@@ -130,10 +130,10 @@ class Stage:
         )
         return found[0]
 
-    async def show(self, *what: Literal["charts", "long"]) -> None:
-        """Set what the asker is shown of answers in the public channel."""
+    async def show(self, *what: Literal["charts", "long"], user: str | None = None) -> None:
+        """Set what the asker, or another person, is shown of answers in the public channel."""
         where = ThreadRef(platform=Platform.SLACK, workspace=self.slack.team_id, channel=self.slack.channel)
-        inbound = Inbound(asker=Person(id=self.slack.user), where=where)
+        inbound = Inbound(asker=Person(id=user or self.slack.user), where=where)
         await self.core.service.handle(ChangeSettings(show=what), inbound)
 
     def replies(self, root: str, channel: str | None = None) -> list[Message]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from bot.app import Core
-from core.asks import Platform
-from tests.e2e.slack.fronts import front
-from tests.e2e.slack.stage import TIMING, Stage, shown, workspace
+from tests.e2e.slack.fronts import front, parts
+from tests.e2e.slack.stage import TIMING, Stage, buttons, shown, workspace
 from tests.emulators.slack import Message, SlackEmulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(60)]
@@ -24,26 +20,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(60)
 QUESTION = "Should remote work be the default?"
 
 
-@pytest_asyncio.fixture(loop_scope="package", autouse=True)
-async def nothing_left(core: Core) -> None:
-    """No front is to go on with what other tests have left in workspaces that are no more."""
-    for run_id in await core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=2)):
-        await core.history.mark_delivered(run_id)
-
-
-def parts(slack: SlackEmulator) -> Counter[str]:
-    """How often each part of the runs stands."""
-    marks = [message.metadata or {} for message in slack.messages(by_bot=True)]
-    return Counter(mark["event_payload"].get("part") for mark in marks if mark.get("event_type") == "consortium_run")
-
-
 def streaming(slack: SlackEmulator) -> list[Message]:
     return [message for message in slack.messages(by_bot=True) if message.streaming]
-
-
-def actions_of(message: Message) -> dict[str, str]:
-    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
-    return {element["text"]["text"]: element["action_id"] for row in rows for element in row}
 
 
 # --- a front is killed ------------------------------------------------------------------------------------
@@ -157,7 +135,7 @@ async def test_who_asked_by_a_tap_is_named_in_the_thread_by_the_next_front(slack
         root = await first.ask(QUESTION)
         answer = await first.answer(root.ts)
         await first.idle()
-        again = actions_of(answer)["Ask again"]
+        again = buttons(answer)["Ask again"]
         await slack.click(slack.channel, answer.ts, again)
         form = (await slack.wait_for(lambda: slack.views))[-1]
         slack.fault("chat.postMessage", drop=True)
@@ -258,7 +236,7 @@ async def test_a_retry_that_reaches_another_front_asks_nothing_twice(core: Core)
             event = next(d for d in slack.deliveries if d.event_type == "message")
             assert [attempt.reason for attempt in event.attempts] == ["http_error", "http_error", ""]
             assert len(one.replies(asked, slack.dm)) == 1
-            await slack.click(slack.dm, answer.ts, actions_of(answer)["Answers"])
+            await slack.click(slack.dm, answer.ts, buttons(answer)["Answers"])
             await slack.wait_for(lambda: len(one.replies(asked, slack.dm)) == 2)
         assert slack.violations == []
 
