@@ -24,14 +24,15 @@ from tests.emulators.discord import DiscordEmulator
 class Program:
     """``consortium serve`` as a program of its own. Use as an async context manager."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, *options: str, **env: str) -> None:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         here = {"PYTHONPATH": str(Path(__file__).parents[2]), "DATA_DIR": str(folder / "data")}
+        self._options = options
         self._folder, self._env = folder, {**kept, **here, "PORT": "0", "SHUTDOWN_GRACE": "1", **env}
 
     async def __aenter__(self) -> Program:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from bot.cli import main; main()", "serve"),
+            *(sys.executable, "-c", "from bot.cli import main; main()", "serve", *self._options),
             cwd=self._folder,
             env=self._env,
             stderr=asyncio.subprocess.PIPE,
@@ -42,6 +43,10 @@ class Program:
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        self._process.kill()
 
     async def ended(self) -> tuple[int | None, str]:
         """Wait for its end; gives the exit code and the last line of standard error."""

@@ -54,9 +54,8 @@ async def killed_with(slack: SlackEmulator, first: Front, method: str, core: Cor
     await first.kill()
     slack.clear_faults()
     await slack.settled()
-    return [
-        json.loads(json.loads(bytes(value).split(b" ", 2)[2])["body"]) for value in await core.state.redis.hvals(INBOX)
-    ]
+    stored: list[Any] = await core.state.redis.hvals(INBOX)
+    return [json.loads(json.loads(value.split(b" ", 2)[2])["body"]) for value in stored]
 
 
 @pytest.mark.parametrize("way", ["command", "mention", "direct", "follow-up"])
@@ -114,6 +113,7 @@ async def test_where_a_form_would_open_another_front_offers_a_button(slack: Slac
 
 async def test_a_message_is_asked_about_though_the_front_was_killed(slack: SlackEmulator, core: Core) -> None:
     async with front(slack, core, heir=False) as first:
+        await first.show()
         message = await slack.say("The moon is made of cheese.")
         slack.fault("conversations.info", delay=1.0)
         await slack.message_shortcut("ask_about_message", slack.channel, message)
@@ -126,8 +126,9 @@ async def test_a_message_is_asked_about_though_the_front_was_killed(slack: Slack
             await slack.submit_view(form, {"question": "Is that so?"})
             root = await second.root("Is that so?")
             assert "made of cheese" in root.text
-            await second.charts(root.ts)
+            await second.answer(root.ts)
             await second.idle()
+            await second.show("charts")
 
 
 async def test_an_event_that_was_kept_but_not_acknowledged_is_carried_out_once(core: Core) -> None:
