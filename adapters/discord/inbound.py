@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from adapters.discord import limits
 from adapters.discord.gateway import PAYLOAD
 from adapters.discord.library import Interaction, discord
 from core.asks import DIRECT, Person, Platform, ThreadRef, Value
@@ -25,8 +26,9 @@ from core.service import Inbound
 
 SLASH = "/consortium"
 
-REPLAYED = "replayed"
-"""Marks an interaction that may have been carried out in part."""
+REPLAYED, TAPPED = "replayed", "tapped"
+"""Mark an interaction that may have been carried out in part, and the tap of a button that may come twice, which is
+said by what follows in :func:`taps`."""
 
 
 class Attached(Value):
@@ -86,12 +88,21 @@ def from_interaction(interaction: Interaction, files: Sequence[Upload] = ()) -> 
     return Inbound(
         asker=Person(id=str(interaction.user.id), name=interaction.user.display_name),
         where=place(interaction.channel, interaction.channel_id, interaction.guild_id),
-        event_ids=(str(interaction.id),),
+        event_ids=(str(interaction.id), *interaction.extras.get(TAPPED, ())),
         prefix=SLASH,
         files=tuple(files),
         replayed=REPLAYED in interaction.extras,
         **(_standing([interaction.guild_id, *member["roles"]], may) if member else {}),
     )
+
+
+def taps(interaction: Interaction, action: str) -> tuple[str, ...]:
+    """Words that a tap has in common with another one of the same person on the same button just before or after it, in
+    whichever process: time in halves of a second, from when it was to when another tap is meant."""
+    message = interaction.message.id if interaction.message else 0
+    at = int(interaction.created_at.timestamp() * 2)
+    until = at + int(limits.DOUBLE_TAP.total_seconds() * 2)
+    return tuple(f"tap {interaction.user.id} {message} {action} {half}" for half in range(at, until + 1))
 
 
 def from_message(message: discord.Message, channel: object) -> Inbound:

@@ -12,7 +12,7 @@ from adapters.discord import limits
 from adapters.discord.commands import MENU, Invocation, slash_help
 from adapters.discord.files import Files, attached_to
 from adapters.discord.forms import filled
-from adapters.discord.inbound import REPLAYED, check_may_answer, from_interaction
+from adapters.discord.inbound import REPLAYED, TAPPED, check_may_answer, from_interaction, taps
 from adapters.discord.layout import Page, error_pages, reply_pages
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
@@ -20,6 +20,7 @@ from adapters.discord.posting import persist
 from adapters.discord.render import cut
 from adapters.discord.replies import (
     acknowledge,
+    forget_response,
     holds,
     open_form,
     refuse,
@@ -79,6 +80,8 @@ class Interactions:
                     raise UnknownCommand("I do not know what that is; write `help` to see what there is.")
         except Duplicate:
             log.info("interaction dropped: it came twice")
+            if TAPPED in interaction.extras and REPLAYED not in interaction.extras:
+                await forget_response(interaction, self._timing)
         except Exception as error:
             if isinstance(error, Unavailable) and ASKING in interaction.extras and not last:
                 raise
@@ -95,13 +98,16 @@ class Interactions:
             await open_form(interaction, _follow_up_form(action))
             return
         command = actions.decode(action)
-        if asks(command) and REPLAYED not in interaction.extras and self._twice(interaction, action):
-            await acknowledge(interaction, "same")
-            return
+        if asks(command) and REPLAYED not in interaction.extras:
+            if self._twice(interaction, action):
+                await acknowledge(interaction, "same")
+                return
+            interaction.extras[TAPPED] = taps(interaction, action)
         await self._carry_out(interaction, command)
 
     def _twice(self, interaction: Interaction, action: str) -> bool:
-        """Whether a nervous finger has just tapped the same button. All taps of a server come to one process."""
+        """Whether a nervous finger has just tapped the same button. Taps that come to different processes are told
+        apart later."""
         tap, at = (interaction.user.id, interaction.message and interaction.message.id, action), interaction.created_at
         last = self._taps.pop(tap, None)
         self._taps[tap] = at

@@ -109,6 +109,14 @@ async def refuse(interaction: Interaction, text: str, timing: Timing, *, keep: b
         log.warning("the asker was not told", error=type(error).__name__, detail=str(error)[:200], **texts(text=text))
 
 
+async def forget_response(interaction: Interaction, timing: Timing) -> None:
+    """Delete a response that says that something follows, where nothing does. Trouble is only logged."""
+    try:
+        await _take_back(interaction, timing)
+    except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+        log.warning("response not deleted", error=type(error).__name__, detail=str(error)[:200])
+
+
 async def _add(interaction: Interaction, page: Page) -> None:
     files = [enclosure.file() for enclosure in page.enclosures]
     await interaction.followup.send(view=page.view(), files=files, ephemeral=True)

@@ -70,10 +70,6 @@ def redis() -> OwnServer:
     return server
 
 
-def posts(emu: DiscordEmulator) -> int:
-    return sum(r.method == "POST" and r.path.endswith("/messages") for r in emu.requests)
-
-
 async def delivered(core: Core) -> None:
     """Wait until all answers count as delivered."""
     async with asyncio.timeout(20):
@@ -222,6 +218,41 @@ async def test_what_stands_is_not_looked_for_where_it_is_on_record(
         await second.settled(thread.id)
         await second.wants("charts")
     assert sum(r.method == "GET" and r.path.endswith("/messages") for r in emu.requests) - looked <= 1
+
+
+@pytest.mark.parametrize("known", ["nobody", "too late"])
+async def test_a_question_that_cannot_be_answered_where_it_was_asked_is_answered_in_the_channel(
+    emu: DiscordEmulator, core: Core, known: str
+) -> None:
+    async with front(emu, core, heir=False) as first:
+        fault = emu.faults.delay(HELD, "POST", "/callback$", when="before" if known == "nobody" else "after")
+        asked = await first.ask(QUESTION)
+        await emu.wait_for(lambda: fault.hits and (known == "nobody" or asked.acked), 20)
+        await first.kill()
+    emu.faults.clear()
+    emu.clock.advance(30 if known == "nobody" else 1000)
+    emu.take_violations()
+    async with front(emu, core) as second:
+        [answer] = await second.settled(emu.channel_id)
+        assert f"To: {QUESTION}" in answer.text
+        await delivered(core)
+    assert emu.threads == []
+
+
+async def test_what_was_for_the_asker_alone_is_told_directly_where_it_is_too_late(
+    emu: DiscordEmulator, core: Core, members: ProviderEmulator
+) -> None:
+    async with front(emu, core, heir=False) as first:
+        fault = emu.faults.delay(HELD, "POST", "/callback$")
+        await first.ask("  ")
+        await emu.wait_for(lambda: fault.hits, 20)
+        await first.kill()
+    emu.faults.clear()
+    emu.clock.advance(30)
+    emu.take_violations()
+    async with front(emu, core):
+        await emu.wait_for(lambda: len(emu.messages(emu.dm_channel_id)) == 2, 20)
+        assert "There is no question." in emu.messages(emu.dm_channel_id)[-1].text
 
 
 # --- what cannot be stored ------------------------------------------------------------------------------

@@ -97,12 +97,29 @@ async def test_two_fronts_behind_a_balancer_take_turns(emu: DiscordEmulator, cor
     assert set(numbers(emu, *(thread.id for thread in emu.threads)).values()) == {1}
 
 
+async def test_a_double_tap_that_reaches_two_fronts_asks_once(emu: DiscordEmulator, core: Core) -> None:
+    async with front(emu, core) as first, front(emu, core) as second, balanced(emu, [first, second]) as taken:
+        shown = await emu.command(emu.alice, "consortium examples")
+        await first.told(shown)
+        example = next(action for action in shown.replies[0].custom_ids if action.startswith("example:"))
+        taken.clear()
+        taps = [await emu.click(emu.alice, shown.replies[0], example) for _ in range(2)]
+        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
+        await first.settled(thread.id)
+        await emu.wait_for(lambda: sorted(len(tap.replies) for tap in taps) == [0, 1], 20)
+        assert sorted(taken) == [0, 1]
+    assert len(emu.threads) == 1
+
+
 async def test_a_server_whose_members_have_roles_is_known_without_a_session(emu: DiscordEmulator, core: Core) -> None:
     role = emu.add_role("askers")
     carol = emu.add_user("carol", roles=[role])
     async with front(emu, core) as holder, front(emu, core) as other, balanced(emu, [other]):
         assert (holder.holds, other.holds) == (True, False)
         thread = await other.answered(QUESTION, user=carol)
+        [answer] = other.answers(thread.id)
+        answers = next(action for action in answer.custom_ids if action.startswith("answers:"))
+        assert "pragmatist" in await other.told(await emu.click(carol, answer, answers))
         assert emu.world.channels[thread.id].parent_id == emu.channel_id  # type: ignore[attr-defined]
         emu.install(emu.bob)
         abroad = emu.add_guild("abroad", emu.bob)
