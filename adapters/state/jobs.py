@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from adapters.state.fair import FairQueue
 from adapters.state.presence import is_dead, new_process_id
+from adapters.state.quiet import hush
 from adapters.state.redis import link, redis_errors
 from core.asks import Ask
 from core.errors import Unavailable
@@ -320,4 +321,5 @@ async def _queued(run_id: str) -> None:
 def _import_docket() -> type[Docket]:
     from docket import Docket  # takes up to a second: not before it is needed, and beside the event loop
 
+    hush()
     return Docket
