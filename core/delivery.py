@@ -37,6 +37,9 @@ log = get_logger(__name__)
 PLACE_TICK = 3.0
 """Seconds between two looks at the place in the queue of a run that waits there."""
 
+SILENCE = 30.0
+"""Seconds without news of a run after which it is looked up whether it is over."""
+
 TICK = 5.0
 """Seconds after which progress is shown anew though nothing has happened, where a surface has nothing against it: how
 long members have been thinking goes on."""
@@ -239,18 +242,37 @@ async def _as_stored(run: Run, history: History) -> Run:
 
 
 async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[RunEvent]:
-    """The run's events; those of a run that ended long ago (its events have expired) are told from history."""
-    stored = await history.run(run.id) if run.status is not RunStatus.PENDING else None
-    if stored is None or stored.status in (RunStatus.PENDING, RunStatus.RUNNING):
-        async for event in events.follow(run.id):
-            yield event
-        return
+    """The run's events. Of a run that is over they are told from history: they may have expired, or been lost."""
+    stored = await _over(run.id, history) if run.status is not RunStatus.PENDING else None
+    if stored is None:
+        told = aiter(events.follow(run.id))
+        while stored is None:
+            coming = asyncio.ensure_future(anext(told, None))
+            try:
+                while stored is None and not (await asyncio.wait((coming,), timeout=SILENCE))[0]:
+                    stored = await _over(run.id, history)
+                if stored is None:
+                    if (event := await coming) is None:
+                        return
+                    yield event
+            finally:
+                coming.cancel()
+        log.warning("the end of the run was not heard of, and found on record")
     if stored.verdict is not None and stored.status is RunStatus.DONE:
         yield Answered(run=stored, charts_follow=stored.ask.charts)
         kinds = tuple(chart.kind for chart in await history.charts(run.id))
         if kinds:
             yield ChartsDrawn(analysis=stored.analysis, kinds=kinds)
     yield RunEnded(status=stored.status, error=stored.error)
+
+
+async def _over(run_id: str, history: History) -> Run | None:
+    """The run as stored, where it is over."""
+    with suppress(Unavailable):
+        stored = await history.run(run_id)
+        if stored is not None and stored.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+            return stored
+    return None
 
 
 async def _show_progress(view: RunView, pulse: asyncio.Event, presenter: Presenter, place: Place | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.history import SqlHistory
 from adapters.state.state import State
+from core import delivery
 from core.asks import Platform
 from core.delivery import RunView, deliver
 from core.errors import Unavailable
@@ -169,6 +170,9 @@ class Scripted:
 
     async def mark_delivered(self, run_id: str) -> None:
         self.delivered += 1
+
+    async def run(self, run_id: str) -> Run:
+        return pending()
 
 
 async def shown_at(screen: Screen, *script: tuple[float, RunEvent]) -> list[float]:
@@ -351,3 +355,20 @@ async def test_a_run_that_waits_shows_its_place_as_it_moves_up() -> None:
     assert heads[-1].endswith("Asking 3 members · 0 done")
     told.put_nowait(RunEnded(status=RunStatus.CANCELLED, error="Stopped."))
     await watching
+
+
+async def test_an_end_that_nobody_heard_of_is_found_on_record(
+    state: State, history: SqlHistory, stored: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis lost its data between the answer and the end."""
+    monkeypatch.setattr(delivery, "SILENCE", 0.05)
+    analysis = Analysis(members=stored.panel, similarity=None, mean_similarity=None, central=0, embedder="none")
+    screen = Screen()
+    watching = asyncio.create_task(deliver(pending(), screen, state.events, history))
+    await state.events.publish(stored.id, Answered(run=stored, charts_follow=True))
+    await history.record_study(stored.id, Study(analysis=analysis, charts=(CHART,)))
+    await history.update_run(stored.model_copy(update={"status": RunStatus.DONE, "ended_at": START}))
+    await watching
+    assert screen.final == ["answer", "charts"]
+    assert screen.charts_shown == (CHART,)
+    assert await undelivered(history) == 0
