@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import signal
@@ -195,6 +196,7 @@ async def chaos(options: Options, folder: Path) -> tuple[Judgement, Trouble]:
         settled = await quiet(fleet, options.settle, options.grace)
         seconds = time.monotonic() - began
         seen, calls = await fleet.crowd({"do": "look"}), await fleet.calls({})
+        (folder / "seen.json").write_text(json.dumps(seen, indent=1))
         judge = Judge(seen, await records(fleet.postgres.url), calls, panel=len(MEMBERS))
         judgement = judge.judge()
         judgement.figures = _events(fleet, trouble) | {
