@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from adapters.embeddings import open_embedder
 from adapters.history.store import SqlHistory
@@ -20,6 +23,7 @@ from core.arbiter import Arbiter
 from core.breaker import BreakerPolicy, FallbackBreakers, LocalBreakers
 from core.catalog import Catalog
 from core.engine import Engine
+from core.errors import Unavailable
 from core.installed import Installations
 from core.ports import Events, History
 from core.resilience import Caller, SystemClock
@@ -27,7 +31,14 @@ from core.runner import Runner
 from core.service import Office, Service
 from core.study.studio import Studio
 from core.table import Tools
+from core.telemetry import get_logger
 from core.telemetry.health import Lately
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+AGAIN = 0.5
+"""Seconds between two attempts to reach a server that is away."""
 
 QUEUE = "runs"
 """The queue that ``serve`` and ``worker`` share."""
@@ -59,21 +70,43 @@ def new_nonce() -> str:
     return secrets.token_hex(8)
 
 
+async def _opened(stack: AsyncExitStack, make: Callable[[], AbstractAsyncContextManager[T]], patience: float) -> T:
+    """Enter what ``make`` gives; again for so many seconds while it is away. Raises Unavailable then."""
+    end, told = time.monotonic() + patience, False
+    while True:
+        try:
+            return await stack.enter_async_context(make())
+        except Unavailable as error:
+            if time.monotonic() > end:
+                raise
+            if not told:
+                log.warning("waiting for a server", seconds=patience, error=str(error))
+            told = True
+        await asyncio.sleep(AGAIN)
+
+
 @asynccontextmanager
 async def open_core(
-    settings: Settings, catalog: Catalog, *, queue: str | None = None, work: bool = True, pace: float = 1.0
+    settings: Settings,
+    catalog: Catalog,
+    *,
+    queue: str | None = None,
+    work: bool = True,
+    pace: float = 1.0,
+    patience: float = 0.0,
 ) -> AsyncIterator[Core]:
     """Open state, history and queue, and carry out runs here too when ``work``.
 
     ``queue`` names one for this process alone, which goes with it; left out, it is the one that all share.
-    ``pace`` stretches the delays of simulated models. On leaving, runs in flight get the grace time to finish;
+    ``pace`` stretches the delays of simulated models. ``patience`` is for how many seconds servers that are away at the
+    start are waited for. On leaving, runs in flight get the grace time to finish;
     what is left is handed over to other workers. Raises ConfigError or Unavailable.
     """
     async with AsyncExitStack() as stack:
         make_folder(settings)
         url = settings.redis_url or await stack.enter_async_context(embedded_valkey(settings.data_dir))
-        state = await stack.enter_async_context(connect(url))
-        history = await stack.enter_async_context(SqlHistory(settings.history_url, clock=utc_now))
+        state = await _opened(stack, lambda: connect(url), patience)
+        history = await _opened(stack, lambda: SqlHistory(settings.history_url, clock=utc_now), patience)
         await history.governance.seed(catalog.governance)
         jobs = await stack.enter_async_context(
             DocketJobs(url, f"consortium:{queue or QUEUE}", at_once=catalog.limits.at_once, temporary=bool(queue))

@@ -82,7 +82,7 @@ async def serve(settings: Settings, catalog: Catalog, *, work: bool) -> None:
     async with (
         stopping() as stop,
         traced(settings, "consortium-serve"),
-        open_core(settings, catalog, work=work) as core,
+        open_core(settings, catalog, work=work, patience=settings.start_patience) as core,
         surfaces(core) as open_surfaces,
     ):
         log.info("ready", page=open_surfaces.url, working=work)
@@ -95,7 +95,11 @@ async def worker(settings: Settings, catalog: Catalog) -> None:
     """Carry out runs until SIGTERM or SIGINT."""
     if not settings.redis_url:
         log.warning("no REDIS_URL: this worker can only serve processes of this machine that share its DATA_DIR")
-    async with stopping() as stop, traced(settings, "consortium-worker"), open_core(settings, catalog) as core:
+    async with (
+        stopping() as stop,
+        traced(settings, "consortium-worker"),
+        open_core(settings, catalog, patience=settings.start_patience) as core,
+    ):
         async with watched(core) as watch, working(core):
             log.info("ready", working=True, watch=watch)
             await stop.wait()

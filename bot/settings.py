@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     consortium_config: Path | None = None
     openrouter_api_key: SecretStr | None = None
     run_concurrency: int = Field(default=64, ge=1, le=1000)
+    start_patience: float = Field(default=30, ge=0, le=600)
     shutdown_grace: float = Field(default=20, ge=0, le=600)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
@@ -189,6 +190,7 @@ WRITE = {
     "PORT": "PORT=8080, any number from 0 (any free port) to 65535",
     "WORKER_PORT": "WORKER_PORT=9090, any number from 0 (any free port) to 65535, or leave it out",
     "RUN_CONCURRENCY": "RUN_CONCURRENCY=64, a number from 1 to 1000",
+    "START_PATIENCE": "START_PATIENCE=30, seconds from 0 to 600",
     "SHUTDOWN_GRACE": "SHUTDOWN_GRACE=20, seconds from 0 to 600",
     "LOG_LEVEL": "LOG_LEVEL=INFO, one of DEBUG, INFO, WARNING, ERROR",
     "LOG_JSON": "LOG_JSON=true or LOG_JSON=false",

@@ -81,6 +81,9 @@ def invite(
 ) -> None:
     """Print the link that invites the bot to a Discord server, with least permissions.
 
+    With DISCORD_PUBLIC_KEY set, enter https://your.address/discord/interactions as Interactions Endpoint URL on the
+    General Information page of your application.
+
     Examples:
 
     \b

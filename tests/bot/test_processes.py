@@ -19,6 +19,7 @@ from core.service import Inbound
 from core.types import Run, RunStatus
 from tests.e2e.slack.stage import catalog, settings_in, workspace
 from tests.emulators.discord import DiscordEmulator
+from tests.servers import REDIS_MISSING, own_redis
 
 
 class Program:
@@ -47,6 +48,15 @@ class Program:
     def kill(self) -> None:
         """End it without a warning."""
         self._process.kill()
+
+    async def said(self, words: str) -> None:
+        """Wait for a line of its log."""
+        assert self._process.stderr is not None
+        async with asyncio.timeout(60):
+            while line := await self._process.stderr.readline():
+                if words in line.decode():
+                    return
+        raise AssertionError(f"it ended without saying {words!r}")
 
     async def ended(self) -> tuple[int | None, str]:
         """Wait for its end; gives the exit code and the last line of standard error."""
@@ -149,3 +159,20 @@ async def test_who_carries_out_runs_deletes_those_that_are_kept_no_longer(tmp_pa
             while await core.history.run("old"):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.02)
         assert await core.history.run("young")
+
+
+async def test_a_process_that_starts_before_redis_waits_for_it(tmp_path: Path) -> None:
+    server = own_redis()
+    if server is None:
+        pytest.skip(REDIS_MISSING)
+    async with Program(tmp_path, REDIS_URL=server.url, START_PATIENCE="60") as program:
+        await program.said("waiting for a server")
+        with server:
+            await program.said("ready")
+
+
+async def test_a_process_waits_no_longer_than_it_is_to(tmp_path: Path) -> None:
+    async with Program(tmp_path, REDIS_URL="redis://127.0.0.1:1/0", START_PATIENCE="0") as program:
+        code, line = await program.ended()
+    assert code == 2
+    assert line.startswith("consortium: Redis at redis://127.0.0.1:1/0 (REDIS_URL) cannot be used")

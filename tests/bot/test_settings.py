@@ -103,6 +103,7 @@ WRONG = [
     ("REDIS_URL", "http://secret-1", "does not begin with redis:// or rediss:// or unix://"),
     ("RUN_CONCURRENCY", "0", "greater than or equal to 1"),
     ("SHUTDOWN_GRACE", "-1", "greater than or equal to 0"),
+    ("START_PATIENCE", "601", "less than or equal to 600"),
     ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
     ("LOG_JSON", "perhaps", "boolean"),
     ("LOG_TEXTS", "perhaps", "boolean"),
