@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain, repeat
 from typing import Any
 
 from slack_bolt.response import BoltResponse
@@ -39,6 +40,12 @@ three."""
 _STALE = 3_600.0
 """Seconds after which what was left behind is not carried out any more."""
 
+_LONG = 30.0
+"""Seconds between two looks for a workspace, once it has not been found for a minute."""
+
+_MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What reading something raises that is not as Slack describes it."""
+
 _INTERACTIONS: dict[str, Kind] = {
     "block_actions": "click",
     "message_action": "shortcut",
@@ -64,7 +71,11 @@ class Intake:
                 workspace = await self._workspace(body)
                 if workspace is None:
                     return _ack()
-                said = workspace.read(kind, body)
+                try:
+                    said = workspace.read(kind, body)
+                except _MALFORMED as error:
+                    log.warning("event not readable, left out", kind=kind, why=type(error).__name__)
+                    return _ack()
                 if not await workspace.concerns(kind, body, said):
                     return _ack()
             kept = _kept(kind, body, said)
@@ -135,6 +146,9 @@ class Intake:
                     log.error("event given up", kind=kind, why=str(error))
                     break
                 log.warning("event not carried out yet", kind=kind, why=str(error))
+            except Exception:
+                log.exception("event not carried out", kind=kind)
+                break
             if said is not None:
                 said = replace(said, replayed=True, trigger=None)
                 if not soothed:
@@ -145,28 +159,21 @@ class Intake:
 
     async def _replay(self, kept: Kept) -> None:
         """Carry out what another process has kept. By now nobody waits for an answer, and no form can be opened."""
-        for pause in (*self._timing.again, None):
-            try:
-                read = json.loads(kept.body)
-                body, kind = read["body"], _kind(read["body"])
-                workspace = await self._workspace(body)
-                break
-            except (ValueError, KeyError, TypeError):
-                log.error("event not readable, left out", id=kept.id)
-                await self._service.done(kept)
-                return
-            except Unavailable:
-                if pause is None:
-                    raise
-            await asyncio.sleep(pause)
-        said = None if workspace is None or kind is None else workspace.read(kind, body)
+        try:
+            stored = json.loads(kept.body)
+            body, late = stored["body"], time.time() - float(stored["at"])
+            kind = _kind(body)
+            workspace = await self._found(body)
+            said = None if workspace is None or kind is None else workspace.read(kind, body)
+        except _MALFORMED as error:
+            log.warning("event not readable, left out", id=kept.id, why=type(error).__name__)
+            workspace = None
         if workspace is None or kind is None:
             await self._service.done(kept)
             return
+        log.info("event taken over", kind=kind, id=kept.id, seconds=round(late, 1))
         if said is not None:
             said = replace(said, replayed=True, trigger=None)
-        late = time.time() - float(read["at"])
-        log.info("event taken over", kind=kind, id=kept.id, seconds=round(late, 1))
         if late > _STALE:
             if said is not None:
                 await workspace.conversation.late(said)
@@ -175,6 +182,16 @@ class Intake:
         answer: Answer = asyncio.get_running_loop().create_future()
         close(answer)
         await self._carry_out(kept, kind, body, workspace, said, answer)
+
+    async def _found(self, body: Payload) -> Workspace | None:
+        """The workspace that something came from, however long it takes to know."""
+        for pause in chain(self._timing.again, repeat(_LONG)):
+            try:
+                return await self._workspace(body)
+            except Unavailable as error:
+                log.warning("workspace not known yet", why=str(error))
+            await asyncio.sleep(pause)
+        return None
 
 
 def _kind(body: Payload) -> Kind | None:

@@ -74,8 +74,9 @@ async def test_another_front_goes_on_where_one_was_killed(slack: SlackEmulator, 
         before = asyncio.get_running_loop().time()
         async with front(slack, core) as second:
             root = await second.root(QUESTION)
-            await second.charts(root.ts)
+            await second.answer(root.ts)
             took = asyncio.get_running_loop().time() - before
+            await second.charts(root.ts)
             await second.idle()
             await second.show("charts")
             lookups = len(slack.calls_to("conversations.replies")) + len(slack.calls_to("conversations.history"))
@@ -87,7 +88,7 @@ async def test_another_front_goes_on_where_one_was_killed(slack: SlackEmulator, 
     assert not streaming(slack)
     assert sum(len(message.files) for message in second.replies(root.ts)) == 2
     assert lookups - looked <= 1
-    assert took < 15
+    assert took < 10
 
 
 async def test_a_front_that_ends_in_order_leaves_its_runs_at_once(slack: SlackEmulator, core: Core) -> None:
