@@ -149,6 +149,10 @@ class AskDesk:
             held = Held.model_validate_json(body)
         except ValueError:  # a form, or of another version
             raise NotFound(_GONE) from None
+        there, here = held.ask.where, inbound.where
+        if (there.platform, there.workspace) != (here.platform, here.workspace):
+            raise NotFound(_GONE)
+        await office.check(inbound.model_copy(update={"where": there}), "ask")  # wherever the button was tapped
         if held.ask.setup and (problems := convening.problems(office.catalog, held.ask.setup)):
             raise BadInput("This cannot be asked any more: " + "; ".join(problems))
         await self._checked_budgets(held.ask, inbound)

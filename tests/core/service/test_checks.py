@@ -221,6 +221,17 @@ async def test_only_who_asked_confirms_and_two_taps_ask_once(desk: Desk) -> None
     assert len(desk.queue.asks) == 1
 
 
+async def test_a_confirmation_from_elsewhere_needs_the_right_to_ask_where_it_was_asked(desk: Desk) -> None:
+    _, confirm, _ = await held_back(desk)
+    with pytest.raises(NotFound):
+        await desk.do(confirm, where=CHANNEL.model_copy(update={"workspace": "T2"}))
+    subject = Subject(kind="channel", id=CHANNEL.channel)
+    await desk.governance.add_rule(CHANNEL, Rule(effect="block", right="ask", subject=subject), ROOT)
+    with pytest.raises(NotAllowed):
+        await desk.do(confirm, where=CHANNEL.model_copy(update={"channel": "C2"}))
+    assert desk.queue.asks == []
+
+
 async def test_what_else_is_kept_for_somebody_is_nothing_to_confirm(desk: Desk) -> None:
     draft = await desk.drafts.keep(Draft(person=ANN.id, body='{"title": "a form"}'))
     with pytest.raises(NotFound, match="nothing to confirm"):

@@ -40,7 +40,7 @@ MOMENTS: dict[str, Moment] = {
     "progress is streamed": ({"method": "nothing"}, streaming),
     "the stream is begun, nobody knows": (
         {"method": "chat.startStream", "drop": True, "after": True},
-        streaming,
+        lambda slack: slack.calls_to("chat.startStream"),
     ),
     "the answer begins": (
         {"method": "chat.update", "drop": True, "after": True},
