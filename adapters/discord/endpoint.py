@@ -21,9 +21,6 @@ from adapters.discord.intake import Intake, unkept
 from adapters.discord.interactions import Interactions
 from adapters.discord.library import discord
 from core.errors import Unavailable
-from core.telemetry import get_logger
-
-log = get_logger(__name__)
 
 PING, PONG, MESSAGE = 1, 1, 4
 EPHEMERAL = 64
@@ -67,7 +64,6 @@ class Endpoint:
         try:
             event = await self._intake.keep(interaction)
         except Unavailable as error:
-            log.error("interaction not kept", event_id=interaction.id, error=str(error))
             return _refusal(unkept(error))
         if event is None:
             return web.Response(status=409, text="This interaction came before.")

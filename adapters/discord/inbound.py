@@ -105,9 +105,9 @@ def taps(interaction: Interaction, action: str) -> tuple[str, ...]:
     return tuple(f"tap {interaction.user.id} {message} {action} {half}" for half in range(at, until + 1))
 
 
-def from_message(message: discord.Message, channel: object) -> Inbound:
-    """A message; ``channel`` is its channel as far as it could be found out."""
-    author, may = message.author, discord.Permissions.none()
+def from_message(message: discord.Message, channel: object, author: discord.User | discord.Member) -> Inbound:
+    """A message; ``channel`` and ``author`` are who and where as far as it could be found out."""
+    may = discord.Permissions.none()
     if isinstance(channel, (discord.abc.GuildChannel, discord.Thread)) and isinstance(author, discord.Member):
         with suppress(discord.ClientException):  # the thread's channel is not known
             may = channel.permissions_for(author)

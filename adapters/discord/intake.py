@@ -72,7 +72,6 @@ class Intake:
         try:
             event = await self.keep(interaction)
         except Unavailable as error:
-            log_error(error, interaction.id)
             await refuse(interaction, unkept(error), self._timing)
             return
         if event is not None:
@@ -80,7 +79,9 @@ class Intake:
 
     async def keep(self, interaction: Interaction) -> Kept | None:
         """Store an interaction; None where it is here already. Raises Unavailable within some two seconds."""
-        body = json.dumps(interaction.extras[PAYLOAD])
+        payload = dict(interaction.extras[PAYLOAD])
+        token = payload.pop("token")  # last, so that no excerpt shows it
+        body = json.dumps({**payload, "token": token})
         return await self._keep(Kept(id=str(interaction.id), platform=Platform.DISCORD, kind=INTERACTION, body=body))
 
     async def carry_out(self, event: Kept, interaction: Interaction, *, replayed: bool = False) -> None:
@@ -107,7 +108,6 @@ class Intake:
         try:
             event = await self._keep(Kept(id=str(message.id), platform=Platform.DISCORD, kind=MESSAGE, body=body))
         except Unavailable as error:
-            log_error(error, message.id)
             if heard.mentioned:  # else it may have been for somebody else
                 await self._messages.tell(heard, unkept(error))
             return
@@ -153,8 +153,9 @@ class Intake:
     async def _keep(self, event: Kept) -> Kept | None:
         try:
             return event if await self._service.keep(event) else None
-        except Unavailable:
-            await self._service.done(event)  # it may be stored all the same, but whoever sent it is told
+        except Unavailable as error:
+            log.warning("event not kept", kind=event.kind, event_id=event.id, error=str(error))
+            self.launch(self._service.done(event))  # it may be stored all the same, but whoever sent it is told
             raise
 
     async def _see_through(self, event: Kept, work: Work, *, replayed: bool) -> None:

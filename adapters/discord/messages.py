@@ -54,6 +54,7 @@ class Messages:
         self._connection, self._service, self._shows = connection, service, shows
         self._files, self._timing = files, timing
         self._greeted: OrderedDict[int, None] = OrderedDict()
+        self._authors: dict[tuple[int, int], discord.User | discord.Member] = {}
 
     # --- what is for us -----------------------------------------------------------------------------
 
@@ -70,7 +71,7 @@ class Messages:
         text = words_of(message, me) or (WONDER if files else "")
         if not (text or mentioned):
             return None
-        inbound = from_message(message, await self._known(message.channel))
+        inbound = from_message(message, await self._known(message.channel), await self._author(message))
         direct = message.guild is None
         if not (direct or mentioned or inbound.where.thread):
             return None
@@ -102,6 +103,7 @@ class Messages:
             found += [m for m in written if isinstance(place, discord.Thread) or mentions(m, me)]
         for message in sorted(found, key=lambda message: message.id):
             yield message
+        self._authors.clear()
 
     def _lately_written(self, shard: int, recent: int) -> list[discord.Thread | discord.TextChannel]:
         """Threads and channels in which somebody has just written, the latest first."""
@@ -178,6 +180,17 @@ class Messages:
         with suppress(discord.Forbidden, discord.NotFound, discord.InvalidData):
             return await persist(lambda: self._connection.client().fetch_channel(channel.id), self._timing)
         return channel
+
+    async def _author(self, message: discord.Message) -> discord.User | discord.Member:
+        """Who wrote: of what is read afterwards the roles have to be asked for, once."""
+        if message.guild is None or isinstance(message.author, discord.Member):
+            return message.author
+        guild, person = message.guild, message.author
+        if (guild.id, person.id) not in self._authors:
+            self._authors[guild.id, person.id] = person
+            with suppress(discord.HTTPException, aiohttp.ClientError, OSError):
+                self._authors[guild.id, person.id] = await persist(lambda: guild.fetch_member(person.id), self._timing)
+        return self._authors[guild.id, person.id]
 
     # --- first contact ------------------------------------------------------------------------------
 

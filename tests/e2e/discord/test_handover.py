@@ -42,6 +42,7 @@ async def core(members: ProviderEmulator, tmp_path_factory: pytest.TempPathFacto
             _env_file=None, data_dir=tmp_path_factory.mktemp("fronts"), redis_url="", database_url="", shutdown_grace=1
         )
         async with open_core(settings, provided(members)) as running:
+            await running.studio.warm()
             yield running
 
 
@@ -319,6 +320,16 @@ async def test_what_is_asked_while_no_session_stands_is_found(emu: DiscordEmulat
         await third.answered("Something new?", user=emu.bob)
     assert len(emu.threads) == 3
     assert [len(third.answers(place)) for place in (thread.id, asked.id)] == [2, 1]
+
+
+async def test_who_asked_while_no_session_stood_has_the_roles_that_they_have(emu: DiscordEmulator, core: Core) -> None:
+    role = emu.add_role("askers")
+    carol = emu.add_user("carol", roles=[role])
+    asked = await emu.say(carol, emu.channel_id, QUESTION, mention=True)
+    async with front(emu, core) as only:
+        await emu.wait_for(lambda: emu.threads, 20)
+        await only.settled(asked.id)
+        assert [r.path for r in emu.requests if "/members/" in r.path] == [f"/guilds/{emu.guild_id}/members/{carol.id}"]
 
 
 # --- where nothing can be written -----------------------------------------------------------------------

@@ -105,6 +105,7 @@ class Handlers:
             f"PUT {member}": lambda call: self._membership(call, joined=True),
             f"DELETE {member}": lambda call: self._membership(call, joined=False),
             "GET /guilds/{guild_id}/threads/active": self._active,
+            "GET /guilds/{guild_id}/members/{user_id}": self._member,
         }
         for which in ("@original", "{message_id}"):
             table[f"GET {webhook}/messages/{which}"] = self._get_reply
@@ -274,6 +275,15 @@ class Handlers:
         mine = [thread for thread in world.threads if thread.guild_id == guild_id]
         visible = [t for t in mine if world.permissions(world.bot, t) & Permission.VIEW_CHANNEL]
         return self._threads([thread for thread in visible if not thread.archived])
+
+    def _member(self, call: Call) -> Reply:
+        guild = self._world.guilds.get(call.id("guild_id"))
+        if guild is None or self._world.bot.id not in guild.members:
+            raise known(50001)
+        if call.id("user_id") not in guild.members:
+            raise known(10007)
+        user, _ = guild.members[call.id("user_id")]
+        return Reply(200, self._payloads.member(user, guild) | {"banner": None, "communication_disabled_until": None})
 
     def _threads(self, threads: list[Thread]) -> Reply:
         bot = self._world.bot

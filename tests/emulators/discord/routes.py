@@ -42,6 +42,7 @@ TEMPLATES: tuple[tuple[str, str], ...] = (
     ("PUT", "/channels/{channel_id}/thread-members/@me"),
     ("DELETE", "/channels/{channel_id}/thread-members/@me"),
     ("GET", "/guilds/{guild_id}/threads/active"),
+    ("GET", "/guilds/{guild_id}/members/{user_id}"),
 )
 
 
