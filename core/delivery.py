@@ -246,6 +246,7 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
     stored = await _over(run.id, history) if run.status is not RunStatus.PENDING else None
     if stored is None:
         told = aiter(events.follow(run.id))
+        missing: set[type[RunEvent]] = {Answered, ChartsDrawn} if run.ask.charts else {Answered}
         while stored is None:
             coming = asyncio.ensure_future(anext(told, None))
             try:
@@ -254,10 +255,15 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
                 if stored is None:
                     if (event := await coming) is None:
                         return
-                    yield event
+                    missing.discard(type(event))
+                    if missing and isinstance(event, RunEnded) and event.status is RunStatus.DONE:
+                        ended = await history.run(run.id)
+                        stored = ended if ended is not None and ended.status is RunStatus.DONE else None
+                    if stored is None:
+                        yield event
             finally:
                 coming.cancel()
-        log.warning("the end of the run was not heard of, and found on record")
+        log.warning("news of the run was lost, and found on record")
     if stored.verdict is not None and stored.status is RunStatus.DONE:
         yield Answered(run=stored, charts_follow=stored.ask.charts)
         kinds = tuple(chart.kind for chart in await history.charts(run.id))

@@ -372,3 +372,20 @@ async def test_an_end_that_nobody_heard_of_is_found_on_record(
     assert screen.final == ["answer", "charts"]
     assert screen.charts_shown == (CHART,)
     assert await undelivered(history) == 0
+
+
+@pytest.mark.parametrize("heard", [False, True])
+async def test_an_answer_or_charts_that_nobody_heard_of_are_found_on_record(
+    state: State, history: SqlHistory, stored: Run, heard: bool
+) -> None:
+    """Redis lost its data before the end, which is all that is told."""
+    analysis = Analysis(members=stored.panel, similarity=None, mean_similarity=None, central=0, embedder="none")
+    await history.record_study(stored.id, Study(analysis=analysis, charts=(CHART,)))
+    await history.update_run(stored.model_copy(update={"status": RunStatus.DONE, "ended_at": START}))
+    screen = Screen()
+    before: tuple[RunEvent, ...] = (Answered(run=stored, charts_follow=True),) if heard else ()
+    await state.events.publish(stored.id, *before, RunEnded(status=RunStatus.DONE))
+    await deliver(pending(), screen, state.events, history)
+    assert screen.final == ["answer", "charts"]
+    assert screen.charts_shown == (CHART,)
+    assert await undelivered(history) == 0
