@@ -10,6 +10,8 @@ from typing import Any, Self
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.emulators.serving import shut
+
 
 @dataclass(frozen=True)
 class Told:
@@ -47,7 +49,7 @@ class Collector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+        await shut(self._runner)
 
     async def wait(self, count: int, *names: str, timeout: float = 20.0) -> None:
         """Until so many spans of each of these names have come."""

@@ -41,6 +41,7 @@ from tests.emulators.provider_rules import (
     text_of,
 )
 from tests.emulators.provider_vectors import vectors_reply
+from tests.emulators.serving import shut
 
 FaultKind = Literal[
     "status",  # an error status, with Retry-After where given
@@ -174,7 +175,7 @@ class ProviderEmulator:
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._runner:
-            await self._runner.cleanup()
+            await shut(self._runner)
 
     @property
     def base_url(self) -> str:

@@ -15,6 +15,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.emulators.serving import shut
 from tests.emulators.slack import SlackEmulator
 
 
@@ -85,4 +86,4 @@ async def served(app: AsyncApp) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
     finally:
-        await runner.cleanup()
+        await shut(runner)

@@ -24,6 +24,7 @@ from core.commands.values import ChangeSettings
 from core.service import Inbound
 from tests.databases import new_database
 from tests.emulators.provider import ProviderEmulator, status
+from tests.emulators.serving import shut
 from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
 
@@ -235,7 +236,7 @@ async def served(surface: SlackSurface) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
     finally:
-        await runner.cleanup()
+        await shut(runner)
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from tests.emulators.discord.ratelimits import Buckets, Rate
 from tests.emulators.discord.record import Clock, DispatchRecord, Recorder, RequestRecord, Violation
 from tests.emulators.discord.rest import Api
 from tests.emulators.discord.world import Attachment, Message, Thread, User, World
+from tests.emulators.serving import shut
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ class DiscordEmulator(People):
         await self.endpoint.aclose()
         self.gateway.cut()
         if self._runner is not None:
-            await self._runner.cleanup()
+            await shut(self._runner)
 
     async def _serve_gateway(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(max_msg_size=1024 * 1024)

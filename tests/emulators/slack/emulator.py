@@ -10,6 +10,8 @@ from typing import Self, TypeVar
 
 from aiohttp import web
 
+from tests.emulators.serving import shut
+
 from . import limits
 from .agents import AgentMethods
 from .chat import ChatMethods
@@ -158,7 +160,7 @@ class SlackEmulator(People):
         await self.sockets.close()
         await self._http.close()
         if self._runner is not None:
-            await self._runner.cleanup()
+            await shut(self._runner)
 
     async def _upload(self, request: web.Request) -> web.Response:
         ticket = request.match_info["ticket"]
