@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from hashlib import sha1
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from core.errors import ConfigError, Unavailable
@@ -69,7 +70,9 @@ class Link:
     def subscriber(self, name: str) -> Redis:
         """A client of its own for pub/sub: it reports a broken connection at once instead of trying again."""
         retry = Retry(NoBackoff(), 0)
-        return Redis.from_url(self.url, client_name=name, protocol=2, retry=retry, socket_timeout=TIMEOUT)
+        client = Redis.from_url(self.url, client_name=name, protocol=2, retry=retry, socket_timeout=TIMEOUT)
+        _harden(client.connection_pool)
+        return client
 
     async def _send(self, words: tuple[Argument, ...]) -> Any:
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -138,12 +141,28 @@ async def link(url: str) -> AsyncIterator[Link]:
         raise ConfigError(
             f"REDIS_URL: {address(url)!r} is not the address of a Redis server; write e.g. redis://localhost:6379/0"
         ) from error
+    _harden(pool)
     connection = Link(url, Redis(connection_pool=pool))
     try:
         await connection.command("PING")
         yield connection
     finally:
         await connection.aclose()
+
+
+class _Hardened:
+    """A connection whose loop says RuntimeError (as uvloop does) where something is written just after it broke: the
+    library tries again after errors of its own alone."""
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **kwargs)  # type: ignore[misc]
+        except RuntimeError as error:
+            raise RedisConnectionError(str(error)) from error
+
+
+def _harden(pool: ConnectionPool) -> None:
+    pool.connection_class = type("Connection", (_Hardened, pool.connection_class), {})
 
 
 @contextmanager
