@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -437,7 +438,7 @@ class Api:
                 filename=upload.name, length=len(upload.data), alt_txt=upload.alt[: limits.ALT_TEXT]
             )
             async with self._session.post(
-                str(place["upload_url"]), data=upload.data, proxy=self.client.proxy
+                str(place["upload_url"]), data=io.BytesIO(upload.data), proxy=self.client.proxy
             ) as response:
                 response.raise_for_status()
             return str(place["file_id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, count
 
 from slack_sdk.errors import SlackApiError
@@ -158,8 +159,10 @@ class ThreadPresenter:
             await self._place(pages(card))
             return
         stands = await self._standing.find(FIRST) is not None
-        if stands and self._view is not None:
-            still = progress_card(self._view, self._view.clock())
+        if stands:
+            view = self._view or _ended(run)
+            view = replace(view, ended=view.ended or run.status)  # it may be from before anything was told
+            still = progress_card(view, view.clock())
             ended = still.model_copy(
                 update={"tone": card.tone, "status": card.status, "details": card.details, "body": ""}
             )

@@ -22,7 +22,7 @@ from adapters.slack.streaming import Streams, _ready
 from core.asks import Ask, Person, Platform, ThreadRef
 from core.cards import Card
 from core.delivery import RunView
-from core.types import Failure, FailureKind, Member, Outcome, Response, Round, Run, Verdict, VerdictSource
+from core.types import Failure, FailureKind, Member, Outcome, Response, Round, Run, RunStatus, Verdict, VerdictSource
 from tests.adapters.slack.test_blocks import some_text
 from tests.emulators.slack import Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
@@ -54,12 +54,12 @@ async def streams(slack: SlackEmulator) -> AsyncIterator[Streams]:
 
 
 async def presenter_in(
-    slack: SlackEmulator, streams: Streams, history: SqlHistory, *, resumed: bool = False
+    slack: SlackEmulator, streams: Streams, history: SqlHistory, *, resumed: bool = False, told: bool = False
 ) -> ThreadPresenter:
     root = next((m.ts for m in slack.messages()), None) or await slack.say("Why?")
 
     async def tell(card: Card, active: bool) -> None:
-        raise AssertionError("nobody is told anything")
+        assert told, "nobody is told anything"
 
     now = slack.workspace.clock()
     spot = Spot("run1", slack.channel, root, now - 300, now)
@@ -267,3 +267,17 @@ async def test_a_long_piece_of_code_takes_no_time() -> None:
     code = "```py\n" + "value = value + 1\n" * 5_000
     assert _ready(code, 0) == 0
     assert _ready(code + "```\nand then ", 0) > len(code)
+
+
+async def test_a_run_that_ends_before_it_began_leaves_nothing_to_stop(
+    slack: SlackEmulator, streams: Streams, history: SqlHistory
+) -> None:
+    shown = await presenter_in(slack, streams, history, told=True)
+    await shown.begin(a_run())
+    assert the_message(slack).streaming
+    await shown.failed(a_run().model_copy(update={"status": RunStatus.CANCELLED, "rounds": ()}), "Stopped by Ann.")
+    left = the_message(slack)
+    assert not left.streaming
+    assert 'Stop"' not in str(left.blocks)
+    assert not [block for block in left.blocks if block["type"] == "actions"]
+    slack.assert_clean()
