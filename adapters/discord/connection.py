@@ -61,7 +61,7 @@ class Connection:
         self._supervisor: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._undo: Callable[[], None] | None = None
-        self._standing_by = False
+        self._standing_by, self._in_the_dark = False, False
 
     def client(self) -> Client:
         """The client of the moment. Raises ConnectionError before the first."""
@@ -206,10 +206,14 @@ class Connection:
     async def _our_turn(self, *, unknown: bool) -> bool:
         """Whether the session is ours; ``unknown`` while that cannot be found out."""
         try:
-            return await self._turns.take(self._turn)
+            ours = await self._turns.take(self._turn)
         except Unavailable as error:
-            log.warning("whose turn the gateway session is cannot be found out", error=str(error))
+            if not self._in_the_dark:
+                log.warning("whose turn the gateway session is cannot be found out", error=str(error))
+            self._in_the_dark = True
             return unknown
+        self._in_the_dark = False
+        return ours
 
 
 def _wrong_token() -> ConfigError:

@@ -121,9 +121,10 @@ class Client(discord.AutoShardedClient):
 
     def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
         """Hand an event on, with what was sent for it: the library gives both in one go."""
-        if event == "socket_raw_receive":
-            self._received = args[0]
-        elif event == "interaction":
+        if event in ("socket_raw_receive", "socket_raw_send"):
+            self._received = args[0] if event == "socket_raw_receive" else self._received
+            return
+        if event == "interaction":
             self._with(args[0], json.loads(self._received)["d"])
         if not self.is_closed():  # the library's wait for guilds outlives a closed client, whose loop is gone then
             super().dispatch(event, *args, **kwargs)

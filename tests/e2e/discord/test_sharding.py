@@ -67,7 +67,7 @@ async def test_one_process_holds_as_many_shards_as_discord_wants(emu: DiscordEmu
 
 async def test_sessions_that_are_cut_go_on_where_they_were(emu: DiscordEmulator, core: Core) -> None:
     async with front(emu, core, timing=replace(TIMING, identify=WINDOW * 1.2)) as only:
-        await emu.wait_for(lambda: len(sessions(emu)) == 4, 20)
+        await emu.wait_for(lambda: len(only.surface._connection.client()._ready_shards) == 4, 20)
         place = guild_of(emu, 2)
         emu.gateway.cut()
         await emu.say(emu.alice, place, "Should remote work be the default?", mention=True)
