@@ -180,7 +180,7 @@ def _quotes(marks: re.Match[str]) -> str:
 
 def line(text: str, most: int) -> str:
     """Safe Markdown of one line and at most ``most`` characters of the core's text, in which no fence begins."""
-    flat = " ".join(text.split())
+    flat = " ".join(_clean(text).split())  # what is not seen may stand between the marks of a fence
     cut = flat if len(flat) <= most else flat[: most - 1] + "…"
     return safe(_MARKS.sub(_quotes, cut))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.slack import limits
@@ -47,6 +47,7 @@ def test_safe_markdown_is_dead_and_closed(markdown: str) -> None:
 
 
 @given(MARKDOWN, st.integers(10, 200))
+@example("`\ufeff``", 100)
 def test_a_line_is_one_line_and_not_long(markdown: str, most: int) -> None:
     text = line(markdown, most)
     assert "\n" not in text
