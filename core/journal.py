@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from core.engine import usages
+from core.errors import Unavailable
 from core.events import (
     Answered,
     ArbiterStarted,
@@ -18,7 +19,10 @@ from core.events import (
     TextDelta,
 )
 from core.ports import Events, History
+from core.telemetry import get_logger
 from core.types import Bill, Member, Outcome, Round, Run, RunStatus, Usage
+
+log = get_logger(__name__)
 
 DELTA_PAUSE = 0.05
 """Seconds for which text deltas are gathered before they are announced together."""
@@ -29,8 +33,8 @@ class Journal:
 
     ``lost`` has what is not known of the calls that a worker which is gone had under way.
 
-    Leaving the context waits until everything is stored and sent; an error of the store or of the event
-    channel is raised there.
+    Leaving the context waits until everything is stored and sent; an error of the store is raised there. What cannot be
+    announced is tried again with what comes next, and once more at the end: a run can do without being watched.
     """
 
     def __init__(self, run: Run, history: History, events: Events) -> None:
@@ -41,6 +45,7 @@ class Journal:
         self._asked: dict[tuple[int, str], Member] = {}
         self._ended: set[tuple[int, str]] = set()
         self._judging = 0
+        self._untold: list[RunEvent] = []
         self.lost = _lost(run)
 
     def emit(self, event: RunEvent) -> None:
@@ -113,13 +118,24 @@ class Journal:
             while not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             ended = None in batch
-            events = _joined([event for event in batch if event is not None])
+            events = [event for event in batch if event is not None]
             await asyncio.gather(*(self._record(event) for event in events if isinstance(event, MemberEnded)))
             for event in events:  # in their order: a round may be told twice, its verdict the second time
                 if not isinstance(event, MemberEnded):
                     await self._record(event)
-            if events:
-                await self._events.publish(self._run.id, *events)
+            await self._tell(events)
+        await self._tell(())
+
+    async def _tell(self, events: Sequence[RunEvent]) -> None:
+        self._untold = _joined([*self._untold, *events])
+        if not self._untold:
+            return
+        try:
+            await self._events.publish(self._run.id, *self._untold)
+        except Unavailable as error:
+            log.warning("what happened is not announced yet", error=str(error))
+        else:
+            self._untold = []
 
     async def _record(self, event: RunEvent) -> None:
         match event:
@@ -134,6 +150,22 @@ class Journal:
                 await self._history.record_round(self._run.id, decided)
             case Answered():
                 await self._history.update_run(event.run)
+
+
+def cancelled(run: Run, journal: Journal, reason: str) -> Run:
+    """The run as it was when it was stopped, with what had come by then."""
+    rounds = journal.rounds
+    answered = {response.member.id for r in rounds if r.kind == "answers" for response in r.responses}
+    came = f"{len(answered)} of {len(run.panel)} had answered."
+    return run.model_copy(
+        update={
+            "status": RunStatus.CANCELLED,
+            "panel": journal.panel,
+            "rounds": rounds,
+            "bill": journal.bill,
+            "error": f"{reason} {'Nobody had been asked yet.' if run.status is RunStatus.PENDING else came}",
+        }
+    )
 
 
 def _joined(events: Sequence[RunEvent]) -> list[RunEvent]:

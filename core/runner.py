@@ -13,8 +13,8 @@ from core.attachments import Material
 from core.earlier import earlier_files
 from core.engine import Engine, usages
 from core.errors import ConsortiumError, Unavailable, user_text
-from core.events import Answered, ChartsDrawn, RunEnded
-from core.journal import Journal
+from core.events import Answered, ChartsDrawn, RunEnded, RunEvent
+from core.journal import Journal, cancelled
 from core.telemetry import bind_run, get_logger, texts, traces
 from core.telemetry.metrics import RUNS, STAGES
 from core.types import Bill, Run, RunStatus
@@ -63,7 +63,7 @@ class Runner:
                 await claims.drop(name)
 
     async def _run(self, ask: Ask) -> None:
-        run = await self._history.run(ask.id)
+        run = await self._stored(ask.id)
         if run is None:
             await self._gone(ask.id)
         elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
@@ -77,7 +77,26 @@ class Runner:
                 log.exception("run broke")
                 await self._break(run, journal, user_text(error, ask.id))
         else:  # whoever worked on it may have died before it could say so
-            await self._events.publish(run.id, RunEnded(status=run.status, error=run.error))
+            await self._announce(run.id, RunEnded(status=run.status, error=run.error))
+
+    async def _stored(self, run_id: str) -> Run | None:
+        """The run, as soon as the database is there: what waits in the queue is not to fail one after the other."""
+        told = False
+        while True:
+            try:
+                return await self._history.run(run_id)
+            except Unavailable as error:
+                if not told:
+                    log.warning("the run waits for the database", error=str(error))
+                told = True
+            await asyncio.sleep(TURN_PAUSE)
+
+    async def _announce(self, run_id: str, event: RunEvent) -> None:
+        """Tell who watches. While Redis is away nobody can be told: they find what became of it on record."""
+        try:
+            await self._events.publish(run_id, event)
+        except Unavailable as error:
+            log.warning("not announced", what=event.type, error=str(error))
 
     def _begun(self, run: Run) -> None:
         """Tell operators that the run's turn has come."""
@@ -102,9 +121,7 @@ class Runner:
     async def _gone(self, run_id: str) -> None:
         """The run was deleted while it waited: nobody is asked, and nothing was used."""
         await self._settle(run_id, Bill())
-        await self._events.publish(
-            run_id, RunEnded(status=RunStatus.CANCELLED, error="It was deleted before it began.")
-        )
+        await self._announce(run_id, RunEnded(status=RunStatus.CANCELLED, error="It was deleted before it began."))
 
     async def _carry(self, run: Run, journal: Journal) -> None:
         stopped: str | None = None
@@ -119,7 +136,7 @@ class Runner:
             elif stopped is None:
                 journal.emit(Answered(run=run, charts_follow=run.ask.charts))
         if stopped is not None:
-            run = _cancelled(run, journal, stopped)
+            run = cancelled(run, journal, stopped)
         elif run.answered_at is not None:
             if run.ask.charts:
                 with STAGES.timed(stage="study"), traces.span("study"):
@@ -191,14 +208,14 @@ class Runner:
             note = f"{only}: there is nothing to compare." if alone else None
             kinds = tuple(chart.kind for chart in study.charts)
             drawn = ChartsDrawn(analysis=study.analysis, kinds=kinds, note=note)
-        await self._events.publish(run.id, drawn)
+        await self._announce(run.id, drawn)
 
     async def _end(self, run: Run) -> None:
         ended_at = self._office.clock()
         ended = run.model_copy(update={"ended_at": ended_at})
         await self._settle(ended.id, ended.bill)
         await self._history.update_run(ended)
-        await self._events.publish(run.id, RunEnded(status=ended.status, error=ended.error))
+        await self._announce(run.id, RunEnded(status=ended.status, error=ended.error))
         self._over(ended, ended_at)
 
     async def _settle(self, run_id: str, bill: Bill) -> None:
@@ -215,24 +232,8 @@ class Runner:
                 broken = {"status": RunStatus.FAILED, "error": text, "bill": journal.bill}
                 await self._end(run.model_copy(update=broken))
                 return
-            await self._events.publish(run.id, Answered(run=run, charts_follow=False))  # it may have been held up
+            await self._announce(run.id, Answered(run=run, charts_follow=False))  # it may have been held up
             await self._end(run.model_copy(update={"status": RunStatus.DONE}))
         except ConsortiumError as error:
             log.error("the end of the run was not recorded", error=str(error))
-            with suppress(ConsortiumError):
-                await self._events.publish(begun.id, RunEnded(status=RunStatus.FAILED, error=text))
-
-
-def _cancelled(run: Run, journal: Journal, reason: str) -> Run:
-    """The run as it was when it was stopped, with what had come by then."""
-    rounds = journal.rounds
-    answered = {response.member.id for r in rounds if r.kind == "answers" for response in r.responses}
-    return run.model_copy(
-        update={
-            "status": RunStatus.CANCELLED,
-            "panel": journal.panel,
-            "rounds": rounds,
-            "bill": journal.bill,
-            "error": f"{reason} {len(answered)} of {len(run.panel)} had answered.",
-        }
-    )
+            await self._announce(begun.id, RunEnded(status=RunStatus.FAILED, error=text))

@@ -59,8 +59,11 @@ class Drafts(Protocol):
         there once more."""
         ...
 
-    async def take(self, draft_id: str, person: Person, *, again: bool = False) -> str | None:
-        """The body of that person's draft, once; any number of times with ``again``. None when there is none."""
+    async def take(self, draft_id: str, person: Person, *, again: bool = False, event: str | None = None) -> str | None:
+        """The body of that person's draft, once; any number of times with ``again``. None when there is none.
+
+        The ``event`` that takes it, when it is carried out once more, gets it once more.
+        """
         ...
 
 

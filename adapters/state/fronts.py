@@ -112,6 +112,7 @@ class RedisClaims:
             raise
         if taken:
             self._held.add(name)
+            self._unwanted.discard(name)  # it may be there again: an attempt to drop it has failed meanwhile
         else:
             self._held.discard(name)
         return taken

@@ -56,9 +56,12 @@ class RedisDrafts:
         await self._link.script(self._KEEP, (f"{self._prefix}:{draft_id}",), (draft.person, draft.body, DRAFT_SECONDS))
         return draft_id
 
-    async def take(self, draft_id: str, person: Person, *, again: bool = False) -> str | None:
-        """The body of that person's draft, once; any number of times with ``again``. None when there is none."""
-        arguments = (person.id, secrets.token_hex(8), int(again))
+    async def take(self, draft_id: str, person: Person, *, again: bool = False, event: str | None = None) -> str | None:
+        """The body of that person's draft, once; any number of times with ``again``. None when there is none.
+
+        The ``event`` that takes it, when it is carried out once more, gets it once more.
+        """
+        arguments = (person.id, event or secrets.token_hex(8), int(again))
         body: bytes | None = await self._link.script(self._TAKE, (f"{self._prefix}:{draft_id}",), arguments)
         return None if body is None else body.decode()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 from core import attachments, convening, examples, governance
 from core.asks import Ask, Value
@@ -16,6 +16,7 @@ from core.errors import BadInput, ConsortiumError, Duplicate, NotAllowed, NotFou
 from core.estimate import estimate, estimate_text
 from core.events import RunEnded
 from core.governance import Estimate, Policy
+from core.journal import Journal, cancelled
 from core.present.figures import listed, short
 from core.present.lists import FIELDS
 from core.service.convener import Convener
@@ -142,7 +143,7 @@ class AskDesk:
         """Ask what was held back. Raises like :meth:`ask`; a refusal leaves it to be confirmed later."""
         office = self._office
         await office.check(inbound, "ask")
-        body = await office.drafts.take(command.draft, inbound.asker, again=True)
+        body = await office.drafts.take(command.draft, inbound.asker, again=True, event=inbound.run_id)
         if body is None:
             raise NotFound(_GONE)
         try:
@@ -156,7 +157,7 @@ class AskDesk:
         if held.ask.setup and (problems := convening.problems(office.catalog, held.ask.setup)):
             raise BadInput("This cannot be asked any more: " + "; ".join(problems))
         await self._checked_budgets(held.ask, inbound)
-        if await office.drafts.take(command.draft, inbound.asker) is None:
+        if await office.drafts.take(command.draft, inbound.asker, event=inbound.run_id) is None:
             raise NotFound(_GONE)
         # Another id than last time: a run that could not be queued keeps its own.
         run_id = inbound.run_id or office.new_id()
@@ -172,7 +173,7 @@ class AskDesk:
 
     async def discard(self, command: Discard, inbound: Inbound) -> Reply:
         """Forget what was held back. Raises NotFound."""
-        if await self._office.drafts.take(command.draft, inbound.asker) is None:
+        if await self._office.drafts.take(command.draft, inbound.asker, event=inbound.run_id) is None:
             raise NotFound(_GONE)
         return Reply(text="It was not asked, and nothing was used.")
 
@@ -189,19 +190,26 @@ class AskDesk:
         if run.answered_at is not None:
             return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
         reason = f"Stopped by {inbound.asker.name or inbound.asker.id}."
+        # Should this process end before the run does, whoever gets the run ends it.
+        await self._office.stops.request(run.id, reason)
         if await self._office.jobs.withdraw(run.id):
-            await self._end_unbegun(run, reason)
+            await self._end_waiting(run, reason)
         else:
-            await self._office.stops.request(run.id, reason)
+            await self._office.jobs.submit(run.ask)  # known, unless a stop before this one was cut off
         return Reply(text=f"Stopping {question}.")
 
-    async def _end_unbegun(self, run: Run, reason: str) -> None:
-        """A run that waited for its turn ends here: no worker will see it."""
-        office, why = self._office, f"{reason} Nobody had been asked yet."
-        ended = {"status": RunStatus.CANCELLED, "error": why, "ended_at": office.clock()}
-        await office.governance.settle(run.id, Bill())
-        await office.history.update_run(run.model_copy(update=ended))
-        await office.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED, error=why))
+    async def _end_waiting(self, run: Run, reason: str) -> None:
+        """A run that waited for its turn ends here, for no worker will see it; perhaps one has, and was gone."""
+        office = self._office
+        run = await office.history.run(run.id) or run
+        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING) or run.answered_at is not None:
+            await office.jobs.submit(run.ask)  # it has its answer since: its worker was gone when it was to say so
+            return
+        ended = cancelled(run, Journal(run, office.history, office.events), reason)
+        await office.governance.settle(run.id, ended.bill)
+        await office.history.update_run(ended.model_copy(update={"ended_at": office.clock()}))
+        with suppress(Unavailable):  # then it is found on record
+            await office.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED, error=ended.error))
 
     async def _named(self, run_id: str, inbound: Inbound) -> Run:
         """A run by its id, if that person may end it."""
@@ -303,10 +311,24 @@ class AskDesk:
 
     async def _begin(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
         """Reserve what a run may use, store and queue it. Raises OverBudget, Unavailable."""
-        office, ask = self._office, held.ask
-        shared = ask.where.platform in ADOPTING
-        if shared and not await office.claims.take(showing(ask.id)):
+        async with self._to_be_shown(held.ask):
+            return await self._store(held, estimated, inbound)
+
+    @asynccontextmanager
+    async def _to_be_shown(self, ask: Ask) -> AsyncIterator[None]:
+        """This process shows the run that the block begins. Raises Duplicate where another one does."""
+        claims, name, shared = self._office.claims, showing(ask.id), ask.where.platform in ADOPTING
+        if shared and not await claims.take(name):
             raise Duplicate("Another process has this event in hand.")
+        try:
+            yield
+        except BaseException:
+            with suppress(Unavailable):
+                await claims.drop(name)
+            raise
+
+    async def _store(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
+        office, ask = self._office, held.ask
         policy = await office.governance.policy(ask.where)
         # Asks at the same moment would all find the same budget whole.
         async with (
@@ -326,7 +348,7 @@ class AskDesk:
         try:
             await office.jobs.submit(ask)
         except Unavailable as error:
-            if shared:  # whoever shows it looks after it: it is queued as soon as that can be
+            if ask.where.platform in ADOPTING:  # whoever shows it sees to it that it is queued
                 log.warning("run not queued yet", run=run.id, error=str(error))
                 return run
             # Nobody will work on it, so nobody must wait for it.

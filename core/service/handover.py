@@ -6,6 +6,7 @@ the next one that looks has it, and goes on with what stands in the thread.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
@@ -23,6 +24,9 @@ log = get_logger(__name__)
 
 UNDELIVERED = timedelta(hours=1)
 """How old a run may be whose answer is still posted by another process."""
+
+PAUSE = 1.0
+"""Seconds between two attempts to queue a run."""
 
 ADOPTING = frozenset({Platform.SLACK, Platform.DISCORD})
 """Platforms whose runs are shown by another process when theirs is gone."""
@@ -63,14 +67,32 @@ class Handover:
     # --- runs ---------------------------------------------------------------------------------------
 
     async def deliver(self, run: Run, presenter: Presenter) -> None:
-        """Show a run to its end, unless another process does by then; see :func:`core.delivery.deliver`."""
+        """Show a run to its end, unless another process does by then; see :func:`core.delivery.deliver`.
+
+        Whoever shows it sees to it that it is queued: who began it may not have come to that.
+        """
         office, name = self._office, showing(run.id)
         claimed = run.ask.where.platform in ADOPTING
         ours = partial(office.claims.holds, name) if claimed else None
-        await deliver(run, presenter, office.events, office.history, ours=ours, place=office.jobs.place)
+        queueing = asyncio.create_task(self._queue(run), name=f"queue {run.id}")
+        try:
+            await deliver(run, presenter, office.events, office.history, ours=ours, place=office.jobs.place)
+        finally:
+            queueing.cancel()
+            await asyncio.wait([queueing])
         if claimed:
             with suppress(Unavailable):
                 await office.claims.drop(name)
+
+    async def _queue(self, run: Run) -> None:
+        """Have the run queued, as soon as Redis is there; nothing changes where it is known."""
+        while run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+            try:
+                await self._office.jobs.submit(run.ask)
+                return
+            except Unavailable as error:
+                log.warning("run not queued yet", run=run.id, error=str(error))
+            await asyncio.sleep(PAUSE)
 
     async def adopt(self, platform: Platform, shown: Collection[str]) -> list[Run]:
         """What was asked there within the last hour, has not been delivered, and is shown by no process: this one has

@@ -7,7 +7,7 @@ import difflib
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -83,7 +83,8 @@ class Office:
             try:
                 yield
             finally:
-                await self.claims.drop(name)
+                with suppress(Unavailable):  # it is dropped once Redis is back, and what was done stands
+                    await self.claims.drop(name)
 
     async def session(self, inbound: Inbound) -> Session:
         """What the person has set in this channel."""

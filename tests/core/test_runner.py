@@ -430,7 +430,38 @@ async def test_an_answer_that_stands_survives_a_broken_announcement(works: Works
     assert (run.status, run.error) == (RunStatus.DONE, None)
     assert run.verdict
     assert run.bill.calls == 4
-    assert [e.type for e in await works.events()][-2:] == ["answered", "run_ended"]
+    assert [e.type for e in await works.events()][-3:] == ["answered", "charts_drawn", "run_ended"]
+
+
+async def test_a_run_that_nobody_can_be_told_of_is_answered_all_the_same(works: Works) -> None:
+    class Away(Flaky):
+        async def publish(self, run_id: str, *events: RunEvent) -> None:
+            raise Unavailable("Redis does not answer")
+
+    run = await works.run(events=Away(works.state))
+    assert (run.status, run.error) == (RunStatus.DONE, None)
+    assert run.synthesis == "Yes."
+    assert run.ended_at
+    assert [chart.png for chart in await works.history.charts("r1")] == [b"png of a says yes."]
+
+
+async def test_a_run_whose_turn_comes_while_the_database_is_away_waits_for_it(
+    state: State, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.runner.TURN_PAUSE", 0.01)
+
+    class Away(SqlHistory):
+        left = 3
+
+        async def run(self, run_id: str) -> Run | None:
+            self.left -= 1
+            if self.left >= 0:
+                raise Unavailable("The database does not answer.")
+            return await super().run(run_id)
+
+    async with Away(new_database(tmp_path / "away.db")) as history:
+        run = await Works(state, history).run()
+    assert (run.status, run.synthesis) == (RunStatus.DONE, "Yes.")
 
 
 async def test_a_history_that_is_away_is_told_to_those_who_watch(state: State, tmp_path: Any) -> None:

@@ -24,7 +24,7 @@ from core.runner import Runner
 from core.stores import Draft, Session
 from core.types import Bill, Run
 from tests.core.fakes import START, make_engine, panel_models
-from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk
+from tests.core.service.conftest import ANN, BOB, CHANNEL, Desk, inbound
 
 ROOT = BOB
 QUESTION = AskCommand(text="Is it so?")
@@ -210,6 +210,17 @@ async def test_what_may_use_much_is_asked_once_it_is_confirmed(desk: Desk) -> No
     with pytest.raises(NotFound, match="nothing to confirm any more"):
         await desk.do(confirm)
     assert len(desk.queue.asks) == 1
+
+
+async def test_a_confirmation_whose_process_died_on_its_way_to_the_run_is_carried_out_once_more(desk: Desk) -> None:
+    _, confirm, _ = await held_back(desk)
+    tap = inbound(event_ids=("tap 1",))
+    assert await desk.drafts.take(confirm.draft, ANN, event=tap.run_id), "as far as that process had come"
+    run = await desk.do(confirm, event_ids=("tap 1",), replayed=True)
+    assert isinstance(run, Run)
+    assert desk.queue.asks == [run.ask]
+    with pytest.raises(NotFound):
+        await desk.do(confirm, event_ids=("tap 2",))
 
 
 async def test_only_who_asked_confirms_and_two_taps_ask_once(desk: Desk) -> None:

@@ -13,12 +13,13 @@ from adapters.history import SqlHistory
 from adapters.state.state import connect
 from core.asks import Ask, Attachment, Platform
 from core.commands.values import AskCommand, StopCommand
+from core.delivery import RunView
 from core.errors import Duplicate, OverBudget, Unavailable
 from core.events import RunEnded
 from core.governance import Budget
 from core.service.handover import showing
 from core.stores import Kept
-from core.types import Bill, Run, RunStatus
+from core.types import Bill, Chart, Response, Run, RunStatus, Usage
 from tests.core.service.conftest import ANN, CHANNEL, Desk, inbound
 
 EVENT = ("slack:event:Ev1", "slack:message:1.2")
@@ -133,6 +134,62 @@ async def test_a_run_that_cannot_be_queued_is_queued_by_whoever_shows_it(desk: D
     assert [ask.id for ask in desk.queue.asks] == [run.id]
 
 
+class Nothing:
+    """Shows nothing."""
+
+    pace = 0.0
+    tick: float | None = None
+
+    async def progress(self, view: RunView) -> None: ...
+
+    async def answer(self, run: Run) -> None: ...
+
+    async def charts(self, run: Run, charts: tuple[Chart, ...], note: str | None) -> None: ...
+
+    async def failed(self, run: Run, text: str) -> None: ...
+
+
+async def test_who_shows_a_run_has_it_queued_while_it_is_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.service.handover.PAUSE", 0.01)
+    submit, tries = desk.queue.submit, iter([True, True, True])
+
+    async def away(ask: Ask) -> None:
+        if next(tries, False):
+            raise Unavailable("Redis does not answer.")
+        await submit(ask)
+        await desk.office.events.publish(ask.id, RunEnded(status=RunStatus.CANCELLED, error="Stopped."))
+
+    monkeypatch.setattr(desk.queue, "submit", away)
+    run = await asked(desk)
+    async with asyncio.timeout(5):
+        await desk.service.deliver(run, Nothing())
+    assert [ask.id for ask in desk.queue.asks] == [run.id]
+
+
+async def test_what_came_to_no_run_is_not_claimed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(run: Run) -> None:
+        raise Unavailable("The database does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.history, "open_run", away)
+        with pytest.raises(Unavailable):
+            await asked(desk)
+    assert not await desk.office.claims.holds(showing(inbound(event_ids=EVENT).run_id or ""))
+
+
+async def test_a_turn_that_cannot_be_given_back_costs_nobody_their_ask(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.governance.set_budget(CHANNEL, Budget(scope="workspace", period="day", tokens=10**6), ANN)
+
+    async def away(name: str) -> None:
+        raise Unavailable("Redis does not answer.")
+
+    monkeypatch.setattr(desk.office.claims, "drop", away)
+    run = await asked(desk)
+    assert await desk.history.run(run.id)
+
+
 async def test_two_processes_that_take_asks_at_once_find_one_budget(desks: tuple[Desk, Desk, AsyncExitStack]) -> None:
     one, other, _ = desks
     run = await one.ask()
@@ -170,6 +227,56 @@ async def test_a_run_that_waits_for_its_turn_is_stopped_without_a_worker(desk: D
     told = [event async for event in desk.office.events.follow(run.id)]
     assert told == [RunEnded(status=RunStatus.CANCELLED, error=ended.error)]
     assert desk.queue.asks == []
+
+
+async def test_a_run_that_waits_for_another_worker_is_stopped_with_what_its_last_one_got(desk: Desk) -> None:
+    run = await asked(desk)
+    first, *rest = run.panel
+    heard = Response(
+        member=first, text="Yes.", seconds=1.0, usage=Usage(prompt_tokens=10, completion_tokens=5, cost=0.5)
+    )
+    await desk.history.update_run(run.model_copy(update={"status": RunStatus.RUNNING}))
+    await desk.history.record_outcome(run.id, 1, heard)
+    desk.queue.waits = True
+    await desk.say(StopCommand(run=run.id))
+    ended = await desk.history.run(run.id)
+    assert ended is not None
+    assert ended.error == f"Stopped by Ann. 1 of {len(run.panel)} had answered."
+    assert (ended.bill.cost, ended.bill.uncounted) == (0.5, len(rest))
+    assert (await desk.spent()).tokens == 15
+
+
+async def test_a_run_that_was_answered_before_its_stop_is_not_cancelled(desk: Desk) -> None:
+    run = await asked(desk)
+    withdraw = desk.queue.withdraw
+
+    async def late(run_id: str) -> bool:
+        await desk.history.update_run(run.model_copy(update={"status": RunStatus.RUNNING, "answered_at": desk.now}))
+        return await withdraw(run_id)
+
+    desk.queue.waits, desk.queue.withdraw = True, late  # type: ignore[method-assign]
+    await desk.say(StopCommand(run=run.id))
+    found = await desk.history.run(run.id)
+    assert found is not None
+    assert found.status is RunStatus.RUNNING
+    assert [ask.id for ask in desk.queue.asks] == [run.id], "its charts are still to be drawn"
+
+
+async def test_a_stop_that_is_cut_off_is_made_good_by_the_next(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await asked(desk)
+    desk.queue.waits = True
+
+    async def away(run: Run) -> None:
+        raise Unavailable("The database does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.history, "update_run", away)
+        with pytest.raises(Unavailable):
+            await desk.do(StopCommand(run=run.id))
+    assert desk.queue.asks == []
+    await desk.say(StopCommand(run=run.id))
+    assert [ask.id for ask in desk.queue.asks] == [run.id], "a worker gets it, to end it"
+    assert await asyncio.wait_for(desk.stops.requested(run.id), timeout=5) == "Stopped by Ann."
 
 
 def test_ids_of_runs_follow_from_events() -> None:
