@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 PORTAL = "https://discord.com/developers/applications"
 AUTHENTICATION_FAILED = 4004
-REFUSED = {4010: "sharding", 4011: "too few shards", 4012: "API version", 4013: "intents"}
+REFUSED = {4010: "no such shards", 4011: "too few shards"}
 """Codes with which Discord closes connections that it will not take the next time either."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from adapters.discord.limits import Shards
 from bot.app import Core, open_core
 from bot.settings import Settings
+from core.errors import ConfigError
 from tests.e2e.discord.fronts import front
 from tests.e2e.discord.stage import TIMING, simulated
 from tests.emulators.discord import DiscordEmulator
@@ -102,3 +104,11 @@ async def test_a_process_with_the_same_shards_stands_by(emu: DiscordEmulator, co
         await first.surface.close(0)
         await emu.wait_for(lambda: second.holds, 20)
         assert sessions(emu) == [(0, 4)]
+
+
+@pytest.mark.parametrize("code", [4010, 4011])
+async def test_shards_that_discord_does_not_take_end_the_surface(emu: DiscordEmulator, core: Core, code: int) -> None:
+    async with front(emu, core, shards=Shards.of("0/4")) as only:
+        emu.gateway.close(code)
+        with pytest.raises(ConfigError, match=f"DISCORD_SHARDS: .*{code}"):
+            await asyncio.wait_for(only.surface.wait(), 20)
