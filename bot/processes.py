@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -259,20 +259,40 @@ def _cannot_listen(error: OSError, host: str, port: int, setting: str) -> Config
     )
 
 
+class Stop(asyncio.Event):
+    """Set when the process is to end. ``awaited``: it has started, and waits for that."""
+
+    awaited = False
+
+    async def wait(self) -> Literal[True]:
+        """Until it is set."""
+        self.awaited = True
+        return await super().wait()
+
+
 @asynccontextmanager
-async def stopping() -> AsyncIterator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets; a second one ends the process as usual."""
-    stop = asyncio.Event()
+async def stopping() -> AsyncIterator[Stop]:
+    """An event that SIGTERM or SIGINT sets; a second one ends the process as usual.
+
+    Before anybody waits for it the block is left where it is: a start may last for as long as a server is away.
+    """
+    stop, task = Stop(), asyncio.current_task()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         stop.set()
         loop.remove_signal_handler(number)
+        if task and not stop.awaited:
+            log.info("stopping before the start was over")
+            task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield stop
+    except asyncio.CancelledError:
+        if task is None or stop.awaited or not stop.is_set() or task.uncancel():
+            raise
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

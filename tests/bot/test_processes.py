@@ -49,6 +49,10 @@ class Program:
         """End it without a warning."""
         self._process.kill()
 
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self._process.terminate()
+
     async def said(self, words: str) -> None:
         """Wait for a line of its log."""
         assert self._process.stderr is not None
@@ -169,6 +173,15 @@ async def test_a_process_that_starts_before_redis_waits_for_it(tmp_path: Path) -
         await program.said("waiting for a server")
         with server:
             await program.said("ready")
+
+
+async def test_a_process_that_waits_for_its_servers_can_be_told_to_end(tmp_path: Path) -> None:
+    async with Program(tmp_path, REDIS_URL="redis://127.0.0.1:1/0", START_PATIENCE="600") as program:
+        await program.said("waiting for a server")
+        program.terminate()
+        code, line = await program.ended()
+    assert code == 0
+    assert "stopping before the start was over" in line
 
 
 async def test_a_process_waits_no_longer_than_it_is_to(tmp_path: Path) -> None:
