@@ -47,6 +47,10 @@ MOST_PIXELS = 8000
 HEAVY_IMAGE, SIDE = 1_500_000, 1568
 """From how many bytes on an image is made smaller, and the pixels of its longer side then: models look at no more."""
 
+MOST_SCANS = 100
+"""How often a JPEG may go over its picture. Those that become clear in steps do so some ten times; each time costs as
+much as the whole picture, whatever it holds."""
+
 READABLE = (
     "Texts and code, PDF with text, and pictures as PNG, JPEG, GIF or WebP are read, each of at most "
     f"{MOST_BYTES // 2**20} MB."
@@ -206,6 +210,10 @@ _LIGHTBOX = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 """Where pictures are looked at, one at a time: decoded they take hundreds of megabytes, however small their files."""
 
 
+_SCAN = b"\xff\xda"
+"""What begins a scan of a JPEG."""
+
+
 def _image_type(data: bytes) -> str | None:
     """What kind of picture this is, by its first bytes."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -225,6 +233,10 @@ def _image(name: str, data: bytes, media_type: str) -> tuple[bytes, str]:
         with Image.open(BytesIO(data), formats=("PNG", "JPEG", "GIF", "WEBP")) as image:
             if max(image.size) > MOST_PIXELS:
                 raise _too_many_pixels(name, f"{image.width:,} by {image.height:,} pixels")
+            if media_type == "image/jpeg" and data.count(_SCAN) > MOST_SCANS:  # in what is packed, 0xff has 0 behind it
+                raise Refused(
+                    f"“{name}” is packed in far too many steps. Attach a copy that was saved anew, as PNG, say."
+                )
             return (data, media_type) if len(data) <= HEAVY_IMAGE else _smaller(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(name, "far too many pixels") from None

@@ -26,7 +26,7 @@ _OURS = re.compile(
     r"[\s_:#*/-]*(?:end|candidate|question|earlier|answer)(?:[\s_:#.,/|-]+\w+){1,6}[\s_:#*./!-]*", re.IGNORECASE
 )
 _ALIKE = str.maketrans("АВСЕНІЈКМОРЅТХаеорсіѕԁΑΒΕΗΙΚΜΝΟΡΤΧοαı\u115f\u1160", "ABCEHIJKMOPSTXaeopcisdABEHIKMNOPTXoai  ")
-_TAG = re.compile(r"<(\s*/?\s*(?:synthesis|ranking|pick|confidence)\s*)>", re.IGNORECASE)
+_TAG = re.compile(r"<(\s*+(?:/\s*+)?(?:synthesis|ranking|pick|confidence)\s*)>", re.IGNORECASE)
 
 GONE = "[mark removed]"
 """What stands in place of a mark."""

@@ -12,6 +12,7 @@ import re
 import sys
 from contextlib import suppress
 from io import BytesIO
+from math import ceil
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -40,7 +41,7 @@ async def text_of(data: bytes, *, pages: int, characters: int, seconds: float) -
     Raises Locked, Damaged, or TimeoutError after so many seconds.
     """
     async with _room.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)):
-        limits = (str(pages), str(characters))
+        limits = (str(pages), str(characters), str(ceil(seconds) + 1))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-m", "core.pdf", *limits),
             stdin=asyncio.subprocess.PIPE,
@@ -92,11 +93,12 @@ def _whole(text: str) -> str:
 
 
 def _main() -> None:
+    pages, characters, seconds = map(int, sys.argv[1:])
     with suppress(ImportError, ValueError, OSError):  # not everywhere
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    pages, characters = map(int, sys.argv[1:])
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # should nobody be there any more to end it
     json.dump(_read(sys.stdin.buffer.read(), pages, characters), sys.stdout)
 
 

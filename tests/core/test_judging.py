@@ -207,7 +207,15 @@ def test_the_tags_of_a_verdict_are_no_tags_any_more() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["<" * 100_000, "< \n" * 50_000, "&lt;" * 30_000, "<<end " * 20_000, "<<" + ">" * 99_999, "<<x" + " " * 99_999],
+    [
+        "<" * 100_000,
+        "< \n" * 50_000,
+        "&lt;" * 30_000,
+        "<<end " * 20_000,
+        "<<" + ">" * 99_999,
+        "<<x" + " " * 99_999,
+        "<" + " " * 99_999,
+    ],
 )
 def test_hostile_brackets_take_no_time(text: str) -> None:
     disarmed(text)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import signal
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import AsyncIterator
+from functools import cache
 from io import BytesIO
 
 import aiohttp
@@ -23,12 +27,13 @@ from core.errors import Refused
 MEGABYTE = 2**20
 
 
-def pdf_of(content: bytes, filters: str) -> bytes:
-    """A PDF of one page whose content is packed as the filters say."""
+def pdf_of(content: bytes, filters: str, pages: int = 1) -> bytes:
+    """A PDF whose pages all have the same content, packed as the filters say."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b"3 0 R " * pages, pages),
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
+        b"<< /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Courier >> >> >> >>",
         b"<< /Length %d /Filter [%s] >>\nstream\n%s\nendstream" % (len(content), filters.encode(), content),
     ]
     out, places = bytearray(b"%PDF-1.7\n"), []
@@ -52,12 +57,12 @@ def packed(megabyte: bytes, times: int) -> bytes:
 
 def endless() -> bytes:
     """Some kilobytes that are an hour of work."""
-    return pdf_of(packed(b"q Q " * (MEGABYTE // 4), 60), "/FlateDecode")
+    return pdf_of(packed(b"q Q BT () Tj ET " * (MEGABYTE // 16), 60), "/FlateDecode", attachments.MOST_PAGES)
 
 
 def swelling() -> bytes:
-    """Some kilobytes that are gigabytes once they are unpacked twice."""
-    return pdf_of(zlib.compress(packed(bytes(MEGABYTE), 4096), 9), "/FlateDecode /FlateDecode")
+    """Some kilobytes that are more than a gigabyte once they are unpacked twice."""
+    return pdf_of(zlib.compress(packed(bytes(MEGABYTE), 1200), 9), "/FlateDecode /FlateDecode")
 
 
 def test_the_bombs_are_what_they_look_like() -> None:
@@ -85,6 +90,15 @@ async def test_a_pdf_that_would_take_hours_or_gigabytes_ends_with_its_process(
     assert not [child for child in psutil.Process().children() if "core.pdf" in child.cmdline()]
 
 
+def test_a_pdf_whose_reader_nobody_waits_for_any_more_ends_too() -> None:
+    """As after a crash of the process that began it."""
+    reader = subprocess.run(
+        [sys.executable, "-I", "-m", "core.pdf", "100", "40000", "1"], input=endless(), capture_output=True, timeout=60
+    )
+    assert reader.returncode in (-signal.SIGXCPU, -signal.SIGKILL)
+
+
+@cache
 def zipped() -> bytes:
     out = BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -92,11 +106,38 @@ def zipped() -> bytes:
     return out.getvalue()
 
 
+@cache
+def gzipped() -> bytes:
+    return gzip.compress(bytes(50 * MEGABYTE))
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "notes.zip", "notes.docx", "notes.pdf", "notes.png", "notes"])
-@pytest.mark.parametrize("bomb", [zipped, lambda: gzip.compress(bytes(50 * MEGABYTE))])
+@pytest.mark.parametrize("bomb", [zipped, gzipped])
 async def test_archives_are_never_unpacked_whatever_they_are_called(bomb: type[bytes], name: str) -> None:
     with pytest.raises(Refused, match=f"“{name}” is"):
         await read(upload(bomb(), name))
+
+
+def stepwise(scans: int, side: int = 800) -> bytes:
+    """A grey JPEG that becomes clear in so many steps. Each is some bytes, says of all blocks that they stay as they
+    are, and costs a decoder a walk over the whole picture."""
+    head = b"\xff\xd8\xff\xdb\0\x43\0" + b"\x01" * 64
+    head += b"\xff\xc2\0\x0b\x08" + side.to_bytes(2, "big") * 2 + b"\x01\x01\x11\0"
+    codes = b"".join(
+        b"\xff\xc4\0\x14" + kind + b"\x01" + bytes(15) + sign for kind, sign in ((b"\0", b"\0"), (b"\x10", b"\xe0"))
+    )
+    blocks = (side // 8) ** 2
+    first = b"\xff\xda\0\x08\x01\x01\0\0\0\0" + bytes(-(-blocks // 8))
+    step = b"\xff\xda\0\x08\x01\x01\0\x01\x3f\0" + b"\x7f\xff\0" * -(-blocks // 32_767)
+    return head + codes + first + step * scans + b"\xff\xd9"
+
+
+async def test_a_picture_that_would_be_decoded_for_hours_is_not() -> None:
+    padding = bytes(attachments.HEAVY_IMAGE)  # only heavy ones are decoded
+    with pytest.raises(Refused, match=r"“plan.jpg” is packed in far too many steps"):
+        await read(upload(stepwise(attachments.MOST_SCANS) + padding, "plan.jpg"))
+    shown = await read(upload(stepwise(attachments.MOST_SCANS - 1) + padding, "plan.jpg"))
+    assert shown.attachment.media_type == "image/jpeg"
 
 
 # --- where files are fetched from -----------------------------------------------------------------------
