@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
 
 from bot.app import Core
+from core.asks import Platform
 from tests.e2e.slack.fronts import front, parts
 from tests.e2e.slack.stage import TIMING, Stage, buttons, shown, workspace
 from tests.emulators.slack import Message, SlackEmulator
@@ -149,6 +151,35 @@ async def test_who_asked_by_a_tap_is_named_in_the_thread_by_the_next_front(slack
             await second.idle()
         await asyncio.wait([submitted])
     assert len([m for m in second.replies(root.ts) if m.text.startswith(f"<@{slack.user}> asks:")]) == 1
+
+
+async def test_a_run_that_could_not_be_shown_is_tried_again_later(slack: SlackEmulator, core: Core) -> None:
+    quick = replace(TIMING, rest=0.3, repeats=(0.01,), redeliver=(0.01,))
+    async with front(slack, core, timing=quick) as only:
+        root = await only.ask(QUESTION, options="--no-charts --consortium slow")
+        slack.fault("*", status=503, times=100_000)
+        await only.surface.idle()  # it is given up, for now
+        assert only.answers(root.ts) == []
+        slack.clear_faults()
+        await only.answer(root.ts)
+        await only.idle()
+        assert parts(slack) == {"root": 1, "0": 1}
+        run_id = (root.metadata or {})["event_payload"]["run_id"]
+        assert run_id not in await core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=1))
+
+
+async def test_where_nothing_can_be_posted_any_more_a_run_comes_to_its_end(slack: SlackEmulator, core: Core) -> None:
+    async with front(slack, core) as only:
+        root = await only.ask(QUESTION, options="--no-charts --consortium slow")
+        await slack.wait_for(lambda: only.replies(root.ts))
+        for method in ("chat.update", "chat.postMessage", "chat.appendStream", "chat.stopStream"):
+            slack.fault(method, error="is_archived", times=100_000)
+        assert "does not let me post here" in await only.told()
+        await only.idle()
+        run_id = (root.metadata or {})["event_payload"]["run_id"]
+        assert run_id not in await core.history.undelivered(Platform.SLACK, datetime.now(UTC) - timedelta(hours=1))
+        assert len(slack.ephemerals) == 1
+        slack.clear_faults()
 
 
 # --- connections ------------------------------------------------------------------------------------------
