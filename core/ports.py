@@ -267,7 +267,8 @@ class History(Protocol):
         ...
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[str]:
-        """Ids of a platform's runs whose answer is not marked as delivered, oldest first."""
+        """Ids of a platform's runs that are not marked as delivered and have ended since then, or go on, oldest first;
+        none that was asked more than a day before that."""
         ...
 
     async def postings(self, run_id: str) -> dict[str, str]:

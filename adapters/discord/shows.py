@@ -133,7 +133,8 @@ class Shows:
         self._show(run, self._poster(run, spot, postings, known if replayed else None), Frame(note=note))
 
     async def resume(self, coming: Collection[str]) -> None:
-        """Show the runs of the last hour that no process shows, without those that are ``coming`` here by events."""
+        """Show the runs that no process shows and that go on or have ended within the last hour, without those that
+        are ``coming`` here by events."""
         now = time.monotonic()
         self._resting = {run: until for run, until in self._resting.items() if until > now}
         for run in await self._service.adopt(Platform.DISCORD, {*self._shown, *self._resting, *coming}):

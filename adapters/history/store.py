@@ -72,7 +72,8 @@ _AT_ONCE = 500
 _UNDELIVERED = (
     select(runs.c.id)
     .where(runs.c.platform == bindparam("platform_"), runs.c.delivered_at.is_(None))
-    .where(runs.c.created_at >= bindparam("since_", type_=runs.c.created_at.type))
+    .where(runs.c.created_at >= bindparam("created_", type_=runs.c.created_at.type))
+    .where(or_(runs.c.ended_at.is_(None), runs.c.ended_at >= bindparam("since_", type_=runs.c.ended_at.type)))
     .order_by(runs.c.created_at, runs.c.id)
 )
 _LOST = timedelta(days=1)
@@ -323,11 +324,13 @@ class SqlHistory:
         return [row["id"] for row in await self._database.rows(query)]
 
     async def undelivered(self, platform: Platform, since: datetime) -> list[str]:
-        """Ids of runs created since then that are not marked as delivered, in any status, oldest first.
+        """Ids of runs that are not marked as delivered and have ended since then, or go on, oldest first; none that was
+        asked more than a day before that.
 
         Cheap enough to be asked every other second: an index has those runs alone.
         """
-        rows = await self._database.rows(_UNDELIVERED, {"platform_": platform.value, "since_": since})
+        given = {"since_": since, "created_": since - _LOST}
+        rows = await self._database.rows(_UNDELIVERED, {**given, "platform_": platform.value})
         return [row["id"] for row in rows]
 
     async def search(self, *, text: str = "", since: datetime | None = None, limit: int = 20) -> list[RunSummary]:

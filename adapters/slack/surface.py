@@ -222,7 +222,7 @@ class SlackSurface:
         return await to_aiohttp_response(await app.async_dispatch(await to_bolt_request(request)))
 
     async def resume(self) -> None:
-        """Show what was asked within the last hour and is shown by nobody. What is out of order is only logged."""
+        """Show what is shown by nobody and goes on or has ended within the last hour. Troubles are only logged."""
         workspaces, intake = self._workspaces, self._intake
         if workspaces is None or intake is None:
             return

@@ -60,7 +60,8 @@ class Presence:
     """This process, as the others see it. ``id`` is its own for as long as it runs.
 
     Call :meth:`start` once and :meth:`aclose` at the end. ``beats`` are called with every beat, ``relive`` as soon as
-    it is found that Redis has lost its data, and ``recovered`` a beat later, when all processes have had the time to
+    it is found that Redis has lost its data, and ``recovered`` a beat later (also where it was empty at the start, for
+    all processes may have gone with it), when all processes have had the time to
     store again what they hold; those that raise Unavailable are called again.
     """
 
@@ -117,6 +118,8 @@ class Presence:
     async def _say(self) -> bytes:
         keys, token = (self.key, self._era_key), secrets.token_hex(8)
         era: bytes = await self._link.script(_BEAT, keys, (self.id, 0, " ", round(self._alive * 1000), token))
+        if era == token.encode():
+            self._lost = asyncio.get_running_loop().time()
         return era
 
     async def _recover(self) -> None:

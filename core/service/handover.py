@@ -23,7 +23,7 @@ from core.types import Run, RunStatus
 log = get_logger(__name__)
 
 UNDELIVERED = timedelta(hours=1)
-"""How old a run may be whose answer is still posted by another process."""
+"""How long ago a run may have ended whose answer is still posted by another process."""
 
 PAUSE = 1.0
 """Seconds between two attempts to queue a run."""
@@ -95,8 +95,8 @@ class Handover:
             await asyncio.sleep(PAUSE)
 
     async def adopt(self, platform: Platform, shown: Collection[str]) -> list[Run]:
-        """What was asked there within the last hour, has not been delivered, and is shown by no process: this one has
-        to. Oldest first, without those that this one shows, as ``shown`` says. None while a store is away.
+        """What goes on there or has ended within the last hour, has not been delivered, and is shown by no process:
+        this one has to. Oldest first, without those that this one shows, as ``shown`` says. None while a store is away.
 
         They are queued once more, should that not have been reached or the queue have lost them.
         """
@@ -117,9 +117,9 @@ class Handover:
 
     async def requeue(self) -> None:
         """Redis has lost its data: whatever is not over is queued once more, and what a worker has at work is not
-        changed by that. Raises Unavailable."""
+        changed by that. What was asked on the command line has a queue of its own. Raises Unavailable."""
         office = self._office
-        for platform in Platform:
+        for platform in set(Platform) - {Platform.CLI}:
             for run_id in await office.history.undelivered(platform, office.clock() - UNDELIVERED):
                 run = await office.history.run(run_id)
                 if run is not None and run.status in (RunStatus.PENDING, RunStatus.RUNNING):

@@ -262,7 +262,15 @@ async def test_undelivered_runs(history: SqlHistory) -> None:
         await store(history, finished(run))
     await history.open_run(running)
     await history.mark_delivered(told.id)
-    assert await history.undelivered(Platform.SLACK, START - timedelta(hours=1)) == [waiting.id, running.id]
+    since = START - timedelta(hours=1)
+    assert await history.undelivered(Platform.SLACK, since) == [waiting.id, running.id]
+    patient = new_run(at=START - timedelta(hours=20))
+    await history.open_run(patient)
+    assert await history.undelivered(Platform.SLACK, since) == [patient.id, waiting.id, running.id], "it waits still"
+    late = finished(patient).model_copy(update={"ended_at": START})
+    await history.update_run(late)
+    assert await history.undelivered(Platform.SLACK, since) == [patient.id, waiting.id, running.id], "it has ended now"
+    assert await history.undelivered(Platform.SLACK, START + timedelta(hours=5)) == [running.id], "a day is over"
     assert await history.run(told.id) == finished(told)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,22 @@ async def test_what_redis_loses_is_stored_again(tmp_path: Path, caplog: pytest.L
 
             await eventually(known)
             assert not await second.inbox.keep(event("e2"))
+
+
+async def test_who_finds_an_empty_server_at_the_start_recovers_what_was_lost(url: str, prefix: str) -> None:
+    recovered, known = asyncio.Event(), asyncio.Event()
+
+    async def note(event: asyncio.Event) -> None:
+        event.set()
+
+    async with connect(url, prefix=prefix, alive=0.2) as first:
+        first.presence.recovered.append(partial(note, recovered))
+        await asyncio.wait_for(recovered.wait(), 5)
+    async with connect(url, prefix=prefix, alive=0.2) as second:
+        beaten = asyncio.Event()
+        second.presence.recovered.append(partial(note, known))
+        second.presence.beats.append(partial(note, beaten))
+        for _ in range(2):
+            beaten.clear()
+            await asyncio.wait_for(beaten.wait(), 5)
+    assert not known.is_set(), "it has its data"
