@@ -24,6 +24,7 @@ from core.errors import Unavailable
 
 PING, PONG, MESSAGE = 1, 1, 4
 EPHEMERAL = 64
+_LONG = 20  # digits that no time has
 AWAY = "The bot does not reach Discord just now. Please try again in a minute."
 
 
@@ -73,7 +74,12 @@ class Endpoint:
     def _signed(self, request: web.Request, body: bytes) -> bool:
         """Whether Discord signed it, and has just done so."""
         stamp = request.headers.get("X-Signature-Timestamp", "")
-        if not (stamp.isascii() and stamp.isdecimal() and abs(self._clock() - int(stamp)) <= limits.STALE):
+        if not (
+            stamp.isascii()
+            and stamp.isdecimal()
+            and len(stamp) < _LONG
+            and abs(self._clock() - int(stamp)) <= limits.STALE
+        ):
             return False
         try:
             self._key.verify(bytes.fromhex(request.headers.get("X-Signature-Ed25519", "")), stamp.encode() + body)

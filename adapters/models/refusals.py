@@ -18,7 +18,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -63,7 +63,7 @@ class Refusals:
     provider: str
     where: str
     key_env: str | None
-    secret: str
+    secret: str = field(repr=False)
     clock: Callable[[], float] = time.time
 
     def of_status(self, status: int, body: bytes, retry_after: str | None) -> ModelError:
@@ -162,8 +162,8 @@ def _code(error: object) -> int | None:
     """The status that an error object names, by number or by a known word."""
     if not isinstance(error, dict):
         return None
-    for field in ("code", "status", "type"):
-        match error.get(field):
+    for name in ("code", "status", "type"):
+        match error.get(name):
             case bool():
                 continue
             case int(code) if 300 <= code < 600:

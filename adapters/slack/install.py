@@ -66,6 +66,11 @@ class OAuth:
         return self.public_url.rstrip("/") + REDIRECT_PATH
 
 
+def _bytes(text: str) -> bytes:
+    """Whatever somebody sends, half characters included."""
+    return text.encode(errors="surrogatepass")
+
+
 class Installing:
     """The two pages. ``client`` makes a client for a token, or for none."""
 
@@ -125,7 +130,7 @@ class Installing:
 
     async def _end(self, query: Any, cookie: str) -> web.Response:
         state, code, error = (str(query.get(name) or "") for name in ("state", "code", "error"))
-        ours = bool(state) and hmac.compare_digest(state.encode(), cookie.encode())
+        ours = bool(state) and hmac.compare_digest(_bytes(state), _bytes(cookie))
         fresh = ours and await self._oauth.store.consume_state(state)
         if error == "access_denied":
             return html.problem(200, "Not installed", "You said no, and nothing was changed.", self._again)

@@ -11,10 +11,18 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+_FORWARDED = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server"),
+    *("X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "CDN-Loop"),
+)
 """Marks of a proxy: behind one, a loopback address says nothing of who asks."""
 
 _COOKIE = re.compile(r"[0-9a-f]{32}")
+
+
+def is_direct(version: tuple[int, int]) -> bool:
+    """Whether a request may come from a browser itself. Some proxies leave no mark, but still speak HTTP/1.0."""
+    return version >= (1, 1)
 
 
 def is_local(peer: str | None, scheme: str, headers: Mapping[str, str]) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from adapters.web.guard import is_browser_id, is_local, is_same_origin
+from adapters.web.guard import is_browser_id, is_direct, is_local, is_same_origin
 from adapters.web.health import ALIVE, alive
 from adapters.web.markdown import html
 from adapters.web.reading import MAX_BODY, Sent, read_sent
@@ -137,7 +137,7 @@ class WebSurface:
 
     async def _answer(self, request: web.Request, handler: HttpHandler) -> web.StreamResponse:
         """The handler's response, or the one that says why there is none."""
-        if not is_local(request.remote, request.scheme, request.headers):
+        if not (is_direct(request.version) and is_local(request.remote, request.scheme, request.headers)):
             return _problem(403, "This page is only for the machine it runs on.")
         if request.path.startswith("/api/") and not is_same_origin(request.headers):
             return _problem(403, "Other pages may not use this one.")

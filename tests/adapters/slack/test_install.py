@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.history import SqlHistory
-from adapters.slack.install import BEGUN, INSTALL_PATH, REDIRECT_PATH
+from adapters.slack.install import BEGUN, COOKIE, INSTALL_PATH, REDIRECT_PATH
 from adapters.slack.manifest import SCOPES
 from tests.adapters.slack.tenancy import PUBLIC_URL, Front, front
 from tests.emulators.slack import SlackEmulator
@@ -137,6 +137,17 @@ async def test_a_state_that_nobody_issued_counts_for_nothing(slack: SlackEmulato
     page = await desk.get(f"{REDIRECT_PATH}?code=c&state=made-up", "made-up")
     assert page.status == 400
     assert no_code_was_exchanged(slack)
+
+
+async def test_bytes_that_are_no_text_are_a_wrong_state_like_any_other(desk: Front) -> None:
+    at = urlsplit(desk.url)
+    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+    writer.write(
+        b"GET %s?code=c&state=%%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: %s=\xff\r\n\r\n"
+        % (REDIRECT_PATH.encode(), COOKIE.encode())
+    )
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
 
 
 async def test_a_state_counts_once(slack: SlackEmulator, desk: Front) -> None:

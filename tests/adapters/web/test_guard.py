@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.web.guard import is_browser_id, is_local, is_same_origin
+from adapters.web.guard import _FORWARDED, is_browser_id, is_direct, is_local, is_same_origin
 
 
 def test_a_browser_on_this_machine_may() -> None:
@@ -61,9 +61,15 @@ def test_another_origin_may_not(origin: str) -> None:
     assert not is_local("127.0.0.1", "http", {"Host": "127.0.0.1:8080", "Origin": origin})
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP"])
+@pytest.mark.parametrize("header", _FORWARDED)
 def test_what_a_proxy_forwards_may_come_from_anywhere(header: str) -> None:
     assert not is_local("127.0.0.1", "http", {"Host": "127.0.0.1:8080", header: "127.0.0.1"})
+
+
+def test_a_proxy_that_leaves_no_mark_is_known_by_its_age() -> None:
+    """nginx forwards by HTTP/1.0 to what it calls 127.0.0.1, unless it is told otherwise."""
+    assert not is_direct((1, 0))
+    assert is_direct((1, 1))
 
 
 @pytest.mark.parametrize(

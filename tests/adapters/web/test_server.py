@@ -97,6 +97,15 @@ async def test_strangers_are_refused(visitor: Visitor, headers: dict[str, str]) 
     assert await visitor.threads() == []
 
 
+async def test_what_a_proxy_without_marks_forwards_is_refused(visitor: Visitor) -> None:
+    at = visitor.session._base_url
+    assert at is not None
+    reader, writer = await asyncio.open_connection(at.host, at.port)
+    writer.write(f"GET /api/threads HTTP/1.0\r\nHost: {at.authority}\r\nConnection: close\r\n\r\n".encode())
+    assert (await reader.read()).split()[1] == b"403"
+    writer.close()
+
+
 async def test_a_link_from_elsewhere_still_opens_the_page(visitor: Visitor) -> None:
     async with visitor.session.get("/", headers={"Sec-Fetch-Site": "cross-site"}) as reply:
         assert reply.status == 200
