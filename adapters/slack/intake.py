@@ -11,7 +11,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
@@ -27,7 +28,7 @@ from adapters.slack.telling import NOT_KEPT
 from adapters.slack.workspaces import Kind, Workspace, Workspaces
 from core.asks import Platform
 from core.errors import Unavailable
-from core.service import Service
+from core.service import Inbound, Service
 from core.stores import Kept
 from core.telemetry import get_logger
 
@@ -54,10 +55,11 @@ _INTERACTIONS: dict[str, Kind] = {
 
 
 class Intake:
-    """Takes in what comes for any workspace."""
+    """Takes in what comes for any workspace. ``beginning`` are the ids of runs that may come of what is in hand."""
 
     def __init__(self, service: Service, workspaces: Workspaces, spawn: Spawn, timing: Timing) -> None:
         self._service, self._workspaces, self._spawn, self._timing = service, workspaces, spawn, timing
+        self.beginning: set[str] = set()
 
     async def take(self, body: Mapping[str, Any]) -> BoltResponse:
         """Keep what came, have it carried out, and acknowledge it."""
@@ -134,6 +136,22 @@ class Intake:
         self, kept: Kept, kind: Kind, body: Payload, workspace: Workspace, said: Said | None, answer: Answer
     ) -> None:
         """Do what is wanted; again, for a while, where something that we need does not answer."""
+        run = None if said is None else Inbound(asker=said.asker, where=said.where, event_ids=said.event_ids).run_id
+        with self._beginning(run):
+            await self._try(kind, body, workspace, said, answer)
+        await self._service.done(kept)
+
+    @contextmanager
+    def _beginning(self, run: str | None) -> Iterator[None]:
+        """A run may begin that will be shown here: nobody has left it behind."""
+        begun = set() if run is None else {run}
+        self.beginning |= begun
+        try:
+            yield
+        finally:
+            self.beginning -= begun
+
+    async def _try(self, kind: Kind, body: Payload, workspace: Workspace, said: Said | None, answer: Answer) -> None:
         soothed = said is None
         for pause in (*self._timing.again, None):
             if said is not None:
@@ -155,7 +173,6 @@ class Intake:
                     soothed = True
                     self._spawn(workspace.conversation.soothe(said))
             await asyncio.sleep(pause)
-        await self._service.done(kept)
 
     async def _replay(self, kept: Kept) -> None:
         """Carry out what another process has kept. By now nobody waits for an answer, and no form can be opened."""

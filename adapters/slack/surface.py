@@ -230,7 +230,7 @@ class SlackSurface:
             await intake.resume()
             now = asyncio.get_running_loop().time()
             self._dropped = {run: until for run, until in self._dropped.items() if until > now}
-            shown = set(self._dropped).union(*(workspace.showing.shown for workspace in workspaces))
+            shown = intake.beginning.union(self._dropped, *(workspace.showing.shown for workspace in workspaces))
             for run in await self._service.adopt(Platform.SLACK, shown):
                 workspace = await workspaces.named(run.ask.where.workspace)
                 if workspace is not None:
