@@ -26,6 +26,7 @@ from core.service.office import Handlers, Office
 from core.service.panels import PanelDesk
 from core.service.preferences import PreferenceDesk
 from core.service.records import RecordDesk
+from core.service.stopping import StopDesk
 from core.service.welcome import Occasion, examples, welcome
 from core.setup import ConsortiumSpec
 from core.stores import Draft, Kept
@@ -40,8 +41,9 @@ class Service:
 
     def __init__(self, office: Office) -> None:
         self._office, self._handover = office, Handover(office)
-        self._asks, self._records, self._panels = AskDesk(office), RecordDesk(office), PanelDesk(office)
-        desks = (self._asks, self._records, self._panels, PreferenceDesk(office), AdminDesk(office))
+        self._asks, self._stops = AskDesk(office), StopDesk(office)
+        self._records, self._panels = RecordDesk(office), PanelDesk(office)
+        desks = (self._asks, self._stops, self._records, self._panels, PreferenceDesk(office), AdminDesk(office))
         self._handlers: Handlers = {command: handler for desk in desks for command, handler in desk.handlers.items()}
 
     @property
@@ -71,7 +73,7 @@ class Service:
         if begun := await self._first_time(inbound):
             return begun
         if parse_message(text) == values.StopCommand():
-            return await self._asks.stop(values.StopCommand(), inbound)
+            return await self._stops.stop(values.StopCommand(), inbound)
         return await self._asks.ask(AskCommand(text=text), inbound)
 
     async def suggest(self, kind: str, typed: str, inbound: Inbound) -> list[Option]:

@@ -1,4 +1,4 @@
-"""Asking: what is checked before a run is queued, follow-ups, asking again, confirming what may be dear, and Stop."""
+"""Asking: what is checked before a run is queued, follow-ups, asking again, confirming what may be dear."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from core.asks import Ask, Value
 from core.attachments import MOST_FILES, Material, Upload
 from core.cards import Button, Form, Input, Option, Reply
 from core.commands import actions
-from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard, StopCommand
+from core.commands.values import AskAgain, AskCommand, AskExample, Confirm, Discard
 from core.earlier import earlier_files
-from core.errors import BadInput, ConsortiumError, Duplicate, NotAllowed, NotFound, Unavailable
+from core.errors import BadInput, ConsortiumError, Duplicate, NotFound, Unavailable
 from core.estimate import estimate, estimate_text
-from core.events import RunEnded
 from core.governance import Estimate, Policy
-from core.journal import Journal, cancelled
 from core.present.figures import listed, short
 from core.present.lists import FIELDS
 from core.service.convener import Convener
@@ -32,9 +30,6 @@ log = get_logger(__name__)
 
 MAX_QUESTION = 12_000
 """Characters of a question: more is refused rather than cut."""
-
-LATEST = 50
-"""How many of a person's latest runs are looked at for the one to be stopped."""
 
 MOST_OPTIONS = 100
 """How many options a choice of a form has."""
@@ -63,7 +58,6 @@ class AskDesk:
             AskAgain: self.again,
             Confirm: self.confirm,
             Discard: self.discard,
-            StopCommand: self.stop,
         }
 
     # --- asking -------------------------------------------------------------------------------------
@@ -176,75 +170,6 @@ class AskDesk:
         if await self._office.drafts.take(command.draft, inbound.asker, event=inbound.run_id) is None:
             raise NotFound(_GONE)
         return Reply(text="It was not asked, and nothing was used.")
-
-    # --- stopping -----------------------------------------------------------------------------------
-
-    async def stop(self, command: StopCommand, inbound: Inbound) -> Reply:
-        """End a run of the asker's own; administrators may end any of their workspace. Raises NotFound, NotAllowed."""
-        run = await (self._named(command.run, inbound) if command.run else self._latest(inbound))
-        if run is None:
-            return Reply(text="Nothing of yours is running here.")
-        question = f"“{short(run.ask.text, 80)}” (`{run.id}`)"
-        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
-            return Reply(text=f"{question} is over already: there is nothing to stop.")
-        if run.answered_at is not None:
-            return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
-        reason = f"Stopped by {inbound.asker.name or inbound.asker.id}."
-        # Should this process end before the run does, whoever gets the run ends it.
-        await self._office.stops.request(run.id, reason)
-        if await self._office.jobs.withdraw(run.id):
-            await self._end_waiting(run, reason)
-        else:
-            await self._office.jobs.submit(run.ask)  # known, unless a stop before this one was cut off
-        return Reply(text=f"Stopping {question}.")
-
-    async def _end_waiting(self, run: Run, reason: str) -> None:
-        """A run that waited for its turn ends here, for no worker will see it; perhaps one has, and was gone."""
-        office = self._office
-        run = await office.history.run(run.id) or run
-        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING) or run.answered_at is not None:
-            await office.jobs.submit(run.ask)  # it has its answer since: its worker was gone when it was to say so
-            return
-        ended = cancelled(run, Journal(run, office.history, office.events), reason)
-        await office.governance.settle(run.id, ended.bill)
-        await office.history.update_run(ended.model_copy(update={"ended_at": office.clock()}))
-        with suppress(Unavailable):  # then it is found on record
-            await office.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED, error=ended.error))
-
-    async def _named(self, run_id: str, inbound: Inbound) -> Run:
-        """A run by its id, if that person may end it."""
-        office = self._office
-        policy = await office.governance.policy(inbound.where)
-        admin = governance.may(policy, inbound.who, "admin")
-        run = await office.history.visible(run_id, inbound.asker, inbound.where)
-        if run is None and admin:
-            run = await office.history.run(run_id)
-            there = inbound.where
-            if run and (run.ask.where.platform, run.ask.where.workspace) != (there.platform, there.workspace):
-                run = None
-        if run is None:
-            raise NotFound(f"There is no run `{run_id[:40].replace('`', '')}` that you can see here.")
-        if run.ask.asker.id != inbound.asker.id and not admin:
-            raise NotAllowed("Only who asked can stop that run, or an administrator.")
-        return run
-
-    async def _latest(self, inbound: Inbound) -> Run | None:
-        """The person's latest run that goes on: in this thread, else this channel, else the workspace. One whose
-        answer stands already gives way to others of the same place."""
-        here, history = inbound.where, self._office.history
-        rows = await history.page(inbound.asker, here, LATEST, 0)
-        going_on = [row for row in rows if row.status in (RunStatus.PENDING, RunStatus.RUNNING)]
-        if not going_on:
-            return None
-        nearest = min(
-            going_on,
-            key=lambda row: (
-                row.where.channel != here.channel,
-                here.thread is None or row.where.thread != here.thread,
-                row.answer is not None,
-            ),
-        )
-        return await history.run(nearest.id)
 
     # --- what is queued -----------------------------------------------------------------------------
 

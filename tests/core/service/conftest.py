@@ -131,6 +131,12 @@ class Desk:
         return (await self.governance.spending(CHANNEL, by, self.now)).at("user", "day")
 
 
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker ends a run here, so that nobody waits for it."""
+    monkeypatch.setattr("core.service.stopping.LOOKS", (0,))
+
+
 @pytest.fixture
 def desk(state: State, history: SqlHistory) -> Desk:
     return Desk(state, history)

@@ -11,6 +11,7 @@ from core.attachments import Upload
 from core.commands.actions import decode, submitted
 from core.commands.values import AskAgain, AskCommand, StopCommand
 from core.errors import BadInput, NotAllowed, NotFound
+from core.events import RunEnded
 from core.governance import Rule, Subject
 from core.setup import ConsortiumSpec
 from core.types import Round, Run, RunStatus, Verdict, VerdictSource
@@ -129,6 +130,34 @@ async def test_a_run_is_stopped_by_its_button_and_whoever_works_on_it_is_told(de
     assert await stopped(desk, run) == "Stopped by Ann."
 
 
+async def test_a_run_whose_worker_is_gone_without_a_word_ends_all_the_same(desk: Desk) -> None:
+    run = await desk.ask()
+    await desk.history.update_run(run.model_copy(update={"status": RunStatus.RUNNING}))
+    await desk.say(StopCommand(run=run.id))
+    ended = await desk.history.run(run.id)
+    assert ended
+    assert (ended.status, ended.error) == (RunStatus.CANCELLED, f"Stopped by Ann. 0 of {len(run.panel)} had answered.")
+    told = [event async for event in desk.office.events.follow(run.id)]
+    assert told == [RunEnded(status=RunStatus.CANCELLED, error=ended.error)]
+
+
+async def test_who_is_at_work_on_a_run_ends_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.service.stopping.LOOKS", (0, 0.01, 10))
+    run = await desk.ask()
+
+    async def work() -> None:
+        reason = await desk.stops.requested(run.id)
+        await end(desk, run, status=RunStatus.CANCELLED, error=f"{reason} As the worker says.")
+
+    working = asyncio.create_task(work())
+    async with asyncio.timeout(15):
+        await desk.say(StopCommand(run=run.id))
+    await working
+    ended = await desk.history.run(run.id)
+    assert ended
+    assert ended.error == "Stopped by Ann. As the worker says."
+
+
 async def test_without_a_name_the_nearest_latest_run_is_stopped(desk: Desk) -> None:
     assert await desk.say(StopCommand()) == "Nothing of yours is running here."
     runs: dict[str, Run] = {}
@@ -144,7 +173,7 @@ async def test_without_a_name_the_nearest_latest_run_is_stopped(desk: Desk) -> N
     assert f"`{runs['thread first'].id}`" in await desk.say(StopCommand(), where=THREAD)
     for name in ("thread first", "channel first"):
         await end(desk, runs[name])
-    assert f"`{runs['elsewhere second'].id}`" in await desk.say(StopCommand(), where=THREAD)
+    assert f"`{runs['elsewhere first'].id}`" in await desk.say(StopCommand(), where=THREAD)
 
 
 async def test_of_a_place_what_has_its_answer_is_stopped_last(desk: Desk) -> None:

@@ -92,10 +92,11 @@ async def test_what_a_mention_changes_holds_for_the_threads_panel(desk: Desk) ->
 
 
 async def test_stop_in_a_thread_is_no_question(desk: Desk) -> None:
-    run = await desk.thread()
-    for text in ("stop", "Stop!", "stop it."):
+    texts = ("stop", "Stop!", "stop it.")
+    for text in texts:
+        run = await desk.thread()
         reply = await desk.service.follow_up(text, inbound(where=THREAD))
         assert isinstance(reply, Reply)
         assert f"`{run.id}`" in reply.text
-    assert len(desk.queue.asks) == 1
+    assert len(desk.queue.asks) == len(texts)
     assert (await desk.follow("stop words in NLP?", THREAD)).ask.text == "stop words in NLP?"

@@ -1,0 +1,110 @@
+"""Stop: a run ends within a second, whether it waits, is at work, or was at work in a process that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from core import governance
+from core.cards import Reply
+from core.commands.values import StopCommand
+from core.errors import NotAllowed, NotFound, Unavailable
+from core.events import RunEnded
+from core.journal import Journal, cancelled
+from core.present.figures import short
+from core.service.inbound import Inbound
+from core.service.office import Handlers, Office
+from core.types import Run, RunStatus
+
+LOOKS = (0.1, 0.25, 0.45)
+"""Seconds before each look whether whoever is at work on a run has ended it: they may be gone, and nobody know yet."""
+
+LATEST = 50
+"""How many of a person's latest runs are looked at for the one to be stopped."""
+
+
+class StopDesk:
+    """Ends runs."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    @property
+    def handlers(self) -> Handlers:
+        """Which command is for whom."""
+        return {StopCommand: self.stop}
+
+    async def stop(self, command: StopCommand, inbound: Inbound) -> Reply:
+        """End a run of the asker's own; administrators may end any of their workspace. Raises NotFound, NotAllowed."""
+        run = await (self._named(command.run, inbound) if command.run else self._latest(inbound))
+        if run is None:
+            return Reply(text="Nothing of yours is running here.")
+        question = f"“{short(run.ask.text, 80)}” (`{run.id}`)"
+        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+            return Reply(text=f"{question} is over already: there is nothing to stop.")
+        if run.answered_at is not None:
+            return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
+        reason = f"Stopped by {inbound.asker.name or inbound.asker.id}."
+        # Should this process end before the run does, whoever gets the run ends it.
+        await self._office.stops.request(run.id, reason)
+        if await self._office.jobs.withdraw(run.id) or not await self._ends(run):
+            await self._end_here(run, reason)
+        return Reply(text=f"Stopping {question}.")
+
+    async def _ends(self, run: Run) -> bool:
+        """Whether a worker ends the run in time."""
+        await self._office.jobs.submit(run.ask)  # known, unless a stop before this one was cut off
+        for pause in LOOKS:
+            await asyncio.sleep(pause)
+            found = await self._office.history.run(run.id)
+            if found is None or found.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+                return True
+        return False
+
+    async def _end_here(self, run: Run, reason: str) -> None:
+        """Nobody is at work on the run, or nothing is heard of them; who goes on with it all the same finds its end."""
+        office = self._office
+        run = await office.history.run(run.id) or run
+        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING) or run.answered_at is not None:
+            await office.jobs.submit(run.ask)  # it has its answer since: its worker was gone when it was to say so
+            return
+        ended = cancelled(run, Journal(run, office.history, office.events), reason)
+        await office.governance.settle(run.id, ended.bill)
+        await office.history.update_run(ended.model_copy(update={"ended_at": office.clock()}))
+        with suppress(Unavailable):  # then it is found on record
+            await office.events.publish(run.id, RunEnded(status=RunStatus.CANCELLED, error=ended.error))
+
+    async def _named(self, run_id: str, inbound: Inbound) -> Run:
+        """A run by its id, if that person may end it."""
+        office = self._office
+        policy = await office.governance.policy(inbound.where)
+        admin = governance.may(policy, inbound.who, "admin")
+        run = await office.history.visible(run_id, inbound.asker, inbound.where)
+        if run is None and admin:
+            run = await office.history.run(run_id)
+            there = inbound.where
+            if run and (run.ask.where.platform, run.ask.where.workspace) != (there.platform, there.workspace):
+                run = None
+        if run is None:
+            raise NotFound(f"There is no run `{run_id[:40].replace('`', '')}` that you can see here.")
+        if run.ask.asker.id != inbound.asker.id and not admin:
+            raise NotAllowed("Only who asked can stop that run, or an administrator.")
+        return run
+
+    async def _latest(self, inbound: Inbound) -> Run | None:
+        """The person's latest run that goes on: in this thread, else this channel, else the workspace. One whose
+        answer stands already gives way to others of the same place."""
+        here, history = inbound.where, self._office.history
+        rows = await history.page(inbound.asker, here, LATEST, 0)
+        going_on = [row for row in rows if row.status in (RunStatus.PENDING, RunStatus.RUNNING)]
+        if not going_on:
+            return None
+        nearest = min(
+            going_on,
+            key=lambda row: (
+                row.where.channel != here.channel,
+                here.thread is None or row.where.thread != here.thread,
+                row.answer is not None,
+            ),
+        )
+        return await history.run(nearest.id)
