@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
@@ -164,6 +165,10 @@ class Claims(Protocol):
 
     async def take(self, name: str) -> bool:
         """Whether it is this process's now: it was free, ours already, or of a process that is gone."""
+        ...
+
+    async def take_all(self, names: Collection[str]) -> set[str]:
+        """The same for many at once: gives those that are this process's now."""
         ...
 
     async def holds(self, name: str) -> bool:

@@ -8,7 +8,7 @@ Keys: ``{prefix}:claim:{name}`` is the id of the process that holds it, for two 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from adapters.state.presence import LIB, Presence
 from adapters.state.redis import Argument, Link, Script
@@ -102,19 +102,22 @@ class RedisClaims:
 
     async def take(self, name: str) -> bool:
         """Whether it is this process's now: it was free, ours already, or of a process that is gone."""
-        self._unwanted.discard(name)
+        return bool(await self.take_all((name,)))
+
+    async def take_all(self, names: Collection[str]) -> set[str]:
+        """The same for many at once: gives those that are this process's now."""
+        wanted = set(names)
+        self._unwanted -= wanted
         try:
-            taken = await self._take(name, self._presence.asking())
-            if not taken:  # its holder may be a process of this machine that has just died
-                taken = await self._take(name, await self._presence.who_asks())
-        except BaseException:  # it may be ours, and nobody knows
-            self._unwanted.add(name)
+            taken = await self._take(wanted, self._presence.asking())
+            if left := wanted - taken:  # their holders may be processes of this machine that have just died
+                taken |= await self._take(left, await self._presence.who_asks())
+        except BaseException:  # they may be ours, and nobody knows
+            self._unwanted |= wanted - self._held
             raise
-        if taken:
-            self._held.add(name)
-            self._unwanted.discard(name)  # it may be there again: an attempt to drop it has failed meanwhile
-        else:
-            self._held.discard(name)
+        self._held |= taken
+        self._held -= wanted - taken
+        self._unwanted -= taken  # they may be there again: an attempt to drop them has failed meanwhile
         return taken
 
     async def holds(self, name: str) -> bool:
@@ -141,9 +144,13 @@ class RedisClaims:
         self._held.clear()
         await self._link.script(_LEAVE, keys, (self._presence.id, "all"))
 
-    async def _take(self, name: str, who: Sequence[Argument]) -> bool:
-        (taken,) = await self._link.script(_TAKE, (self._presence.key, self._key(name)), (*who, CLAIM_SECONDS, ""))
-        return bool(taken)
+    async def _take(self, wanted: Iterable[str], who: Sequence[Argument]) -> set[str]:
+        names = sorted(wanted)
+        if not names:
+            return set()
+        keys = (self._presence.key, *map(self._key, names))
+        taken = await self._link.script(_TAKE, keys, (*who, CLAIM_SECONDS, ""))
+        return {name for name, mine in zip(names, taken, strict=True) if mine}
 
     async def _tidy(self) -> None:
         """With every beat."""

@@ -103,9 +103,10 @@ class Handover:
         office = self._office
         adopted = []
         try:
-            for run_id in await office.history.undelivered(platform, office.clock() - UNDELIVERED):
-                if run_id in shown or not await office.claims.take(showing(run_id)):
-                    continue
+            known = await office.history.undelivered(platform, office.clock() - UNDELIVERED)
+            others = [run_id for run_id in known if run_id not in shown]
+            ours = await office.claims.take_all([showing(run_id) for run_id in others])
+            for run_id in (run_id for run_id in others if showing(run_id) in ours):
                 run = await office.history.run(run_id)
                 if run is not None:
                     if run.status in (RunStatus.PENDING, RunStatus.RUNNING):

@@ -59,6 +59,14 @@ async def test_one_of_many_has_a_claim(first: State, second: State) -> None:
     assert [await state.claims.holds("post:r1") for state in (first, second)] == [taken[0], taken[10]]
 
 
+async def test_many_claims_are_taken_at_once(first: State, second: State) -> None:
+    assert await first.claims.take_all(["a", "b"]) == {"a", "b"}
+    assert await second.claims.take_all(["a", "c"]) == {"c"}
+    assert await first.claims.take_all(["a", "b", "c"]) == {"a", "b"}
+    assert await first.claims.take_all([]) == set()
+    assert [await second.claims.holds(name) for name in "abc"] == [False, False, True]
+
+
 async def test_a_dropped_claim_is_free(first: State, second: State) -> None:
     assert await first.claims.take("a")
     await second.claims.drop("a")
