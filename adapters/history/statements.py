@@ -16,9 +16,11 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    exists,
     extract,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -112,12 +114,12 @@ class Statements:
         insert = _insert(backend)
         id_: BindParameter[str] = bindparam("id_")
 
-        def replace(table: Table, *unique: str) -> Executable:
+        def replace(table: Table, *unique: str, where: ColumnElement[bool] | None = None) -> Executable:
             statement = insert(table)
             keys = [table.c[name] for name in unique] or list(table.primary_key.columns)
             own = {column.name for column in (*keys, *table.primary_key.columns)}
             changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in own}
-            replacing: Executable = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+            replacing: Executable = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
             return replacing
 
         return cls(
@@ -127,8 +129,8 @@ class Statements:
             mark_delivered=update(runs)
             .where(runs.c.id == id_)
             .values(delivered_at=func.coalesce(runs.c.delivered_at, bindparam("now", type_=runs.c.delivered_at.type))),
-            record_outcome=replace(outcomes),
-            record_round=replace(rounds),
+            record_outcome=replace(outcomes, where=_goes_on(outcomes)),
+            record_round=replace(rounds, where=_goes_on(rounds)),
             drop_votes=_drop_votes(),
             record_vote=_record_vote(insert(votes)),
             record_analysis=replace(analyses),
@@ -176,12 +178,21 @@ class Statements:
 
 
 def _update_run() -> Executable:
-    """No insert: a run that was deleted while it went on stays deleted."""
+    """No insert: a run that was deleted while it went on stays deleted, and one that has ended does not go on."""
     changes: dict[str, ColumnElement[Any]] = {
         name: bindparam(f"{name}_", type_=runs.c[name].type) for name in CHANGES_WITH_A_RUN
     }
     changes["thread"] = func.coalesce(changes["thread"], runs.c.thread)
-    return update(runs).where(runs.c.id == bindparam("id_")).values(changes)
+    over = or_(runs.c.ended_at.is_(None), changes["ended_at"].is_not(None))
+    return update(runs).where(runs.c.id == bindparam("id_"), over).values(changes)
+
+
+def _goes_on(table: Table) -> ColumnElement[bool]:
+    """What a worker that was held up still brings does not take the place of what another has brought to an end."""
+    row: ColumnElement[str] = literal_column(
+        f"{table.name}.run_id"
+    )  # that of the row that stands; a column would be looked for anew
+    return ~exists().where(runs.c.id == row, runs.c.ended_at.is_not(None))
 
 
 def _drop_votes() -> Executable:

@@ -166,7 +166,7 @@ class SqlHistory:
         await self._writer.write(run_id, (self._do.set_thread, {"id_": run_id, "thread": thread}))
 
     async def record_outcome(self, run_id: str, round_number: int, outcome: Outcome) -> None:
-        """A member answered or failed; replaces what that member gave in that round before."""
+        """A member answered or failed; takes the place of what it gave in that round before, until the run ends."""
         row = outcome_row(run_id, round_number, outcome, self._clock())
         await self._writer.write(run_id, (self._do.record_outcome, row))
 
@@ -193,7 +193,8 @@ class SqlHistory:
         )
 
     async def update_run(self, run: Run) -> None:
-        """Status, panel, answer, bill, notes, error and times. A thread that is set stays set."""
+        """Status, panel, answer, bill, notes, error and times. A thread that is set stays set, and a run that has ended
+        is not changed by one that goes on."""
         row = run_row(run)
         changes = {f"{name}_": row[name] for name in ("id", *CHANGES_WITH_A_RUN)}
         await self._writer.write(run.id, (self._do.update_run, changes))

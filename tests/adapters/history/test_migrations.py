@@ -205,10 +205,10 @@ async def test_what_the_first_version_wrote_is_kept(empty_url: str) -> None:
         assert await history.lessons.standings() == []
         await history.lessons.label("old", good=True)
         assert await history.lessons.samples() == []  # it has no agreement
-        await history.record_round("old", round_.model_copy(update={"kind": "reviews"}))
+        await history.record_round("old", round_.model_copy(update={"number": 2, "kind": "reviews"}))
         again = await history.run("old")
         assert again is not None
-        assert again.rounds[0].kind == "reviews"
+        assert again.rounds[1].kind == "reviews"
 
 
 def fill_0002(connection: Connection) -> None:

@@ -176,6 +176,24 @@ async def test_outcomes_come_in_the_panels_order_and_rounds_in_their_own(url: st
     assert stored.rounds == (Round(number=1, outcomes=(first, second, third)),)
 
 
+async def test_what_comes_late_does_not_change_a_run_that_has_ended(history: SqlHistory) -> None:
+    """A worker stood still while another took its run over; what it had under way comes afterwards."""
+    run = new_run()
+    await history.open_run(run)
+    ended = finished(run)
+    for round_ in ended.rounds:
+        for outcome in round_.outcomes:
+            await history.record_outcome(run.id, round_.number, outcome)
+        await history.record_round(run.id, round_)
+    await history.update_run(ended)
+    stands = await history.run(run.id)
+    late = ended.rounds[0].outcomes[0].model_copy(update={"text": "another answer"})
+    await history.record_outcome(run.id, 1, late)
+    await history.record_round(run.id, Round(number=1, outcomes=(late,)))
+    await history.update_run(run.model_copy(update={"status": RunStatus.RUNNING, "answer": None}))
+    assert await history.run(run.id) == stands
+
+
 async def test_a_round_under_way_shows_what_came_so_far(history: SqlHistory) -> None:
     run, (answer, _, _) = new_run(), outcomes_of_round()
     await history.open_run(run)
