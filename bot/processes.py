@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -253,8 +254,9 @@ def _no_host(error: OSError) -> bool:
 def _cannot_listen(error: OSError, host: str, port: int, setting: str) -> ConfigError:
     if _no_host(error):
         return ConfigError(f"HOST: {host} is no address of this machine; write HOST=127.0.0.1, or HOST=0.0.0.0 for all")
+    reason = os.strerror(error.errno) if error.errno else error.strerror  # asyncio's own words are for programmers
     return ConfigError(
-        f"{setting}: {host}:{port} cannot be used ({error.strerror}); "
+        f"{setting}: {host}:{port} cannot be used ({reason}); "
         f"write another, e.g. {setting}=8081, or {setting}=0 for any free one"
     )
 

@@ -25,9 +25,9 @@ async def open_history(settings: Settings) -> AsyncIterator[SqlHistory]:
 
 
 def make_folder(settings: Settings) -> None:
-    """The folder for data. Raises ConfigError."""
+    """The folder for data, which is for this user's eyes alone where it is made here. Raises ConfigError."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"DATA_DIR: {settings.data_dir} cannot be made ({error.strerror}); write a folder that this user may use"

@@ -94,6 +94,15 @@ class Settings(BaseSettings):
             raise ValueError("is no key")
         return keys
 
+    @field_validator("redis_url")
+    @classmethod
+    def _names_a_number(cls, url: str) -> str:
+        """The library takes any other name for database 0."""
+        parts = urlsplit(url)
+        if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d+", parts.path):
+            raise ValueError("names its database by something else than a number")
+        return url
+
     @field_validator("public_url")
     @classmethod
     def _leads_here(cls, url: str) -> str:

@@ -143,6 +143,8 @@ def parse(url: str) -> URL:
         raise ConfigError(f"DATABASE_URL is not the address of a database: {_HOW_TO_WRITE}.") from None
     backend = parsed.drivername.partition("+")[0]
     if backend in ("postgres", "postgresql"):
+        if not (parsed.database or {"database", "dbname"} & parsed.query.keys()):  # that of the user's name, else
+            raise ConfigError(f"DATABASE_URL names no database: {_HOW_TO_WRITE}.")
         return parsed.set(drivername="postgresql+asyncpg")
     if backend != "sqlite":
         raise ConfigError(f"DATABASE_URL names a kind of database that we do not know: {_HOW_TO_WRITE}.")

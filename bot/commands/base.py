@@ -61,10 +61,24 @@ def run(main: Coroutine[Any, Any, None], *, log_level: str = "WARNING", logs: Lo
 
 
 def run_long(main: Coroutine[Any, Any, None], logs: Logs | None = None) -> None:
-    """As :func:`run`, for what carries out runs: with many connections and few pauses."""
+    """As :func:`run`, for what carries out runs: with many connections and few pauses.
+
+    Where machines read the log, an error that ends it is a record like any other.
+    """
     _allow_many_connections()
     spare_collections()
-    run(main, logs=logs)
+    try:
+        run(main, logs=logs)
+    except Exception as error:
+        from core.errors import ConsortiumError
+        from core.telemetry import get_logger
+
+        if not (logs and logs.json):
+            raise
+        foreseen = isinstance(error, ConsortiumError)
+        what = str(error) if foreseen else type(error).__name__
+        get_logger(__name__).error("ended by an error", error=what, exc_info=not foreseen)
+        raise typer.Exit(2) from None
 
 
 def spare_collections() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from datetime import timedelta
@@ -189,3 +190,13 @@ async def test_a_process_waits_no_longer_than_it_is_to(tmp_path: Path) -> None:
         code, line = await program.ended()
     assert code == 2
     assert line.startswith("consortium: Redis at redis://127.0.0.1:1/0 (REDIS_URL) cannot be used")
+
+
+async def test_what_ends_a_process_is_a_record_where_machines_read_its_log(tmp_path: Path) -> None:
+    env = {"REDIS_URL": "redis://127.0.0.1:1/0", "START_PATIENCE": "0", "LOG_JSON": "true"}
+    async with Program(tmp_path, **env) as program:
+        code, line = await program.ended()
+    assert code == 2
+    told = json.loads(line)
+    assert told["level"] == "error"
+    assert told["error"].startswith("Redis at redis://127.0.0.1:1/0 (REDIS_URL) cannot be used")

@@ -101,6 +101,7 @@ WRONG = [
     ("DISCORD_API_URL", "secret-1", "does not begin with https:// or http://"),
     ("DISCORD_GATEWAY_URL", "https://secret-1", "does not begin with wss:// or ws://"),
     ("REDIS_URL", "http://secret-1", "does not begin with redis:// or rediss:// or unix://"),
+    ("REDIS_URL", "redis://:secret-1@127.0.0.1/runs", "by something else than a number"),
     ("RUN_CONCURRENCY", "0", "greater than or equal to 1"),
     ("SHUTDOWN_GRACE", "-1", "greater than or equal to 0"),
     ("START_PATIENCE", "601", "less than or equal to 600"),

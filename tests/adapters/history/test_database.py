@@ -34,7 +34,10 @@ def test_addresses(given: str, meant: str) -> None:
     assert str(parse(given)) == meant
 
 
-@pytest.mark.parametrize("url", ["", "history.db", f"mysql://u:{SECRET}@h/d", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "history.db", f"mysql://u:{SECRET}@h/d", "sqlite://", "sqlite:///:memory:", f"postgresql://u:{SECRET}@h"],
+)
 def test_addresses_that_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"DATABASE_URL.* write sqlite:///data/consortium.db or postgresql:") as error:
         SqlHistory(url)
