@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from bot.commands.base import Json, settings
+
+_URL = "${DATABASE_URL:?}"
+"""For a shell: where the variable stands in .env alone, the tools would take another database."""
 
 
 def backup(
@@ -29,7 +33,7 @@ def backup(
     from adapters.history.copies import back_up, file_of
     from bot.tables import print_json
 
-    source = file_of(settings().history_url, f'pg_dump --format=custom --file={file} "$DATABASE_URL"')
+    source = file_of(settings().history_url, f'pg_dump --format=custom --file={quote(str(file))} "{_URL}"')
     made = back_up(source, file, replace=force)
     if as_json:
         print_json({"file": str(made.path), "runs": made.runs, "bytes": made.size})
@@ -57,7 +61,8 @@ def restore(
     from adapters.history.copies import restore as put_back
     from bot.tables import print_json
 
-    target = file_of(settings().history_url, f'pg_restore --clean --if-exists --dbname="$DATABASE_URL" {file}')
+    instead = f'pg_restore --clean --if-exists --single-transaction --dbname="{_URL}" {quote(str(file))}'
+    target = file_of(settings().history_url, instead)
     done = put_back(file, target)
     if as_json:
         before = None if done.before is None else str(done.before)
