@@ -23,12 +23,14 @@ _LONG_FENCE = re.compile(rf"(`{{{LONGEST_FENCE}}})`+|(~{{{LONGEST_FENCE}}})~+")
 _INLINE_CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTALL)
 _URL = r"[^\s<>()`]*(?:\([^\s<>()`]*\)[^\s<>()`]*)*"
 _LINK = re.compile(
-    rf"!?\[(?P<label>(?:\\.|\[[^\[\]\n]*\]|[^\[\]\\])*)\]\(\s*<?(?P<url>{_URL})>?"
-    r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?\s*\)"
+    rf"!?\[(?P<label>(?:\\.|\[[^\[\]\n]{{0,300}}\]|[^\[\]\\]){{0,300}}+)\]\(\s*+<?(?P<url>{_URL})>?"
+    r"(?:\s++(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?\s*+\)"
     r"|<(?P<auto>(?:https?://|mailto:)[^\s<>|]+)>"
     r"|^ {0,3}\[(?P<reference>[^\[\]\n]+)\]:(?=\s)",
     re.MULTILINE,
 )
+"""A label of bounded length, nothing of which is tried twice: texts may be made of brackets that nothing closes."""
+
 _MARKS = re.compile("`{3,}|~{3,}")
 _MASS_MENTION = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
 _ADDRESS = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from core.asks import Ask, Platform
+from core.asks import DIRECT, Ask, Platform
 from core.cards import Form, Option, Reply, Result
 from core.catalog import Catalog
 from core.commands import actions, values
@@ -65,10 +65,12 @@ class Service:
         """A form was filled in. Raises like :meth:`handle`, and BadForm where something in it is wrong."""
         return await self.handle(actions.submitted(action, filled), inbound)
 
-    async def follow_up(self, text: str, inbound: Inbound) -> Run | Reply | None:
+    async def follow_up(self, text: str, inbound: Inbound, *, named: bool = False) -> Run | Reply | None:
         """A message in a thread goes on from the run there, or ends it where it says no more than "stop". None when
-        the thread is not ours. Raises like :meth:`handle`."""
-        if inbound.where.thread is None or not await self._office.history.thread_runs(inbound.where, limit=1):
+        the thread is not ours. ``named``: a button names the thread, so that not all who have one are in it; they go on
+        from what they may see. Raises like :meth:`handle`."""
+        latest = await self._office.history.thread_runs(inbound.where, limit=1)
+        if not latest or (named and not await self._may_go_on(latest[0].id, inbound)):
             return None
         if begun := await self._first_time(inbound):
             return begun
@@ -160,6 +162,11 @@ class Service:
         if not new:
             raise Duplicate("This event is being handled already.")
         return None
+
+    async def _may_go_on(self, run_id: str, inbound: Inbound) -> bool:
+        """In a direct channel all see what is asked there; elsewhere what is private is its asker's alone."""
+        direct = inbound.where.workspace == DIRECT
+        return direct or await self._office.history.visible(run_id, inbound.asker, inbound.where) is not None
 
     async def _carry_out(self, command: Command, inbound: Inbound) -> Result:
         """Hand a command to its desk."""

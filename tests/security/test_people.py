@@ -59,6 +59,17 @@ async def test_a_guessed_id_of_a_run_shows_and_changes_nothing(desk: Desk, verb:
     assert [ask.id for ask in desk.queue.asks] == [run.id]
 
 
+async def test_a_forged_follow_up_goes_on_from_nothing_private(desk: Desk) -> None:
+    """Threads of a channel that are private, named by whoever is in the channel."""
+    there = CHANNEL.model_copy(update={"thread": "7", "private": True})
+    run = await desk.do(AskCommand(text=SECRET), ANN, there)
+    assert isinstance(run, Run)
+    from_outside = there.model_copy(update={"private": False})
+    assert await desk.service.follow_up("What did she say?", inbound(EVE, from_outside), named=True) is None
+    assert [ask.id for ask in desk.queue.asks] == [run.id]
+    assert isinstance(await desk.service.follow_up("And then?", inbound(ANN, there), named=True), Run)
+
+
 async def test_an_administrator_stops_others_runs_here_without_being_shown_them(desk: Desk) -> None:
     run = await asked(desk)
     desk.queue.waits = True

@@ -134,3 +134,8 @@ def test_refusals_name_the_remedy() -> None:
     assert "/invite @consortium" in cannot_post("not_in_channel", "C1", "consortium")
     assert "/invite" not in cannot_post("restricted_action", "C1", "consortium")
     assert "restricted_action" in cannot_post("restricted_action", "C1", "consortium")
+
+
+@pytest.mark.parametrize("text", ["\\[" * 100_000, "[" * 100_000, "[a](" + " " * 100_000])
+def test_brackets_that_nothing_closes_take_no_time(text: str) -> None:
+    assert "](" not in safe(text)
