@@ -38,7 +38,7 @@ CHANNELS = 40
 EVERY = 5.0
 """Seconds between two samples."""
 
-SLACK = {"MB": 8.0, "files": 5.0, "tasks": 10.0, "connections": 3.0}
+SLACK = {"MB": 8.0, "files": 5.0, "tasks": 10.0, "connections": 3.0, "keys": 5.0}
 """By how much a figure may go up over the whole time, by its unit, before it counts as growing: caches fill slowly."""
 
 _TASKS = re.compile(r"^consortium_asyncio_tasks (\S+)$", re.MULTILINE)
@@ -98,14 +98,18 @@ class Sampler:
                 process = psutil.Process(program.pid)
                 below = process.children(recursive=True)
                 self._note(f"{program.name} MB", process.memory_info().rss / 2**20)
-                self._note(f"{program.name} below it MB", sum(child.memory_info().rss for child in below) / 2**20)
+                # Forked from one process, they share most of their memory: only their own counts.
+                own = sum(child.memory_full_info().uss for child in below)
+                self._note(f"{program.name} below it MB", own / 2**20)
                 self._note(f"{program.name} files", process.num_fds())
             if (tasks := await self._tasks(program)) is not None:
                 self._note(f"{program.name} tasks", tasks)
         async with aioredis.Redis.from_url(self._fleet.redis.url) as client:
             info = await client.info()
+            keys = info.get("db0", {"keys": 0, "expires": 0})
             self._note("Redis connections", info["connected_clients"])
-            self._note("Redis MB", info["used_memory"] / 2**20)
+            # What ends by itself (after an hour, most of it) is no growth.
+            self._note("Redis keys without an end keys", keys["keys"] - keys["expires"])
         self._note("PostgreSQL connections", await _connections(self._fleet.postgres.url))
 
     def _note(self, name: str, value: float) -> None:
