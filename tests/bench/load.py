@@ -134,10 +134,13 @@ def told(a_set: Set, runs: Sequence[Measured], single: float) -> str:
     """A line of the table: medians."""
     rate = statistics.median(run.rate for run in runs)
     middle = min(runs, key=lambda run: abs(run.rate - rate))
-    cores = ", ".join(f"{kind} {used:.2f}" for kind, used in sorted(middle.cores.items(), key=lambda e: -e[1]))
+    costs = {kind: used / middle.rate for kind, used in middle.cores.items()}
+    each = ", ".join(f"{kind} {cost * 1e3:.0f}" for kind, cost in sorted(costs.items(), key=lambda e: -e[1]))
+    there = os.cpu_count() or 1
     return (
         f"{a_set.name:<12} {rate:5.2f} asks/s ({min(r.rate for r in runs):.2f} to {max(r.rate for r in runs):.2f}), "
-        f"{rate / single:4.2f} of one process; processors: {cores}; {limit(middle)}"
+        f"{rate / single:4.2f} of one process; {limit(middle)}\n"
+        f"{'':<12} ms of processor an ask: {each}; so {there} processors carry {there / sum(costs.values()):.0f} asks/s"
     )
 
 
