@@ -97,8 +97,8 @@ def _main() -> None:
     with suppress(ImportError, ValueError, OSError):  # not everywhere
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))  # should nobody be there any more to end it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     json.dump(_read(sys.stdin.buffer.read(), pages, characters), sys.stdout)
 
 

@@ -1,4 +1,4 @@
-"""Files that are made to do harm: they cost bounded time and memory, and are fetched from the platforms alone."""
+"""Files that are made to do harm cost bounded time and memory, and nothing leads where it was not meant to."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.discord.files import Files
+from adapters.models.openai import Connections, OpenAIModel
 from adapters.slack.api import Api
 from core import attachments
 from core.attachments import Upload, read
-from core.errors import Refused
+from core.catalog import ModelSpec, Provider
+from core.errors import ModelError, Refused
+from core.ports import Message, Prompt
 
 MEGABYTE = 2**20
 
@@ -224,5 +227,29 @@ async def test_a_redirect_of_the_platform_is_not_followed(trap: tuple[Trap, str]
             await files.of_option(option).fetch()
     finally:
         await files.close()
+        await runner.cleanup()
+    assert inside.asked == []
+
+
+async def test_a_redirect_of_a_provider_is_not_followed(trap: tuple[Trap, str]) -> None:
+    """It would take the question, and perhaps the key, to wherever it points."""
+    inside, address = trap
+
+    async def away(request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(f"http://{address}/v1/chat/completions")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", away)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    provider = Provider(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1", api_key_env="KEY")
+    connections = Connections()
+    model = OpenAIModel("ada", ModelSpec(provider="p", name="ada"), provider, connections, secret="sk-hidden")
+    try:
+        with pytest.raises(ModelError, match="points to another address"):
+            await model.complete(Prompt(messages=(Message(role="user", content="Why?"),)), timeout=5)
+    finally:
+        await connections.aclose()
         await runner.cleanup()
     assert inside.asked == []
