@@ -20,7 +20,7 @@ from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from bot.console import ConsolePresenter, ask_in_terminal
 from bot.health import probes, traced
-from bot.settings import Settings
+from bot.settings import Settings, missing_keys
 from core.catalog import Catalog
 from core.commands.values import AskCommand
 from core.errors import ConfigError
@@ -124,7 +124,9 @@ async def demo(settings: Settings, catalog: Catalog, *, question: str, stay: boo
 @asynccontextmanager
 async def working(core: Core) -> AsyncIterator[None]:
     """What a process that carries out runs does beside them: it readies its drawing processes, and deletes runs that
-    are not to be kept any longer."""
+    are not to be kept any longer. What its runs will lack here, perhaps here alone, is logged."""
+    if missing := missing_keys(core.catalog):
+        log.warning("keys are not set, so the models that need them cannot be asked here", missing=missing)
     sweeping = asyncio.create_task(keep_sweeping(core.office, asyncio.sleep), name="retention")
     try:
         await core.studio.warm()

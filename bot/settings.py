@@ -235,6 +235,13 @@ def provider_keys(catalog: Catalog) -> dict[str, SecretStr]:
     return {name: SecretStr(value) for name, value in found.items() if value}
 
 
+def missing_keys(catalog: Catalog) -> list[str]:
+    """The variables of keys without which some models cannot be asked, that are not set."""
+    providers = (catalog.providers.get(model.provider) for model in catalog.models.values())
+    needed = {provider.api_key_env for provider in providers if provider and provider.api_key_env}
+    return sorted(needed - provider_keys(catalog).keys())
+
+
 def secrets_of(settings: Settings, keys: Mapping[str, SecretStr]) -> frozenset[str]:
     """Every word that must appear nowhere: tokens, keys, and the passwords in addresses."""
     values = [value for name in Settings.model_fields if isinstance(value := getattr(settings, name), SecretStr)]

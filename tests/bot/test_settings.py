@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import SecretStr
 
-from bot.settings import WRITE, Settings, load_settings, new_key, provider_keys, secrets_of
+from bot.settings import WRITE, Settings, load_settings, missing_keys, new_key, provider_keys, secrets_of
 from core.errors import ConfigError
 from tests.core.fakes import catalog
 
@@ -181,6 +181,15 @@ def test_keys_of_providers_come_from_environment_and_file(monkeypatch: pytest.Mo
         "ONE": "from-file",
         "TWO": "from-environment",
     }
+
+
+def test_keys_that_models_need_and_that_are_not_set_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = catalog()
+    provider, model = given.providers["here"], next(iter(given.models.values()))
+    providers = {name: provider.model_copy(update={"api_key_env": name.upper()}) for name in ("one", "two", "unused")}
+    models = {name: model.model_copy(update={"provider": name}) for name in ("one", "two", "simulated")}
+    monkeypatch.setenv("TWO", "from-environment")
+    assert missing_keys(given.model_copy(update={"providers": providers, "models": models})) == ["ONE"]
 
 
 # --- Slack for many workspaces --------------------------------------------------------------------------
