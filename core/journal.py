@@ -108,34 +108,45 @@ class Journal:
         await self._pump
 
     async def _work(self) -> None:
-        ended = False
-        while not ended:
-            batch = [await self._queue.get()]
-            with suppress(TimeoutError):  # text alone can wait for more of it, anything else goes out at once
-                async with asyncio.timeout(DELTA_PAUSE):
-                    while isinstance(batch[-1], TextDelta):
-                        batch.append(await self._queue.get())
-            while not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            ended = None in batch
-            events = [event for event in batch if event is not None]
-            await asyncio.gather(*(self._record(event) for event in events if isinstance(event, MemberEnded)))
-            for event in events:  # in their order: a round may be told twice, its verdict the second time
-                if not isinstance(event, MemberEnded):
-                    await self._record(event)
-            await self._tell(events)
-        await self._tell(())
-
-    async def _tell(self, events: Sequence[RunEvent]) -> None:
-        self._untold = _joined([*self._untold, *events])
-        if not self._untold:
-            return
+        ended, telling = False, asyncio.create_task(self._tell())
         try:
-            await self._events.publish(self._run.id, *self._untold)
-        except Unavailable as error:
-            log.warning("what happened is not announced yet", error=str(error))
-        else:
-            self._untold = []
+            while not ended:
+                batch = await self._batch()
+                ended = None in batch
+                events = [event for event in batch if event is not None]
+                await asyncio.gather(*(self._record(event) for event in events if isinstance(event, MemberEnded)))
+                for event in events:  # in their order: a round may be told twice, its verdict the second time
+                    if not isinstance(event, MemberEnded):
+                        await self._record(event)
+                self._untold += events
+                if telling.done():  # what is to be stored does not wait for Redis
+                    telling.result()
+                    telling = asyncio.create_task(self._tell())
+            await telling
+            await self._tell()
+        finally:
+            telling.cancel()
+
+    async def _batch(self) -> list[RunEvent | None]:
+        batch = [await self._queue.get()]
+        with suppress(TimeoutError):  # text alone can wait for more of it, anything else goes out at once
+            async with asyncio.timeout(DELTA_PAUSE):
+                while isinstance(batch[-1], TextDelta):
+                    batch.append(await self._queue.get())
+        while not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
+    async def _tell(self) -> None:
+        """Announce what is stored."""
+        while self._untold:
+            events, self._untold = _joined(self._untold), []
+            try:
+                await self._events.publish(self._run.id, *events)
+            except Unavailable as error:
+                log.warning("what happened is not announced yet", error=str(error))
+                self._untold = [*events, *self._untold]
+                return
 
     async def _record(self, event: RunEvent) -> None:
         match event:

@@ -13,7 +13,7 @@ from core.asks import Ask, Platform, ThreadRef
 from core.attachments import MOST_CHARACTERS
 from core.catalog import Catalog
 from core.errors import ModelError, Unavailable
-from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, TextDelta
+from core.events import Answered, ChartsDrawn, MemberEnded, RoundEnded, RunEnded, RunEvent, RunStarted, TextDelta
 from core.journal import Journal
 from core.runner import Runner
 from core.types import Agreement, FailureKind, Response, Round, Run, RunStatus, Study, Verdict, VerdictSource
@@ -443,6 +443,27 @@ async def test_a_run_that_nobody_can_be_told_of_is_answered_all_the_same(works: 
     assert run.synthesis == "Yes."
     assert run.ended_at
     assert [chart.png for chart in await works.history.charts("r1")] == [b"png of a says yes."]
+
+
+async def test_what_came_is_stored_while_nobody_can_be_told(works: Works) -> None:
+    silent, stored = asyncio.Event(), asyncio.Event()
+
+    class Silent(Flaky):
+        async def publish(self, run_id: str, *events: RunEvent) -> None:
+            silent.set()
+            await stored.wait()
+
+    run = make_run(works.catalog, make_ask())
+    await works.history.open_run(run)
+    async with Journal(run, works.history, Silent(works.state)) as journal:
+        journal.emit(RunStarted(round=1, max_rounds=1, panel=run.panel))
+        await silent.wait()
+        for member in run.panel:
+            journal.emit(MemberEnded(round=1, outcome=Response(member=member, text="Yes.", seconds=1.0)))
+        async with asyncio.timeout(5):
+            while sum(len(r.outcomes) for r in (await works.stored()).rounds) < 3:  # noqa: ASYNC110 - tells nobody
+                await asyncio.sleep(0.01)
+        stored.set()
 
 
 async def test_a_run_whose_turn_comes_while_the_database_is_away_waits_for_it(
