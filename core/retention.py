@@ -56,6 +56,8 @@ async def keep_sweeping(office: Office, sleep: Callable[[float], Awaitable[objec
                 log.info("runs deleted that were kept long enough", runs=deleted)
         except ConsortiumError as error:
             log.warning("retention not kept to for now", error=str(error))
+        except Exception:
+            log.exception("retention not kept to for now")
         await sleep(HOUR)
 
 

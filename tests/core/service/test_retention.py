@@ -77,13 +77,14 @@ async def test_who_used_how_much_is_forgotten_once_the_month_is_over(desk: Desk)
     assert (await desk.governance.spending(CHANNEL, ANN, then)).of["user/month"] == Spent()
 
 
-async def test_sweeping_goes_on_every_hour_whatever_fails(desk: Desk) -> None:
+@pytest.mark.parametrize("error", [Unavailable("The database does not answer."), ValueError("not as it was written")])
+async def test_sweeping_goes_on_every_hour_whatever_fails(desk: Desk, error: Exception) -> None:
     await desk.governance.set_retention(CHANNEL, ANN, 1)
     waits: list[float] = []
     failing = desk.governance.retentions
 
     async def away() -> list[tuple[str, str, int]]:
-        raise Unavailable("The database does not answer.")
+        raise error
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
