@@ -155,7 +155,7 @@ class Interactions:
         """A follow-up where the bot reads nothing: what it goes on from is named by the form."""
         if not await self._acknowledge_ask(interaction):
             return
-        run = await self._service.follow_up(text, _in_thread(from_interaction(interaction), thread))
+        run = await self._service.follow_up(text, _in_thread(from_interaction(interaction), thread), named=True)
         if run is None:
             raise Refused("That conversation is not on record any more; please ask anew.")
         await self._answer(interaction, run, public=True)
