@@ -270,7 +270,8 @@ def _is_key(text: str) -> bool:
 
 def _passwords(url: str) -> set[str]:
     try:
-        written = urlsplit(url).password or ""
+        parts = urlsplit(url)
     except ValueError:
         return set()
-    return {written, unquote(written)}
+    written = {parts.password or "", *re.findall(r"(?:^|&)\w*password=([^&]*)", parts.query)}
+    return written | {unquote(word) for word in written}

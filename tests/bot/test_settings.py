@@ -266,7 +266,7 @@ def test_all_that_is_secret_is_known_to_the_log() -> None:
     hidden["OTEL_EXPORTER_OTLP_HEADERS"] = "x-key=canary-key,x-other=second-key"
     urls = {
         "redis_url": "rediss://me:canary-r%40edis@host/0",
-        "database_url": "postgresql+asyncpg://me:canary-database@host/x",
+        "database_url": "postgresql+asyncpg://me:canary-database@host/x?a=b&password=canary-second%21",
         "otel_exporter_otlp_endpoint": "https://me:canary-collector@host",
     }
     given: dict[str, Any] = {name.lower(): SecretStr(value) for name, value in hidden.items()} | urls
@@ -274,4 +274,5 @@ def test_all_that_is_secret_is_known_to_the_log() -> None:
     secrets = secrets_of(settings, {"ONE": SecretStr("canary-provider")})
     assert {part.rpartition("=")[2] for value in hidden.values() for part in value.split(",")} <= secrets
     assert {"canary-r%40edis", "canary-r@edis", "canary-database", "canary-collector", "canary-provider"} <= secrets
+    assert "canary-second!" in secrets
     assert "" not in secrets
