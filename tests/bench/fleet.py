@@ -46,6 +46,7 @@ api_key_env = "OPENROUTER_API_KEY"
 members = {members}
 arbiter = "judge"
 max_iterations = 2
+patience = 10.0
 [limits]
 user = "1000000/minute"
 workspace = "1000000/minute"
