@@ -15,7 +15,7 @@ import aiohttp
 
 from adapters.discord.connection import Connection
 from adapters.discord.gateway import PAYLOAD
-from adapters.discord.inbound import REPLAYED, Heard
+from adapters.discord.inbound import REPLAYED, Heard, mentions
 from adapters.discord.interactions import Interactions, log_error
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
@@ -88,9 +88,12 @@ class Intake:
         """Answer an interaction that was kept."""
 
         async def work(*, replayed: bool, last: bool) -> None:
+            now = interaction
+            if now.client.is_closed():  # an interaction lives and dies with its client
+                now = self._connection.client().interaction(now.extras[PAYLOAD])
             if replayed:
-                interaction.extras[REPLAYED] = True
-            await self._interactions.handle(interaction, last=last)
+                now.extras[REPLAYED] = True
+            await self._interactions.handle(now, last=last)
 
         await self._see_through(event, work, replayed=replayed)
 
@@ -100,7 +103,8 @@ class Intake:
             heard = await self._messages.hear(message, late=late)
         except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
             log_error(error, message.id)
-            await reply(self._shows.spot(message.channel.id, message.id), user_text(error), self._timing)
+            if message.guild is None or mentions(message, self._connection.me()):  # else it may not be for us
+                await reply(self._shows.spot(message.channel.id, message.id), user_text(error), self._timing)
             return
         if heard is None:
             return

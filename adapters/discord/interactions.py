@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -63,7 +64,8 @@ class Interactions:
         """Answer one, whatever comes of it.
 
         A question that meets an outage raises Unavailable, unless it is the ``last`` time that it is tried: its asker
-        sees that something is under way.
+        sees that something is under way. So does whatever comes to the end of its client, which another takes the place
+        of.
         """
         data: Mapping[str, Any] = interaction.data or {}
         try:
@@ -79,12 +81,16 @@ class Interactions:
                 case _:
                     raise UnknownCommand("I do not know what that is; write `help` to see what there is.")
         except Duplicate:
+            if REPLAYED in interaction.extras and visiting(interaction) and not last:
+                raise Unavailable("Another process is about to leave this to us.") from None  # only we can show it
             log.info("interaction dropped: it came twice")
             if TAPPED in interaction.extras and REPLAYED not in interaction.extras:
                 await forget_response(interaction, self._timing)
         except Exception as error:
             if isinstance(error, Unavailable) and ASKING in interaction.extras and not last:
                 raise
+            if interaction.client.is_closed() and not last:
+                raise Unavailable("The connection to Discord is made anew.") from error
             await self._refuse(interaction, error)
 
     # --- what was done ------------------------------------------------------------------------------
@@ -234,8 +240,9 @@ class Interactions:
         log_error(error, interaction.id)
         rows: tuple[tuple[Button, ...], ...] = ()
         if isinstance(error, BadForm):
-            action = await self._service.keep_form(error, from_interaction(interaction))
-            rows = ((Button(label="Fill it in again", action=action, style="primary"),),)
+            with suppress(Unavailable):  # what is wrong can be said without
+                action = await self._service.keep_form(error, from_interaction(interaction))
+                rows = ((Button(label="Fill it in again", action=action, style="primary"),),)
         if LATE in interaction.extras:
             await self._tell_directly(interaction, error_pages(user_text(error, str(interaction.id)), rows))
             return

@@ -29,10 +29,16 @@ UNKNOWN_MESSAGE, NO_HISTORY_FOR_REPLY, THREAD_EXISTS, ALREADY_ACKNOWLEDGED, UNKN
 
 
 def unsettled(error: BaseException) -> bool:
-    """Whether nobody knows if the request took effect, or asking again can help: lost replies, 5xx, 429."""
+    """Whether nobody knows if the request took effect, or asking again can help: lost replies, 5xx, 429, a client that
+    another takes the place of."""
     if isinstance(error, discord.HTTPException):
         return error.status >= 500 or error.status == 429
-    return isinstance(error, (aiohttp.ClientError, OSError))
+    return isinstance(error, (aiohttp.ClientError, OSError)) or closed(error)
+
+
+def closed(error: BaseException) -> bool:
+    """Whether a request was not made because its client is closed; aiohttp has no type of its own for that."""
+    return isinstance(error, RuntimeError) and str(error) == "Session is closed"
 
 
 async def persist(call: Callable[[], Awaitable[T]], timing: Timing) -> T:
@@ -87,9 +93,9 @@ class Poster:
     """Posts the messages of one subject (a run, a reply), each once.
 
     A message's nonce follows from subject and key, so Discord itself drops a repetition within minutes. What stands is
-    noted on ``record``, and ``known`` is what was noted before. After an unknown outcome, and with ``resumed`` for what
-    is not known, the channel is searched for the message first, by its number. ``turn`` tells occasions apart on which
-    the same message may have been posted and deleted.
+    noted on ``record``, and ``known`` is what was noted before. After an unknown outcome, however long ago, and with
+    ``resumed`` for what is not known, the channel is searched for the message first, by its number. ``turn`` tells
+    occasions apart on which the same message may have been posted and deleted.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class Poster:
         self._subject, self._timing, self._resumed, self._turn = subject, timing, resumed, turn
         self._record = record
         self._standing: dict[str, int] = dict(known or {})
+        self._unsure: set[str] = set()
         self._left: dict[int | None, int] | None = None
 
     def fitting(self, pages: Sequence[Page]) -> list[Page]:
@@ -143,20 +150,23 @@ class Poster:
             await self._record.note(key, message_id)
 
     async def _adopt(self, key: str) -> None:
-        """After a restart: go on with what the earlier process left."""
-        if self._resumed and key not in self._standing and (found := await self._find_left(key)):
-            self._standing[key] = found
+        """Go on with what an earlier process left, or a post of ours of which nobody knows."""
+        if key not in self._standing and (found := await persist(lambda: self._look(key), self._timing)):
+            await self._stands(key, found)
 
     async def _post(self, key: str, page: Page) -> int:
-        lost = False
-
         async def attempt() -> int:
-            nonlocal lost
-            found = await self.find(key) if lost else await self._find_left(key) if self._resumed else None
-            lost = True
+            found = await self._look(key)
+            self._unsure.add(key)
             return found or await self._send(key, page)
 
         return await persist(attempt, self._timing)
+
+    async def _look(self, key: str) -> int | None:
+        """A message that may stand; None without a look where it cannot."""
+        if key in self._unsure:
+            return (await self._numbered()).get(mark(self._subject, key))
+        return await self._find_left(key) if self._resumed else None
 
     async def _find_left(self, key: str) -> int | None:
         """The same of what an earlier process left: one look is enough for all its messages."""
@@ -182,12 +192,8 @@ class Poster:
             self.spot = replace(self.spot, reply_to=None)
             return await self._send(key, page)
 
-    async def find(self, key: str) -> int | None:
-        """The id of that message of ours since the event; None when there is none, or we may not look."""
-        return (await self._numbered()).get(mark(self._subject, key))
-
     async def _numbered(self) -> dict[int | None, int]:
-        """Our messages since the event, by their numbers."""
+        """Our messages since the event, by their numbers; none where we may not look."""
         client = self.spot.client()
         me = client.user.id if client.user else None
         found: dict[int | None, int] = {}

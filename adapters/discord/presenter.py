@@ -14,6 +14,7 @@ from typing import Protocol
 from adapters.discord.layout import COLOURS, Enclosure, Page, Rows, card_pages, short_page
 from adapters.discord.library import discord
 from adapters.discord.limits import Timing
+from adapters.discord.posting import unsettled
 from adapters.discord.render import pages
 from core.cards import Card, Tone
 from core.delivery import RunView
@@ -118,10 +119,13 @@ class DiscordPresenter:
         self._shown = page
 
     async def _drop_progress(self) -> None:
-        """Delete the progress message. The answer stands already, so trouble is only logged."""
+        """Delete the progress message. The answer stands already: what will not pass is only logged, the rest is
+        raised, for the delivery to be taken up again."""
         try:
-            if self._showing is not None:
-                await asyncio.wait([self._showing], timeout=self._timing.call)
+            if self._showing is not None and not (await asyncio.wait([self._showing], timeout=self._timing.call))[0]:
+                self._showing.cancel()
             await self._outlet.drop("progress")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the answer must count as delivered
+        except Exception as error:
+            if unsettled(error):
+                raise
             log.warning("progress message not deleted", error=type(error).__name__, detail=str(error)[:200])

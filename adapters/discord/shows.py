@@ -8,7 +8,6 @@ from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from weakref import WeakValueDictionary
 
 import aiohttp
 
@@ -84,7 +83,6 @@ class Shows:
         self.tasks: set[asyncio.Task[None]] = set()
         self._shown: set[str] = set()
         self._resting: dict[str, float] = {}
-        self._drawing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- where a run is shown -----------------------------------------------------------------------
 
@@ -92,13 +90,13 @@ class Shows:
         """Put the question up as the interaction's response, and the run into a thread below it where one is due, or
         below the message ``target``, which it is about. Where we are no member, it returns when all has been shown.
 
-        Raises Unavailable where that has to wait for another process.
+        Raises Unavailable where that has to wait.
         """
         bind_run(run.id)
         replayed, visit = REPLAYED in interaction.extras, visiting(interaction)
-        if replayed and not await self._ours(run):
+        if replayed and run.id in self._shown:
             if visit:  # its messages can be written with the interaction alone
-                raise Unavailable("Another process is about to leave this to us.")
+                raise Unavailable("What was taken over is about to be left to this.")
             return
         if visit:
             await self._visit(run, interaction)
@@ -123,7 +121,7 @@ class Shows:
         """Show the run in a thread on the message that asked, or where the conversation is."""
         bind_run(run.id)
         replayed = heard.inbound.replayed
-        if replayed and not await self._ours(run):
+        if replayed and run.id in self._shown:
             return
         postings, note = Postings(self._history, run.id), None
         known = await postings.known() if replayed else {}
@@ -144,10 +142,6 @@ class Shows:
     def spot(self, channel_id: int, since: int) -> Spot:
         """A place for messages."""
         return Spot(self._connection.client, channel_id, since)
-
-    async def _ours(self, run: Run) -> bool:
-        """Whether a run that was begun before is this process's to show, and is not shown yet."""
-        return run.id not in self._shown and await self._service.claim(showing(run.id))
 
     async def _take_over(self, run: Run) -> None:
         """Go on with what another process has left."""
@@ -172,13 +166,13 @@ class Shows:
         return Poster(run.id, spot, self._timing, resumed=resumed, record=postings, known=known)
 
     async def _visit(self, run: Run, interaction: Interaction) -> None:
+        """Raises Unavailable where it cannot be known what stands: here nothing can be looked for."""
+        standing = (await self._history.postings(run.id)).keys() - {VISIT} if REPLAYED in interaction.extras else set()
         postings = Postings(self._history, run.id)
-        known = await postings.known() if REPLAYED in interaction.extras else {}
         await postings.note(VISIT, interaction.id)
         more = ((follow_up_button(run.ask.where.thread),),) if run.ask.where.thread else ()
         lead = "\n".join(f"> {line}" for line in cut(run.ask.text, 300).splitlines())
-        standing = known.keys() - {VISIT}
-        visit = Visit(run.id, interaction, self._timing, postings, standing)
+        visit = Visit(run.id, interaction, self._connection.client, self._timing, postings, standing)
         await asyncio.wait({self._show(run, visit, Frame(lead=lead, more=more))})
 
     async def _put_question(self, run: Run, interaction: Interaction) -> int | None:
@@ -245,6 +239,9 @@ class Shows:
                 self._rest(run, RESTS)
                 log.warning("answer not allowed", code=error.code, detail=error.text[:200])
                 await self._tell(run, _unshown(run, error), asked)
+                with suppress(Unavailable):  # that is its end: nobody is to be told twice
+                    await self._history.mark_delivered(run.id)
+                    await self._service.unclaim(showing(run.id))
                 return
             except Exception as error:
                 if pause is None:
@@ -274,7 +271,7 @@ class Shows:
             return
         pages = card_pages(card)
         try:
-            async with self._drawing.setdefault(run.id, asyncio.Lock()):
+            async with self._service.turn(f"draw:{run.id}"):
                 await self._redraw(run, pages, pressed, interaction)
         except discord.HTTPException as error:
             log.warning("answer not drawn anew", code=error.code, detail=str(error)[:200])

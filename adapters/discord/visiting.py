@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from adapters.discord import limits
-from adapters.discord.gateway import VISITING
+from adapters.discord.gateway import PAYLOAD, VISITING, Client
 from adapters.discord.layout import Page, few, mark
 from adapters.discord.library import Interaction, discord
 from adapters.discord.limits import Timing
@@ -32,13 +32,19 @@ def follow_up_button(thread: str) -> Button:
 
 class Visit:
     """Shows a run in the response to an interaction: progress and the beginning of the answer in the first message,
-    the rest in further ones, of which Discord takes five within a quarter of an hour. ``standing`` are the messages
-    of the run that stand already."""
+    the rest in further ones, of which Discord takes five within a quarter of an hour. ``client`` gives that of the
+    moment, ``standing`` are the messages of the run that stand already."""
 
     def __init__(
-        self, subject: str, interaction: Interaction, timing: Timing, record: Record, standing: Collection[str]
+        self,
+        subject: str,
+        interaction: Interaction,
+        client: Callable[[], Client],
+        timing: Timing,
+        record: Record,
+        standing: Collection[str],
     ) -> None:
-        self._subject, self._interaction, self._timing = subject, interaction, timing
+        self._subject, self._asked, self._client, self._timing = subject, interaction, client, timing
         self._record, self._standing = record, set(standing)
         self._begun = bool(self._standing)
         self._left = limits.FOLLOWUPS - max(0, len(self._standing) - 1)
@@ -57,12 +63,12 @@ class Visit:
             self._begun = True
         elif self._left:
             files = [enclosure.file() for enclosure in page.enclosures]
-            await self._interaction.followup.send(view=page.view(mark(self._subject, key)), files=files)
+            await self._interaction().followup.send(view=page.view(mark(self._subject, key)), files=files)
             self._left -= 1
         else:
             log.warning("no further message may follow", key=key)
         self._standing.add(key)
-        await self._record.note(key, self._interaction.id)
+        await self._record.note(key, self._asked.id)
 
     async def change(self, key: str, page: Page) -> None:
         """Show a state that goes when something is put."""
@@ -72,9 +78,16 @@ class Visit:
     async def drop(self, key: str) -> None:
         """Nothing: what is put stands in its place."""
 
+    def _interaction(self) -> Interaction:
+        """It lives and dies with its client, of which a run may outlive several."""
+        if self._asked.client.is_closed():
+            self._asked = self._client().interaction(self._asked.extras[PAYLOAD])
+        return self._asked
+
     async def _edit(self, key: str, page: Page) -> None:
         def edit() -> Awaitable[discord.InteractionMessage]:
             files = [enclosure.file() for enclosure in page.enclosures]
-            return self._interaction.edit_original_response(view=page.view(mark(self._subject, key)), attachments=files)
+            view = page.view(mark(self._subject, key))
+            return self._interaction().edit_original_response(view=view, attachments=files)
 
         await persist(edit, self._timing)

@@ -30,7 +30,6 @@ from core.errors import Unavailable
 from core.ports import History
 from core.present.answers import answer_card
 from core.service import Service
-from core.service.handover import showing
 from core.telemetry import bind_run, get_logger
 from core.types import Run
 
@@ -79,8 +78,6 @@ class Showing:
         self._shown.add(run.id)
         following = False
         try:
-            if again and not await self._service.claim(showing(run.id)):
-                return
             standing = self._standing(run, again)
             if run.ask.where.thread is not None and quote:
                 await self._patiently(lambda more: self._post_root(run, standing, again=more))

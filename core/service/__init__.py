@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 
 from core.asks import DIRECT, Ask, Platform
 from core.cards import Form, Option, Reply, Result
@@ -149,6 +150,10 @@ class Service:
     async def unclaim(self, name: str) -> None:
         """Leave it to others. Raises Unavailable."""
         await self._office.claims.drop(name)
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """One at a time among all processes, for the block. Raises Unavailable when it does not come to that."""
+        return self._office.turn(name)
 
     # --- inside -------------------------------------------------------------------------------------
 

@@ -187,11 +187,14 @@ class AskDesk:
         )
 
     async def begun(self, inbound: Inbound) -> Run | None:
-        """The run that an event has begun before, with all that came with its question."""
+        """The run that an event has begun before, with all that came with its question; this process shows it from now
+        on. Raises Duplicate where another one does."""
         history = self._office.history
         run = await history.run(inbound.run_id) if inbound.run_id else None
-        complete = run is not None and (not run.ask.attachments or await history.materials(run.id))
-        return run if complete else None
+        if run is None or (run.ask.attachments and not await history.materials(run.id)):
+            return None
+        await self._claim(run.ask)
+        return run
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -242,15 +245,17 @@ class AskDesk:
     @asynccontextmanager
     async def _to_be_shown(self, ask: Ask) -> AsyncIterator[None]:
         """This process shows the run that the block begins. Raises Duplicate where another one does."""
-        claims, name, shared = self._office.claims, showing(ask.id), ask.where.platform in ADOPTING
-        if shared and not await claims.take(name):
-            raise Duplicate("Another process has this event in hand.")
+        await self._claim(ask)
         try:
             yield
         except BaseException:
             with suppress(Unavailable):
-                await claims.drop(name)
+                await self._office.claims.drop(showing(ask.id))
             raise
+
+    async def _claim(self, ask: Ask) -> None:
+        if ask.where.platform in ADOPTING and not await self._office.claims.take(showing(ask.id)):
+            raise Duplicate("Another process has this event in hand.")
 
     async def _store(self, held: Held, estimated: Estimate, inbound: Inbound) -> Run:
         office, ask = self._office, held.ask

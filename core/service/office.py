@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import difflib
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from core import governance
 from core.asks import ThreadRef
@@ -66,19 +66,19 @@ class Office:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     rng: random.Random
-    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
         """One at a time, in this process and among all. Raises Unavailable when it does not come to that."""
-        async with self._turns[name]:
+        async with self._turns.setdefault(name, asyncio.Lock()):
             try:
                 async with asyncio.timeout(TURN):
                     while not await self.claims.take(name):  # noqa: ASYNC110 - other processes set no event
                         await asyncio.sleep(0.02)
             except TimeoutError:
                 raise Unavailable(
-                    "Others are being served, for too long. Nothing was asked; please try again."
+                    "Others are being served, for too long. Nothing was done; please try again."
                 ) from None
             try:
                 yield

@@ -81,6 +81,19 @@ async def test_an_event_that_two_processes_carry_out_begins_one_run(desks: tuple
     assert len(await one.history.search()) == 1
 
 
+async def test_a_run_that_another_process_shows_is_not_given_to_a_replay(
+    desks: tuple[Desk, Desk, AsyncExitStack],
+) -> None:
+    one, other, first = desks
+    run = await asked(one)
+    with pytest.raises(Duplicate):
+        await asked(other, replayed=True)
+    assert await asked(one, replayed=True) == run
+    await first.aclose()
+    assert await asked(other, replayed=True) == run
+    assert await other.office.claims.holds(showing(run.id))
+
+
 async def test_events_of_a_process_that_is_gone_are_carried_out_by_another(
     desks: tuple[Desk, Desk, AsyncExitStack],
 ) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
+
+from aiohttp import web
 
 from adapters.discord.connection import Turns
-from adapters.discord.limits import Shards, Timing
+from adapters.discord.limits import BODY, Shards, Timing
 from adapters.discord.surface import DiscordConfig, DiscordSurface
 from adapters.state.state import State, connect
 from bot.app import Core
@@ -29,6 +32,7 @@ class Front(Stage):
     """One front as a process would hold it."""
 
     state: State
+    heir: asyncio.Task[None] | None
 
     @property
     def holds(self) -> bool:
@@ -42,9 +46,21 @@ class Front(Stage):
         connection._turns = Turns(connection._turns.take, _say_nothing)
         await self.surface.close(0)
 
+    async def leave(self) -> None:
+        """As a process ends in order that has no time left."""
+        await _ended(self.heir)
+        await self.surface.close(0)
+        await self.state.claims.leave()
+
     async def silence(self) -> None:
         """For the others it is gone, though it goes on."""
         await self.state.presence.aclose()
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _say_nothing(_: str) -> None:
@@ -80,12 +96,32 @@ async def front(
         await surface.start()
         looking = asyncio.create_task(take_over(surface)) if heir else None
         try:
-            yield Front(emu, own, surface, state)
+            yield Front(emu, own, surface, state, looking)
         finally:
-            if looking is not None:
-                looking.cancel()
-                await asyncio.wait([looking])
+            await _ended(looking)
             await surface.close(2)
+
+
+@asynccontextmanager
+async def balanced(emu: DiscordEmulator, fronts: Sequence[Front]) -> AsyncIterator[list[int]]:
+    """A balancer before fronts, each of which takes a request in turn; gives which front took each."""
+    turns, taken = cycle(range(len(fronts))), []
+
+    async def take(request: web.Request) -> web.Response:
+        taken.append(next(turns))
+        return await fronts[taken[-1]].surface.handle_http(request)
+
+    app = web.Application(client_max_size=BODY)
+    app.router.add_post("/discord/interactions", take)
+    runner = web.AppRunner(app, access_log=None, lingering_time=0.1, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await emu.endpoint.save(f"http://127.0.0.1:{runner.addresses[0][1]}/discord/interactions")
+        taken.clear()
+        yield taken
+    finally:
+        await runner.cleanup()
 
 
 def numbers(emu: DiscordEmulator, *channels: int) -> Counter[int]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from adapters.discord.surface import DiscordConfig, DiscordSurface
+from core.asks import Platform
 from core.errors import ConfigError
 from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Permission
@@ -35,6 +37,32 @@ async def test_a_lost_reply_to_a_post_makes_no_second_message(stage: Stage, how:
     assert len(contents) == len(set(contents))
     assert len(stage.answers(thread.id)) == 1
     assert len(emu.files(thread.id)) == 2
+
+
+async def test_a_progress_message_that_nobody_knows_of_goes(
+    emu: DiscordEmulator, tmp_path: Path, provider: ProviderEmulator
+) -> None:
+    provider.model("ada", latency=0.3)
+    emu.faults.drop("POST", POST, when="after")
+    unread = emu.faults.status(503, "GET", POST, times=len(TIMING.retries))
+    timing = replace(TIMING, pace=5.0, backfill=0.0)  # nothing is shown between the first message and the answer
+    async with on_stage(emu, tmp_path, provided(provider), timing=timing) as stage:
+        await stage.ask(QUESTION)
+        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
+        await emu.wait_for(lambda: stage.answers(thread.id) and not stage.surface._tasks, 20)
+        assert unread.left == 0
+        assert stage.progress(thread.id) == []
+
+
+async def test_a_progress_message_that_is_not_deleted_is_deleted_later(stage: Stage) -> None:
+    emu = stage.emu
+    fault = emu.faults.status(503, "DELETE", r"/messages/\d+$", times=1 + len(TIMING.retries))
+    await stage.ask(QUESTION)
+    thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
+    await emu.wait_for(lambda: stage.answers(thread.id) and not stage.surface._tasks, 20)
+    assert fault.left == 0
+    assert stage.progress(thread.id) == []
+    assert len(stage.answers(thread.id)) == 1
 
 
 async def test_a_lost_reply_to_the_acknowledgement_counts_as_one(stage: Stage) -> None:
@@ -128,6 +156,9 @@ async def test_a_permission_taken_away_meanwhile_is_told(stage: Stage) -> None:
     await emu.wait_for(lambda: asked.followups, 20)
     assert asked.followups[0].ephemeral
     assert "lacks the permission Send Messages in Threads" in asked.followups[0].text
+    since = datetime.now(UTC) - timedelta(hours=1)
+    await emu.wait_for(lambda: not stage.surface._tasks, 20)
+    assert await stage.core.history.undelivered(Platform.DISCORD, since) == [], "nobody is told of it once more"
 
 
 async def test_without_the_permission_for_files_the_charts_come_in_words(emu: DiscordEmulator, tmp_path: Path) -> None:
@@ -173,6 +204,28 @@ async def test_a_new_session_takes_over_when_the_old_one_is_dead(stage: Stage) -
     emu.gateway.invalidate(resumable=False)
     await emu.wait_for(lambda: len(emu.gateway.sessions) == 2 and emu.gateway.connected, 30)
     await stage.answered(QUESTION)
+
+
+@pytest.mark.parametrize("what", ["an answer", "a list"])
+async def test_what_goes_on_by_an_interaction_outlives_the_session(
+    emu: DiscordEmulator, tmp_path: Path, provider: ProviderEmulator, what: str
+) -> None:
+    provider.model("ada", latency=0.5)
+    emu.install(emu.alice)
+    abroad = emu.add_guild("Elsewhere", emu.alice)
+    async with on_stage(emu, tmp_path, provided(provider)) as stage:
+        if what == "an answer":
+            asked = await stage.ask(QUESTION, channel_id=abroad)
+            await emu.wait_for(lambda: asked.response and "stop:" in str(asked.response.components), 20)
+        else:
+            fault = emu.faults.delay(0.5, "PATCH", "@original$")
+            asked = await emu.command(emu.alice, "consortium models list")
+            await emu.wait_for(lambda: fault.hits, 20)
+        emu.gateway.close(4012)
+        wanted = "-# consortium" if what == "an answer" else "**Models**"
+        await emu.wait_for(lambda: asked.response and wanted in asked.response.text, 20)
+        assert len(asked.replies) == 1
+        assert len(emu.gateway.sessions) == 2
 
 
 async def test_discord_away_at_the_start_is_waited_for(emu: DiscordEmulator, tmp_path: Path) -> None:

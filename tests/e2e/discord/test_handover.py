@@ -13,7 +13,7 @@ import pytest_asyncio
 from bot.app import Core, open_core
 from bot.settings import Settings
 from core.asks import Platform
-from tests.e2e.discord.fronts import front, numbers, shown
+from tests.e2e.discord.fronts import balanced, front, numbers, shown
 from tests.e2e.discord.stage import TIMING, provided
 from tests.emulators.discord import DiscordEmulator, Permission
 from tests.emulators.provider import ProviderEmulator
@@ -194,8 +194,7 @@ async def test_a_front_that_ends_in_order_leaves_its_runs_at_once(
         await first.ask(QUESTION)
         thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
         await emu.wait_for(lambda: first.progress(thread.id), 20)
-        await first.surface.close(0)
-        await first.state.claims.leave()
+        await first.leave()
         await second.settled(thread.id)
         await emu.wait_for(lambda: second.holds, 20)
     assert set(numbers(emu, thread.id).values()) == {1}
@@ -254,6 +253,26 @@ async def test_what_was_for_the_asker_alone_is_told_directly_where_it_is_too_lat
     async with front(emu, core):
         await emu.wait_for(lambda: len(emu.messages(emu.dm_channel_id)) == 2, 20)
         assert "There is no question." in emu.messages(emu.dm_channel_id)[-1].text
+
+
+async def test_an_answer_that_is_drawn_anew_on_two_fronts_at_once_is_drawn_once(
+    emu: DiscordEmulator, core: Core, members: ProviderEmulator
+) -> None:
+    for name in ("ada", "bert", "cleo"):
+        members.model(name, text=LONG)
+    members.model("judge", reply="rubbish")
+    async with front(emu, core) as first, front(emu, core) as second, balanced(emu, [first, second]) as taken:
+        thread = await first.answered(QUESTION)
+        [answer] = first.answers(thread.id)
+        taken.clear()
+        taps = [await emu.click(user, answer, "Longer") for user in (emu.alice, emu.bob)]
+        await emu.wait_for(lambda: "Shorter" in str([m.components for m in emu.messages(thread.id)]), 20)
+        await emu.wait_for(lambda: not (first.surface._tasks or second.surface._tasks), 20)
+        assert all(tap.acked for tap in taps)
+        assert sorted(taken) == [0, 1]
+        assert len(first.answers(thread.id)) == 1
+        assert len(emu.messages(thread.id)) > 2
+    assert set(numbers(emu, thread.id).values()) == {1}
 
 
 # --- what cannot be stored ------------------------------------------------------------------------------

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from io import BytesIO
-from itertools import cycle
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from adapters.discord.limits import BODY, STALE
 from bot.app import Core, open_core
 from bot.settings import Settings
-from tests.e2e.discord.fronts import Front, front, numbers
+from tests.e2e.discord.fronts import balanced, front, numbers
 from tests.e2e.discord.stage import simulated
 from tests.emulators.discord import DiscordEmulator
 from tests.servers import REDIS_MISSING, own_redis
@@ -39,28 +36,6 @@ async def emu() -> AsyncIterator[DiscordEmulator]:
     async with DiscordEmulator(rates=False, ack_deadline=20.0) as emulator:
         yield emulator
         assert emulator.violations == []
-
-
-@asynccontextmanager
-async def balanced(emu: DiscordEmulator, fronts: Sequence[Front]) -> AsyncIterator[list[int]]:
-    """A balancer before fronts, each of which takes a request in turn; gives which front took each."""
-    turns, taken = cycle(range(len(fronts))), []
-
-    async def take(request: web.Request) -> web.Response:
-        taken.append(next(turns))
-        return await fronts[taken[-1]].surface.handle_http(request)
-
-    app = web.Application(client_max_size=BODY)
-    app.router.add_post("/discord/interactions", take)
-    runner = web.AppRunner(app, access_log=None, lingering_time=0.1, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        await emu.endpoint.save(f"http://127.0.0.1:{runner.addresses[0][1]}/discord/interactions")
-        taken.clear()
-        yield taken
-    finally:
-        await runner.cleanup()
 
 
 async def test_commands_forms_taps_and_typing_come_by_http(emu: DiscordEmulator, core: Core) -> None:
