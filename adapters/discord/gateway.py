@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from adapters.discord.commands import sync_if_changed
 from adapters.discord.counting import counted
-from adapters.discord.library import Interaction, discord, interaction_of, shard_count
+from adapters.discord.library import Interaction, discord, interaction_of, session_limits
 from adapters.discord.limits import Shards, Timing
 from core.telemetry import get_logger
 
@@ -76,17 +76,23 @@ class Client(discord.AutoShardedClient):
         self._listener, self._online, self._pacing = listener, online, pacing
         self._ready_shards: set[int] = set()
         self._received: str = ""
+        self._look = timing.reconnect[1]
 
     async def hold(self, shards: Shards | None) -> None:
-        """Hold the gateway sessions of those shards, of all where none are named, until closed.
+        """Hold the gateway sessions of those shards, of all where none are named, until closed. They begin once so many
+        may begin: who exceeds what Discord allows in a day loses the token.
 
         Raises like the library: ConnectionClosed, PrivilegedIntentsRequired, GatewayNotFound, OSError and others.
         """
-        wanted, self._pacing.at_once = await shard_count(self)
+        wanted, self._pacing.at_once, left = await session_limits(self)
         if shards is None:
             self.shard_count, self.shard_ids = wanted, list(range(wanted))
         else:
             self.shard_count, self.shard_ids = shards.count, list(range(shards.first, shards.last + 1))
+        while left < len(self.shard_ids):
+            log.error("Discord lets too few sessions begin today", needed=len(self.shard_ids), left=left)
+            await asyncio.sleep(self._look)
+            _, _, left = await session_limits(self)
         await self.connect()
 
     @property

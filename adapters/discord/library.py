@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 # Nor need it be told that voice lacks its libraries.
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 
-__all__ = ["Interaction", "Route", "discord", "interaction_of", "open_thread_on", "point_at", "shard_count"]
+__all__ = ["Interaction", "Route", "discord", "interaction_of", "open_thread_on", "point_at", "session_limits"]
 
 Interaction = discord.Interaction[discord.Client]
 
@@ -67,7 +67,7 @@ async def open_thread_on(client: discord.Client, channel_id: int, message_id: in
     return int(made["id"])
 
 
-async def shard_count(client: discord.Client) -> tuple[int, int]:
-    """How many shards Discord wants us to have, and how many of them may begin a session at once."""
+async def session_limits(client: discord.Client) -> tuple[int, int, int]:
+    """How many shards Discord wants us to have, how many of them may begin a session at once, and how many today."""
     shards, _, limit = await client.http.get_bot_gateway()
-    return shards, limit["max_concurrency"]
+    return shards, limit["max_concurrency"], limit["remaining"]

@@ -246,6 +246,21 @@ async def test_a_gateway_away_at_the_start_is_waited_for(stage: Stage, unused_tc
     await surface.close(0)
 
 
+async def test_no_session_begins_for_which_discord_would_take_the_token(stage: Stage) -> None:
+    emu, core = stage.emu, stage.core
+    await stage.surface.close(0)
+    emu.gateway.remaining, before = 0, len(emu.requests)
+    config = DiscordConfig(emu.token, emu.api_url, emu.gateway_url)
+    surface = DiscordSurface(config, core.service, core.history, TIMING)
+    await surface.start(patience=0.1)
+    await emu.wait_for(lambda: [r.path for r in emu.requests[before:]].count("/gateway/bot") >= 2, 20)
+    assert (len(emu.gateway.sessions), await surface.ready()) == (1, "no gateway session stands")
+    emu.gateway.remaining = 1
+    await emu.wait_for(lambda: len(emu.gateway.sessions) == 2, 20)
+    assert emu.gateway.remaining == 0
+    await surface.close(0)
+
+
 @pytest.mark.parametrize("wrong", ["token", "intent"])
 async def test_what_the_operator_must_set_right_ends_the_start(stage: Stage, wrong: str) -> None:
     emu, core = stage.emu, stage.core
