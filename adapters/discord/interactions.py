@@ -210,11 +210,13 @@ class Interactions:
     async def _fill_in(self, interaction: Interaction, command: Command, inbound: Inbound) -> None:
         """Open a form. Discord wants it at once: one that takes longer is offered by a button."""
         work = asyncio.ensure_future(self._service.handle(command, inbound))
-        await asyncio.wait({work}, timeout=self._timing.form)
-        if not work.done() and not await acknowledge(interaction, "asker"):
-            await asyncio.wait({work})
-            return
-        result = await work
+        try:
+            await asyncio.wait({work}, timeout=self._timing.form)
+            if not work.done() and not await acknowledge(interaction, "asker"):
+                return
+            result = await work
+        finally:
+            work.cancel()
         if isinstance(result, Form) and not interaction.response.is_done():
             await open_form(interaction, result)
         elif await acknowledge(interaction, "asker"):
