@@ -1,6 +1,9 @@
-"""The order of the tests: what takes longest or stays on one worker begins first, so that nobody waits for it."""
+"""What holds for all tests: what takes longest or stays on one worker begins first, so that nobody waits for it, and
+what is loaded before the first test is not looked through for garbage again and again."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 
@@ -17,3 +20,14 @@ _LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every worker collects in the same order."""
     items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
+def pytest_configure() -> None:
+    """Thousands of tests are collected, and none of them is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on it is as in any program, but for what is there already."""
+    gc.freeze()
+    gc.enable()

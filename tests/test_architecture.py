@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,10 +14,17 @@ import pytest
 from bot import cli
 from core.commands.grammar import USAGES, help_text
 
+pytestmark = pytest.mark.xdist_group("architecture")  # so that each module is parsed once
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bot", "adapters", "core")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-SOURCES = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def breaches(rule: Callable[[Path], Iterable[object]]) -> dict[str, list[object]]:
+    """The modules in which something is against a rule, and what."""
+    found = {str(path.relative_to(ROOT)): list(rule(path)) for path in MODULES}
+    return {name: against for name, against in found.items() if against}
 
 
 @cache
@@ -25,9 +32,14 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree(path)))
+
+
 def imports(path: Path) -> Iterator[str]:
     """All that a module imports, in whatever place, by full name."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -44,15 +56,16 @@ def test_there_is_something_to_look_at() -> None:
 # --- layers ---------------------------------------------------------------------------------------------
 
 
-@SOURCES
-def test_imports_go_from_bot_to_adapters_to_core(path: Path) -> None:
-    package, *rest = path.relative_to(ROOT).parts
-    ours = [name for name in imports(path) if name.split(".")[0] in (*PACKAGES, "tests")]
-    allowed = {"core": ("core",), "adapters": ("core", "adapters"), "bot": PACKAGES}[package]
-    assert [name for name in ours if name.split(".")[0] not in allowed] == []
-    if package == "adapters":
-        others = [name for name in ours if name.startswith("adapters.") and name.split(".")[1] != rest[0]]
-        assert others == [], "adapters know nothing of each other"
+def test_imports_go_from_bot_to_adapters_to_core() -> None:
+    def upward(path: Path) -> Iterator[str]:
+        package, *rest = path.relative_to(ROOT).parts
+        ours = [name for name in imports(path) if name.split(".")[0] in (*PACKAGES, "tests")]
+        allowed = {"core": ("core",), "adapters": ("core", "adapters"), "bot": PACKAGES}[package]
+        yield from (name for name in ours if name.split(".")[0] not in allowed)
+        if package == "adapters":  # they know nothing of each other
+            yield from (n for n in ours if n.startswith("adapters.") and n.split(".")[1] != rest[0])
+
+    assert breaches(upward) == {}
 
 
 def test_no_import_goes_in_a_circle() -> None:
@@ -86,63 +99,54 @@ def _run_at_import(path: Path, ours: Container[str]) -> set[str]:
 # --- one place for each thing ---------------------------------------------------------------------------
 
 
-@SOURCES
-def test_the_environment_is_read_in_one_file_only(path: Path) -> None:
-    if path == ROOT / "bot" / "settings.py":
-        return
-    assert not [name for name in imports(path) if name.startswith("dotenv") or name in ("os.environ", "os.getenv")]
-    nodes = list(ast.walk(tree(path)))
-    # What a process of its own sets for the libraries that it loads: os.environ.update(…).
-    set_only = {
-        id(node.value)
-        for node in nodes
-        if isinstance(node, ast.Attribute) and (node.attr, path.stem) == ("update", "workshop")
-    }
-    read = [
-        node.lineno
-        for node in nodes
-        if isinstance(node, ast.Attribute)
-        and node.attr in ("environ", "environb", "getenv")
-        and id(node) not in set_only
-    ]
-    assert read == []
+def test_the_environment_is_read_in_one_file_only() -> None:
+    def reads(path: Path) -> Iterator[object]:
+        if path == ROOT / "bot" / "settings.py":
+            return
+        yield from (n for n in imports(path) if n.startswith("dotenv") or n in ("os.environ", "os.getenv"))
+        attributes = [node for node in nodes(path) if isinstance(node, ast.Attribute)]
+        # What a process of its own sets for the libraries that it loads: os.environ.update(…).
+        set_only = {id(node.value) for node in attributes if (node.attr, path.stem) == ("update", "workshop")}
+        read = [node for node in attributes if node.attr in ("environ", "environb", "getenv")]
+        yield from (node.lineno for node in read if id(node) not in set_only)
+
+    assert breaches(reads) == {}
 
 
-@SOURCES
-def test_figures_are_drawn_without_global_state(path: Path) -> None:
-    assert not [name for name in imports(path) if "pyplot" in name or "pylab" in name]
+def test_figures_are_drawn_without_global_state() -> None:
+    assert breaches(lambda path: [name for name in imports(path) if "pyplot" in name or "pylab" in name]) == {}
 
 
-@SOURCES
-def test_models_are_called_through_the_wrappers_alone(path: Path) -> None:
+def test_models_are_called_through_the_wrappers_alone() -> None:
     """Retries, breakers and deadlines are in one place: nobody else calls a model."""
-    if path in (ROOT / "core" / "resilience.py", ROOT / "adapters" / "models" / "openai.py"):
-        return
-    calls = [
-        node.lineno
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "complete"
-    ]
-    assert calls == []
+
+    def calls(path: Path) -> Iterator[int]:
+        if path in (ROOT / "core" / "resilience.py", ROOT / "adapters" / "models" / "openai.py"):
+            return
+        for node in nodes(path):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "complete":
+                yield node.lineno
+
+    assert breaches(calls) == {}
 
 
-@SOURCES
-def test_every_public_module_and_what_it_offers_is_documented(path: Path) -> None:
-    module = tree(path)
-    assert ast.get_docstring(module) or path.stat().st_size == 0, "the module"
-    bare = [
-        node.name
-        for node in module.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and not node.name.startswith("_")
-        and not ast.get_docstring(node)
-    ]
-    assert bare == []
+def test_every_public_module_and_what_it_offers_is_documented() -> None:
+    def bare(path: Path) -> Iterator[str]:
+        module = tree(path)
+        if not ast.get_docstring(module) and path.stat().st_size:
+            yield "the module"
+        for node in module.body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            if not node.name.startswith("_") and not ast.get_docstring(node):
+                yield node.name
+
+    assert breaches(bare) == {}
 
 
-@SOURCES
-def test_no_file_is_longer_than_can_be_read(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 500
+def test_no_file_is_longer_than_can_be_read() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > 500} == {}
 
 
 # --- commands -------------------------------------------------------------------------------------------

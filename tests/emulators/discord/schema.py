@@ -14,6 +14,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped] # ships no types
 from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped] # ships no types
+from jsonschema.validators import extend  # type: ignore[import-untyped] # ships no types
 
 from tests.emulators.discord.errors import FieldError, Json, Path, required, too_long
 from tests.emulators.discord.limits import CONTENT_MAX
@@ -44,6 +45,29 @@ _FORMATS.checks("uri")(_is_uri)
 _FORMATS.checks("date-time", raises=ValueError)(_is_date_time)
 
 
+class _Side:
+    """The schemas of requests, or those of replies; what one of them has found to be fine is not looked at again."""
+
+    def __init__(self, components: Json) -> None:
+        self._components = components
+        self._fine: set[bytes] = set()
+        self._look: Any = Draft202012Validator.VALIDATORS["$ref"]
+        self._kind: Any = extend(Draft202012Validator, {"$ref": self._follow})
+
+    def validator(self, schema: Json) -> Draft202012Validator:
+        """A validator whose references lead to these schemas."""
+        return self._kind({**schema, "components": self._components}, format_checker=_FORMATS)
+
+    def _follow(self, validator: Any, ref: str, instance: Any, schema: Json) -> Iterator[ValidationError]:
+        if not isinstance(instance, dict):
+            yield from self._look(validator, ref, instance, schema)
+        elif (shape := _shape(ref, "", instance)) not in self._fine:
+            errors = list(self._look(validator, ref, instance, schema))
+            if not errors:
+                self._fine.add(shape)
+            yield from errors
+
+
 class Contract:
     """Discord's description of the served routes, with each schema compiled once."""
 
@@ -52,8 +76,8 @@ class Contract:
         self._routes: dict[str, Json] = document["routes"]
         relaxed = _relaxed(document["schemas"])
         self._plain: Json = relaxed
-        self._replies: Json = {"schemas": _switched(document["schemas"], document["schemas"])}
-        self._requests: Json = {"schemas": _switched(relaxed, relaxed)}
+        self._replies = _Side({"schemas": _switched(document["schemas"], document["schemas"])})
+        self._requests = _Side({"schemas": _switched(relaxed, relaxed)})
         self._compiled: dict[tuple[str, str], Draft202012Validator | None] = {}
         self._fine: set[bytes] = set()
 
@@ -98,12 +122,8 @@ class Contract:
         if (route, part) not in self._compiled:
             asked = part == "request"
             schema = self._routes[route]["request"] if asked else self._routes[route]["responses"][part]
-            root = {"components": self._requests if asked else self._replies}
-            self._compiled[route, part] = (
-                Draft202012Validator({**_switched(schema, self._plain), **root}, format_checker=_FORMATS)
-                if schema
-                else None
-            )
+            side = self._requests if asked else self._replies
+            self._compiled[route, part] = side.validator(_switched(schema, self._plain)) if schema else None
         return self._compiled[route, part]
 
     def _unknown(self, schema: Json, value: Any, path: Path) -> Iterator[Path]:
