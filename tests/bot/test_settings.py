@@ -240,7 +240,11 @@ def test_a_token_for_one_and_a_client_for_many_do_not_go_together(monkeypatch: p
     assert said.startswith("SLACK_BOT_TOKEN: is for one workspace, and SLACK_CLIENT_ID is for many; leave one of them")
 
 
-@pytest.mark.parametrize("key", ["short", KEY[:-4], f"{KEY},", f"{KEY} {KEY}", "x" * 44])
+@pytest.mark.parametrize(
+    "key",
+    ["short", KEY[:-4], f"{KEY},", f"{KEY} {KEY}", "x" * 44],
+    ids=["short", "cut off", "a comma too many", "no comma", "of one letter"],
+)
 def test_what_is_no_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     said = wrong_with(monkeypatch, ENCRYPTION_KEY=key)
     assert said == f"ENCRYPTION_KEY: is no key; write {WRITE['ENCRYPTION_KEY']}"
