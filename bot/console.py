@@ -16,11 +16,11 @@ from core.attachments import Upload
 from core.cards import Button, Reply, Result
 from core.commands.actions import decode
 from core.commands.values import AskCommand, Confirm, StopCommand
-from core.delivery import RunView, deliver
+from core.delivery import RunView
 from core.errors import ConfigError, ConsortiumError, Refused
 from core.present.answers import answer_card
 from core.present.figures import FAILED_BECAUSE
-from core.present.progress import member_state
+from core.present.progress import head, member_state
 from core.service import Inbound
 from core.types import Chart, Response, Run, RunStatus
 
@@ -140,6 +140,8 @@ def store_charts(run_id: str, charts: Sequence[Chart], folder: Path) -> list[Pat
 
 def _head(view: RunView) -> str:
     """What is going on, e.g. "Asking 3 members, round 2 of at most 3"."""
+    if view.place is not None:
+        return head(view)
     many = f"{len(view.panel)} {'members' if len(view.panel) > 1 else 'member'}"
     doing = f"{many} rank each other's answers" if view.kind == "reviews" else f"Asking {many}"
     return f"{doing}, round {view.round} of at most {view.max_rounds}"
@@ -204,7 +206,7 @@ async def _held_on_to(core: Core, asking: Awaitable[Result]) -> Result:
 async def _follow(core: Core, run: Run, presenter: ConsolePresenter) -> Run:
     warming = asyncio.create_task(core.studio.warm()) if run.ask.charts else None  # while members think
     try:
-        await deliver(run, presenter, core.events, core.history)
+        await core.service.deliver(run, presenter)
     except (asyncio.CancelledError, ConsortiumError):  # the latter where what came cannot be shown or stored here
         await _give_up(core, run)
         raise

@@ -151,7 +151,7 @@ async def surfaces(core: Core, *, any_port: bool = False) -> AsyncIterator[Surfa
             if settings.discord_public_key:
                 outside.append(web.post("/discord/interactions", discord.handle_http))
         outside += probes(core, {name: chat.ready for name, chat in chats.items()})
-        page = WebSurface(core.service, core.events, core.history, outside=outside)
+        page = WebSurface(core.service, core.history, outside=outside)
         stack.push_async_callback(page.close)
         url = await _listen(page, settings, any_port)
         stack.push_async_callback(leave, core, tuple(chats.values()))

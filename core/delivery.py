@@ -245,24 +245,19 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
     """The run's events. Of a run that is over they are told from history: they may have expired, or been lost."""
     stored = await _over(run.id, history) if run.status is not RunStatus.PENDING else None
     if stored is None:
-        told = aiter(events.follow(run.id))
         missing: set[type[RunEvent]] = {Answered, ChartsDrawn} if run.ask.charts else {Answered}
-        while stored is None:
-            coming = asyncio.ensure_future(anext(told, None))
-            try:
-                while stored is None and not (await asyncio.wait((coming,), timeout=SILENCE))[0]:
-                    stored = await _over(run.id, history)
-                if stored is None:
-                    if (event := await coming) is None:
-                        return
-                    missing.discard(type(event))
-                    if missing and isinstance(event, RunEnded) and event.status is RunStatus.DONE:
-                        ended = await history.run(run.id)
-                        stored = ended if ended is not None and ended.status is RunStatus.DONE else None
-                    if stored is None:
-                        yield event
-            finally:
-                coming.cancel()
+        async for news in _news(run.id, events, history):
+            if isinstance(news, Run):
+                stored = news
+                break
+            missing.discard(type(news))
+            if missing and isinstance(news, RunEnded) and news.status is RunStatus.DONE:
+                stored = await _over(run.id, history)
+            if stored is not None:
+                break
+            yield news
+        if stored is None:
+            return
         log.warning("news of the run was lost, and found on record")
     if stored.verdict is not None and stored.status is RunStatus.DONE:
         yield Answered(run=stored, charts_follow=stored.ask.charts)
@@ -270,6 +265,28 @@ async def _follow(run: Run, events: Events, history: History) -> AsyncIterator[R
         if kinds:
             yield ChartsDrawn(analysis=stored.analysis, kinds=kinds)
     yield RunEnded(status=stored.status, error=stored.error)
+
+
+async def _news(run_id: str, events: Events, history: History) -> AsyncIterator[RunEvent | Run]:
+    """Events as they come; the run as stored where none have come for long and it is over."""
+    told = aiter(events.follow(run_id))
+
+    async def following() -> RunEvent | None:
+        return await anext(told, None)
+
+    coming = asyncio.create_task(following())
+    try:
+        while True:
+            while not (await asyncio.wait((coming,), timeout=SILENCE))[0]:
+                if (stored := await _over(run_id, history)) is not None:
+                    yield stored
+                    return
+            if (event := await coming) is None:
+                return
+            coming = asyncio.create_task(following())
+            yield event
+    finally:
+        coming.cancel()
 
 
 async def _over(run_id: str, history: History) -> Run | None:

@@ -158,7 +158,7 @@ def _charted(emu: DiscordEmulator, channel: int) -> bool:
 async def of_page(photographer: Photographer, folder: Path) -> None:
     """The welcome, progress and an answer on a phone; an answer on a desk."""
     async with open_core(slack_stage.settings_in(folder), panel(), pace=1.5) as core:
-        surface = WebSurface(core.service, core.events, core.history)
+        surface = WebSurface(core.service, core.history)
         url = await surface.start("127.0.0.1", 0)
         try:
             phone = await photographer.screen()

@@ -102,6 +102,8 @@ def _under_way(run: Run, view: RunView) -> list[Json]:
             since = view.asked.get(member.id)
             shown.append(_member(asked[member.id], view.outcomes.get(member.id), seat))
             shown[-1]["seconds"] = None if since is None else max(0.0, view.clock() - since)
+            if view.place is not None:
+                shown[-1] |= {"state": "unasked", "meta": "not asked yet"}
         else:
             shown.append(_member(member, None, seat) | {"state": "unasked", "meta": "not asked in this round"})
     return shown

@@ -29,9 +29,9 @@ from core.cards import Form, Redraw, Result
 from core.commands.actions import decode, submitted
 from core.commands.grammar import parse, parse_message
 from core.commands.values import AskCommand, Command, DeleteRun, ForgetMe, ShowCharts, asks
-from core.delivery import RunView, deliver
+from core.delivery import RunView
 from core.errors import BadForm, ConsortiumError, Duplicate, NotFound, RateLimited, Refused, Unavailable, user_text
-from core.ports import Events, History
+from core.ports import History
 from core.service import Inbound, Service
 from core.telemetry import get_logger
 from core.types import Chart, Run
@@ -76,10 +76,8 @@ class WebSurface:
     """The page. ``outside`` are routes for others than this machine, which see to it themselves who may use them: what
     chat platforms send, signed."""
 
-    def __init__(
-        self, service: Service, events: Events, history: History, *, outside: Sequence[web.RouteDef] = ()
-    ) -> None:
-        self._service, self._events, self._history = service, events, history
+    def __init__(self, service: Service, history: History, *, outside: Sequence[web.RouteDef] = ()) -> None:
+        self._service, self._history = service, history
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[Any]] = set()
         folder = resources.files("adapters.web") / "static"
@@ -311,7 +309,7 @@ class WebSurface:
 
     async def _tell(self, run: Run, response: web.StreamResponse) -> None:
         presenter = PagePresenter(run, response, long=await self._service.long(run))
-        await deliver(run, presenter, self._events, self._history)
+        await self._service.deliver(run, presenter)
         if stored := await self._history.run(run.id):
             await presenter.end(stored)
         else:

@@ -41,7 +41,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]
     """The product with its page, watched as ``serve`` has it watched."""
     async with stage(tmp_path_factory.mktemp("page")) as site:
         await site.surface.close()
-        site.surface = WebSurface(site.core.service, site.core.events, site.core.history, outside=probes(site.core))
+        site.surface = WebSurface(site.core.service, site.core.history, outside=probes(site.core))
         site.url = await site.surface.start("127.0.0.1", 0)
         yield site
 
@@ -218,7 +218,7 @@ async def test_servers_that_are_gone_are_named_without_secrets_and_come_back(tmp
             troubled_provider() as provider,
             open_core(settings(tmp_path, redis_url=url), catalog(provider), work=False) as core,
         ):
-            page = WebSurface(core.service, core.events, core.history, outside=probes(core))
+            page = WebSurface(core.service, core.history, outside=probes(core))
             address = await page.start("127.0.0.1", 0)
             try:
                 assert (await ready(address))[0] == 200
@@ -238,7 +238,7 @@ async def test_a_database_that_is_away_is_named_without_its_password(tmp_path: P
         async with Proxy(server.removesuffix("postgres") + name).open() as proxy, troubled_provider() as provider:
             url = proxy.url.replace("@", ":canary-password@")
             async with open_core(settings(tmp_path, database_url=url), catalog(provider), work=False) as core:
-                page = WebSurface(core.service, core.events, core.history, outside=probes(core, patience=0.3))
+                page = WebSurface(core.service, core.history, outside=probes(core, patience=0.3))
                 address = await page.start("127.0.0.1", 0)
                 try:
                     await _cut_off(address, proxy)

@@ -115,7 +115,7 @@ class Stage:
         """The page's server goes away and comes back at the same address."""
         port = int(self.url.rstrip("/").rpartition(":")[2])
         await self.surface.close()
-        self.surface = WebSurface(self.core.service, self.core.events, self.core.history)
+        self.surface = WebSurface(self.core.service, self.core.history)
         await self.surface.start("127.0.0.1", port)
 
 
@@ -130,7 +130,7 @@ async def stage(folder: Path, *, pace: float = 0.0, **extra: Any) -> AsyncIterat
         troubled_provider() as provider,
         open_core(settings, catalog(provider, **extra), pace=pace) as core,
     ):
-        surface = WebSurface(core.service, core.events, core.history)
+        surface = WebSurface(core.service, core.history)
         stage = Stage(core, provider, surface, await surface.start("127.0.0.1", 0))
         try:
             yield stage

@@ -75,7 +75,7 @@ async def fronts(core: Core) -> AsyncIterator[Fronts]:
         for surface in both.surfaces:
             await surface.start()
             stack.push_async_callback(surface.close)
-            page = WebSurface(core.service, core.events, core.history, outside=surface.routes())
+            page = WebSurface(core.service, core.history, outside=surface.routes())
             both.urls.append((await page.start("127.0.0.1", 0)).rstrip("/") + EVENTS_PATH)
             stack.push_async_callback(page.close)
         app = web.Application()

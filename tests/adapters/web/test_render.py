@@ -134,6 +134,13 @@ def test_members_end_one_by_one_and_the_synthesis_grows() -> None:
     assert shown["body"] == "<p><strong>Yes</strong> &lt;script&gt;</p>\n"
 
 
+def test_a_run_that_waits_says_how_many_go_before_it_and_that_nobody_is_asked_yet() -> None:
+    run = a_run()
+    shown = progress_json(run, RunView(run_id=run.id, panel=run.panel, place=3))
+    assert shown["headline"] == "<strong>Waiting for its turn</strong> · 3 questions go before it"
+    assert {(member["state"], member["meta"]) for member in shown["members"]} == {("unasked", "not asked yet")}
+
+
 def test_an_answer_says_how_each_member_stands_to_it_and_what_can_be_looked_at() -> None:
     shown = run_json(an_answered_run())
     members = by_id(shown)

@@ -553,7 +553,7 @@ async def test_streams_end_when_the_server_does_and_go_on_with_the_next(site: St
 
 async def test_when_the_store_is_gone_the_page_says_so_and_no_more(tmp_path: Path) -> None:
     async with stage(tmp_path) as site:
-        orphan = WebSurface(site.core.service, site.core.events, site.core.history)
+        orphan = WebSurface(site.core.service, site.core.history)
     url = await orphan.start("127.0.0.1", 0)
     try:
         async with Visitor(url) as visitor:
@@ -573,7 +573,7 @@ async def test_what_is_for_others_may_be_had_from_outside_and_with_more(site: St
         return web.Response(text=str(len(await request.read())))
 
     core = site.core
-    surface = WebSurface(core.service, core.events, core.history, outside=[web.post("/slack/events", slack)])
+    surface = WebSurface(core.service, core.history, outside=[web.post("/slack/events", slack)])
     url = await surface.start("127.0.0.1", 0)
     outside = {"Host": "bot.example", "X-Forwarded-For": "203.0.113.9"}
     try:
