@@ -128,16 +128,31 @@ async def on_stage(
     work: bool = True,
 ) -> AsyncIterator[Stage]:
     """Run the product in a data folder until the block ends; ``grace`` is what deliveries in flight get then."""
+    async with (
+        open_core(settings_in(folder, grace), catalog or simulated(), pace=pace, work=work) as core,
+        on_core(emu, core, timing=timing, grace=grace) as stage,
+    ):
+        yield stage
+
+
+@asynccontextmanager
+async def on_core(
+    emu: DiscordEmulator, core: Core, *, timing: Timing = TIMING, grace: float = 5.0
+) -> AsyncIterator[Stage]:
+    """Show what a core does on an emulator until the block ends."""
+    config = DiscordConfig(emu.token, emu.api_url, emu.gateway_url)
+    surface = DiscordSurface(config, core.service, core.history, timing)
+    await surface.start()
+    try:
+        await surface.resume()
+        yield Stage(emu, core, surface)
+    finally:
+        await surface.close(grace)
+
+
+def settings_in(folder: Path, grace: float = 5.0) -> Settings:
+    """Settings that keep everything in a folder, whatever the environment says; the database is there already."""
     new_database(folder / "consortium.db")
-    settings = Settings(  # type: ignore[call-arg]  # pydantic-settings takes the file's name beside the fields
+    return Settings(  # type: ignore[call-arg]  # pydantic-settings takes the file's name beside the fields
         _env_file=None, data_dir=folder, redis_url="", database_url="", shutdown_grace=grace
     )
-    config = DiscordConfig(emu.token, emu.api_url, emu.gateway_url)
-    async with open_core(settings, catalog or simulated(), pace=pace, work=work) as core:
-        surface = DiscordSurface(config, core.service, core.history, timing)
-        await surface.start()
-        try:
-            await surface.resume()
-            yield Stage(emu, core, surface)
-        finally:
-            await surface.close(grace)

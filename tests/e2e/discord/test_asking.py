@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from adapters.discord.layout import COLOURS
 from core.cards import Tone
 from tests.e2e.discord.stage import Stage, on_stage, simulated
 from tests.emulators.discord import DiscordEmulator, User
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 QUESTION = "Should remote work be the default?"
 

@@ -17,6 +17,8 @@ from tests.emulators.provider import ProviderEmulator
 CALM = replace(TIMING, pace=0.3)
 """Fewer edits while long texts are written."""
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
 QUESTION = "Should remote work be the default?"
 
 

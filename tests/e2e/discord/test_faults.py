@@ -16,6 +16,8 @@ from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Permission
 from tests.emulators.provider import ProviderEmulator, status
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
 QUESTION = "Should remote work be the default?"
 POST = r"^/channels/\d+/messages$"
 THREADS = r"/threads$"

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from adapters.discord.commands import MENU
 from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, File, Message, Permission
 from tests.emulators.provider import ProviderEmulator
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 QUESTION = "Should remote work be the default?"
 NOTES = File("notes.txt", b"The office has 12 desks.")
@@ -134,7 +137,7 @@ async def test_who_writes_for_the_first_time_is_greeted_once(emu: DiscordEmulato
 # --- where the bot is no member -------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["server", "group"])
+@pytest_asyncio.fixture(loop_scope="package", params=["server", "group"])
 async def abroad(emu: DiscordEmulator, request: pytest.FixtureRequest) -> int:
     """A channel without the bot, of somebody who has it installed."""
     emu.install(emu.alice)

@@ -7,16 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.e2e.discord.stage import TIMING, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Permission
 from tests.emulators.provider import ProviderEmulator
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
 QUESTION = "Should remote work be the default?"
 POST = r"^/channels/\d+/messages$"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="package")
 async def forgetful() -> AsyncIterator[DiscordEmulator]:
     """Long after what was posted: Discord has forgotten the nonces."""
     async with DiscordEmulator(rates=False, ack_deadline=20.0, nonce_window=0.0) as emulator:

@@ -8,17 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from adapters.discord.commands import MENU
 from tests.e2e.discord.stage import TIMING, Stage, on_stage, provided
 from tests.emulators.discord import DiscordEmulator, Message
 from tests.emulators.provider import ProviderEmulator
 
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
 QUESTION = "Should remote work be the default?"
 ACK = 1.0
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="package")
 async def provider(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
     async with ProviderEmulator() as emulator:
         monkeypatch.setenv("EMULATED_KEY", emulator.key)
