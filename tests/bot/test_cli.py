@@ -80,7 +80,8 @@ def terminal(tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 async def provider(terminal: Terminal, bare: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ProviderEmulator]:
-    """A provider whose models make up the default panel of the folder."""
+    """A provider whose models make up the default panel of the folder, which has its database already."""
+    new_database(terminal.folder / "data" / "consortium.db")
     async with ProviderEmulator() as provider:
         for name in ("one", "two", "judge"):
             provider.model(name)
@@ -98,7 +99,6 @@ async def provider(terminal: Terminal, bare: Path, monkeypatch: pytest.MonkeyPat
 
 async def asked(desk: Desk, *args: str, stdin: str = "") -> Said:
     """Ask in a thread of this process, whose event loop has the provider."""
-    new_database(desk.folder / "data" / "consortium.db")
     return await asyncio.to_thread(desk.run, "ask", *args, stdin=stdin)
 
 

@@ -18,6 +18,7 @@ from core.asks import Ask, Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.service import Inbound
 from core.types import Run, RunStatus
+from tests.databases import new_database
 from tests.e2e.slack.stage import catalog, settings_in, workspace
 from tests.emulators.discord import DiscordEmulator
 from tests.servers import REDIS_MISSING, own_redis
@@ -33,6 +34,7 @@ class Program:
         self._folder, self._env = folder, {**kept, **here, "PORT": "0", "SHUTDOWN_GRACE": "1", **env}
 
     async def __aenter__(self) -> Program:
+        new_database(self._folder / "data" / "consortium.db")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from bot.cli import main; main()", "serve", *self._options),
             cwd=self._folder,
