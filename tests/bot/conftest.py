@@ -6,7 +6,6 @@ import asyncio
 import gc
 import io
 import json
-import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import structlog
 
 from adapters.history import SqlHistory
 from bot import cli
 from bot.settings import Settings
 from tests.databases import new_database
+from tests.logs import log_restored
 
 T = TypeVar("T")
 
@@ -83,15 +82,11 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     collections = gc.get_threshold()
-    yield tmp_path
+    with log_restored():
+        yield tmp_path
     gc.unfreeze()
     gc.set_threshold(*collections)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from core.telemetry import Logs, bind_run, configure, get_logger, texts
 from core.types import Member
+from tests.logs import log_restored
 
 FORGED = "2026-11-21T10:00:00.000000Z [info     ] run ended [core.runner] run=000000000000 status=done"
 NASTY = [
@@ -34,13 +34,8 @@ Read = Callable[[], str]
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
     """What has been logged since the last look; the log is as it was afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield lambda: capsys.readouterr().err
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    with log_restored():
+        yield lambda: capsys.readouterr().err
 
 
 def records(text: str) -> list[dict[str, Any]]:

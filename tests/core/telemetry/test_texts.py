@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
@@ -25,6 +23,7 @@ from core.runner import Runner
 from core.telemetry import Logs, configure, get_logger
 from core.types import Chart, Run, RunStatus
 from tests.core.fakes import Step, catalog, make_ask, make_engine, make_run, office, panel_models
+from tests.logs import log_restored
 
 CANARY = "canary-question"
 
@@ -32,13 +31,8 @@ CANARY = "canary-question"
 @pytest.fixture
 def restored() -> Iterator[None]:
     """The log is as it was afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    with log_restored():
+        yield
 
 
 def records(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
