@@ -140,6 +140,7 @@ async def open_core(
             rng=random.Random(),  # noqa: S311 - deals roles, guards nothing
         )
         service = Service(office)
+        stack.push_async_callback(service.aclose)
         if not queue:
             state.presence.recovered.append(service.requeue)
         shift, judged = AsyncExitStack(), None

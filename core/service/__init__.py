@@ -47,6 +47,10 @@ class Service:
         desks = (self._asks, self._stops, self._records, self._panels, PreferenceDesk(office), AdminDesk(office))
         self._handlers: Handlers = {command: handler for desk in desks for command, handler in desk.handlers.items()}
 
+    async def aclose(self) -> None:
+        """End what is under way."""
+        await self._stops.aclose()
+
     @property
     def catalog(self) -> Catalog:
         """What the models file says."""

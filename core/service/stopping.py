@@ -8,13 +8,16 @@ from contextlib import suppress
 from core import governance
 from core.cards import Reply
 from core.commands.values import StopCommand
-from core.errors import NotAllowed, NotFound, Unavailable
+from core.errors import ConsortiumError, NotAllowed, NotFound, Unavailable
 from core.events import RunEnded
 from core.journal import Journal, cancelled
 from core.present.figures import short
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office
+from core.telemetry import get_logger
 from core.types import Run, RunStatus
+
+log = get_logger(__name__)
 
 LOOKS = (0.1, 0.25, 0.45)
 """Seconds before each look whether whoever is at work on a run has ended it: they may be gone, and nobody know yet."""
@@ -28,6 +31,7 @@ class StopDesk:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._under_way: set[asyncio.Task[None]] = set()
 
     @property
     def handlers(self) -> Handlers:
@@ -47,13 +51,32 @@ class StopDesk:
         reason = f"Stopped by {inbound.asker.name or inbound.asker.id}."
         # Should this process end before the run does, whoever gets the run ends it.
         await self._office.stops.request(run.id, reason)
-        if await self._office.jobs.withdraw(run.id) or not await self._ends(run):
+        if await self._office.jobs.withdraw(run.id):
             await self._end_here(run, reason)
+        else:
+            await self._office.jobs.submit(run.ask)  # known, unless a stop before this one was cut off
+            # The asker is answered meanwhile.
+            ending = asyncio.create_task(self._see_to_it(run, reason), name=f"stop {run.id}")
+            self._under_way.add(ending)
+            ending.add_done_callback(self._under_way.discard)
         return Reply(text=f"Stopping {question}.")
+
+    async def aclose(self) -> None:
+        """Leave what is under way: the requests are stored, and whoever gets the runs ends them."""
+        for ending in self._under_way:
+            ending.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _see_to_it(self, run: Run, reason: str) -> None:
+        """End the run here, unless a worker does."""
+        try:
+            if not await self._ends(run):
+                await self._end_here(run, reason)
+        except ConsortiumError as error:
+            log.warning("not known whether the run has ended", run=run.id, error=str(error))
 
     async def _ends(self, run: Run) -> bool:
         """Whether a worker ends the run in time."""
-        await self._office.jobs.submit(run.ask)  # known, unless a stop before this one was cut off
         for pause in LOOKS:
             await asyncio.sleep(pause)
             found = await self._office.history.run(run.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -138,5 +139,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def desk(state: State, history: SqlHistory) -> Desk:
-    return Desk(state, history)
+async def desk(state: State, history: SqlHistory) -> AsyncIterator[Desk]:
+    desk = Desk(state, history)
+    yield desk
+    await desk.service.aclose()

@@ -134,10 +134,11 @@ async def test_a_run_whose_worker_is_gone_without_a_word_ends_all_the_same(desk:
     run = await desk.ask()
     await desk.history.update_run(run.model_copy(update={"status": RunStatus.RUNNING}))
     await desk.say(StopCommand(run=run.id))
+    async with asyncio.timeout(5):
+        told = [event async for event in desk.office.events.follow(run.id)]
     ended = await desk.history.run(run.id)
     assert ended
     assert (ended.status, ended.error) == (RunStatus.CANCELLED, f"Stopped by Ann. 0 of {len(run.panel)} had answered.")
-    told = [event async for event in desk.office.events.follow(run.id)]
     assert told == [RunEnded(status=RunStatus.CANCELLED, error=ended.error)]
 
 
