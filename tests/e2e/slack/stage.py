@@ -79,6 +79,7 @@ def catalog(provider: ProviderEmulator | None = None, **extra: Any) -> Catalog:
         panels = {
             "slow": (("ada", "late"), "judge"),
             "stuck": (("ada", "bert", "hanging"), "judge"),
+            "held": (("ada", "hanging"), "judge"),
             "rubbish": (("ada", "bert", "cleo"), "babbler"),
             "long": (("wordy",), "judge"),
             "verbose": (("wordy:2",), "babbler"),
@@ -86,7 +87,7 @@ def catalog(provider: ProviderEmulator | None = None, **extra: Any) -> Catalog:
         }
         for name, (members, arbiter) in panels.items():
             consortia[name] = {"members": members, "arbiter": arbiter, "max_iterations": 1, "quorum": 0.6}
-        consortia["slow"]["quorum"] = 1.0
+        consortia["slow"]["quorum"] = consortia["held"]["quorum"] = 1.0  # nobody is left behind
     everything = {"providers": providers, "models": models, "consortia": consortia, **extra}
     return Catalog.model_validate({"limits": {"user": "9999/minute", "workspace": "9999/minute"}, **everything})
 

@@ -92,7 +92,7 @@ async def files_come_along(hand: Hand) -> None:
 
 @walk("StopCommand", "tap:stop")
 async def a_run_is_stopped_by_its_button(hand: Hand) -> None:
-    place = await hand.ask("Why wait?", consortium="stuck")
+    place = await hand.ask("Why wait?", consortium="held")
     [going] = await hand.wait(lambda: hand.running(place))
     run = going.actions["Stop"].partition(":")[2]
     refused = await (await hand.tap(going, "stop", by=hand.ben)).told()
@@ -106,7 +106,7 @@ async def a_run_is_stopped_by_its_button(hand: Hand) -> None:
 
 @walk("/stop", "StopCommand")
 async def a_run_is_stopped_by_command(hand: Hand) -> None:
-    place = await hand.ask("Why wait?", consortium="stuck")
+    place = await hand.ask("Why wait?", consortium="held")
     await hand.wait(lambda: hand.running(place))
     assert "Nothing of yours is running" in await hand.said("stop", by=hand.ben)
     assert "Stopping" in await hand.said("stop")

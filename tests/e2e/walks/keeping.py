@@ -153,7 +153,7 @@ async def all_of_mine_is_exported_and_forgotten(hand: Hand) -> None:
 
 @walk("by:own extras", on=("slack",))
 async def slacks_own_stop(hand: Hand) -> None:
-    place = await hand.direct("ask --consortium stuck Why wait?")
+    place = await hand.direct("ask --consortium held Why wait?")
     await hand.wait(lambda: hand.running(place))
     slack = hand.slack  # type: ignore[attr-defined]
     await slack.stop_session(*place, user=hand.ana)
