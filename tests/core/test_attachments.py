@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -91,6 +91,7 @@ async def test_an_empty_file_is_refused(data: bytes) -> None:
     assert "empty" in said or "nothing but space" in said
 
 
+@settings(deadline=None)  # a PDF is read by a process of its own
 @given(data=st.binary(max_size=300))
 def test_whatever_the_bytes_there_is_a_text_or_a_reason(data: bytes) -> None:
     with suppress(Refused):
