@@ -211,7 +211,6 @@ async def test_keep_says_within_two_seconds_that_it_cannot(tmp_path: Path, caplo
 
 
 async def test_an_event_of_unknown_outcome_that_is_not_sent_again(first: State, second: State) -> None:
-    await first.ping()  # a connection stands
     keeping = asyncio.create_task(first.inbox.keep(event("e1")))
     await asyncio.sleep(0)  # on its way
     await asyncio.sleep(0)
@@ -226,7 +225,6 @@ async def test_an_event_of_unknown_outcome_that_is_not_sent_again(first: State, 
 
 
 async def test_a_claim_of_unknown_outcome_is_given_up(first: State, second: State) -> None:
-    await first.ping()  # a connection stands
     taking = asyncio.create_task(first.claims.take("a"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
