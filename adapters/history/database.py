@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from adapters.history.outages import Patience, translated
-from core.errors import ConfigError
+from core.errors import ConfigError, Unavailable
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -31,6 +32,7 @@ _HOW_TO_WRITE = "write sqlite:///data/consortium.db or postgresql://user:passwor
 _PATIENCE = 10
 """Seconds to wait for another process's transaction, for a server to let us in, or for a connection to be free."""
 _READERS = 4
+_PARTING = 5.0  # seconds that reads under way get when all is closed
 _IN_TIME = 30
 """Seconds within which a server has to answer a query; what is written has to be acknowledged sooner, so that there is
 time left to try again."""
@@ -49,6 +51,8 @@ class Database:
 
     def __init__(self, url: URL, *, reads: float = 10, writes: float = 20, in_time: float = _IN_TIME) -> None:
         self._url, self._in_time = url, in_time
+        self._closed, self._under_way, self._idle = False, 0, asyncio.Event()
+        self._idle.set()
         self._reads, self._writes = Patience(reads), Patience(writes)
         hidden = {"hide_parameters": True}  # errors, which may be logged, quote no texts
         one: dict[str, Any] = {**hidden, "pool_size": 1, "max_overflow": 0, "pool_reset_on_return": None}
@@ -115,16 +119,29 @@ class Database:
         return await self._reads.insist(partial(self._read, work), self._reading.dispose)
 
     async def _read(self, work: Work[T]) -> T:
-        with translated(self._url):
-            async with self._reading.connect() as connection:
-                return await connection.run_sync(work)
+        if self._closed:
+            raise Unavailable("The history is closed.")
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            with translated(self._url):
+                async with self._reading.connect() as connection:
+                    return await connection.run_sync(work)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     async def rows(self, query: Query, given: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         """All rows that a query finds with these parameters."""
         return await self.read(partial(fetch, query, given=given))
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Give up all connections. Reads under way are waited for: what they use would stay open."""
+        self._closed = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PARTING):
+                await self._idle.wait()
         await self._reading.dispose()
         await self._writing.dispose()
 

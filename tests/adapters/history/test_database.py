@@ -10,6 +10,8 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.util import await_only
 
 from adapters.history import SqlHistory
 from adapters.history.database import Database, parse
@@ -131,3 +133,21 @@ async def test_the_drivers_own_parameters_may_stand_in_the_address(postgres_data
     with pytest.raises(Unavailable, match="sslmode"):
         async with SqlHistory(f"{postgres_database}?sslmode=never"):
             pass
+
+
+async def test_what_is_being_read_as_all_is_closed_is_waited_for(tmp_path: Path) -> None:
+    """Its connection would stay open: the pool that it goes back to is no more."""
+
+    def slowly(connection: Connection) -> int:
+        await_only(asyncio.sleep(0.1))
+        found: int = connection.execute(text("SELECT 1")).scalar_one()
+        return found
+
+    database = Database(parse(f"sqlite:///{tmp_path}/h.db"))
+    reading = asyncio.create_task(database.read(slowly))
+    await asyncio.sleep(0.02)
+    await database.close()
+    assert reading.done()
+    assert reading.result() == 1
+    with pytest.raises(Unavailable, match="closed"):
+        await database.read(slowly)
