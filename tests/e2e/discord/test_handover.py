@@ -133,12 +133,12 @@ async def test_another_front_goes_on_where_one_was_killed(
             await first.wants("long", "charts")
         hold(emu)
         await first.ask(QUESTION, charts=True)
-        await emu.wait_for(lambda: come(emu), 20)
+        await emu.wait_for(lambda: come(emu), 40)
         await first.kill()
     emu.faults.clear()
     async with front(emu, core) as second:
-        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
-        await emu.wait_for(lambda: len(emu.files(thread.id)) == 2 and not second.progress(thread.id), 20)
+        thread = (await emu.wait_for(lambda: emu.threads, 40))[0]
+        await emu.wait_for(lambda: len(emu.files(thread.id)) == 2 and not second.progress(thread.id), 40)
         await delivered(core)
         assert len(second.answers(thread.id)) == 1
         await second.wants("charts")
@@ -159,15 +159,15 @@ async def test_a_message_whose_front_was_killed_is_answered_once(
         fault = emu.faults.delay(HELD, "POST", POST if where != "mention" else "/threads$", times=50)
         before = len(emu.messages(place))
         await emu.say(emu.alice, place, QUESTION, mention=where == "mention")
-        await emu.wait_for(lambda: fault.hits, 20)
+        await emu.wait_for(lambda: fault.hits, 40)
         await first.kill()
         assert len(emu.messages(place)) == before + 1
     emu.faults.clear()
     async with front(emu, core) as second:
         if where == "mention":
-            place = (await emu.wait_for(lambda: emu.threads, 20))[0].id
+            place = (await emu.wait_for(lambda: emu.threads, 40))[0].id
         await second.settled(place, 2 if where == "thread" else 1)
-        await emu.wait_for(lambda: not second.surface._shows.tasks, 20)
+        await emu.wait_for(lambda: not second.surface._shows.tasks, 40)
         assert len(second.answers(place)) == (2 if where == "thread" else 1)
     assert set(numbers(emu, place, emu.channel_id).values()) == {1}
 
@@ -178,10 +178,10 @@ async def test_a_visit_goes_on_by_its_interaction(emu: DiscordEmulator, core: Co
     members.model("ada", latency=0.5)
     async with front(emu, core, heir=False) as first:
         asked = await first.ask(QUESTION, channel_id=abroad)
-        await emu.wait_for(lambda: any("stop:" in str(m.components) for m in shown(asked)), 20)
+        await emu.wait_for(lambda: any("stop:" in str(m.components) for m in shown(asked)), 40)
         await first.kill()
     async with front(emu, core), front(emu, core):
-        await emu.wait_for(lambda: "👍" in str([m.components for m in shown(asked)]), 20)
+        await emu.wait_for(lambda: "👍" in str([m.components for m in shown(asked)]), 40)
     assert len(shown(asked)) == 1
 
 
@@ -192,11 +192,11 @@ async def test_a_front_that_ends_in_order_leaves_its_runs_at_once(
     async with front(emu, core) as first, front(emu, core) as second:
         assert (first.holds, second.holds) == (True, False)
         await first.ask(QUESTION)
-        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
-        await emu.wait_for(lambda: first.progress(thread.id), 20)
+        thread = (await emu.wait_for(lambda: emu.threads, 40))[0]
+        await emu.wait_for(lambda: first.progress(thread.id), 40)
         await first.leave()
         await second.settled(thread.id)
-        await emu.wait_for(lambda: second.holds, 20)
+        await emu.wait_for(lambda: second.holds, 40)
     assert set(numbers(emu, thread.id).values()) == {1}
 
 
@@ -210,8 +210,8 @@ async def test_what_stands_is_not_looked_for_where_it_is_on_record(
     async with front(emu, core, heir=False, timing=quiet) as first:
         await first.wants("long")
         await first.ask(QUESTION)
-        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
-        await emu.wait_for(lambda: len(emu.messages(thread.id)) > 2, 20)
+        thread = (await emu.wait_for(lambda: emu.threads, 40))[0]
+        await emu.wait_for(lambda: len(emu.messages(thread.id)) > 2, 40)
         await first.kill()
     looked = sum(r.method == "GET" and r.path.endswith("/messages") for r in emu.requests)
     async with front(emu, core, timing=quiet) as second:
@@ -227,7 +227,7 @@ async def test_a_question_that_cannot_be_answered_where_it_was_asked_is_answered
     async with front(emu, core, heir=False) as first:
         fault = emu.faults.delay(HELD, "POST", "/callback$", when="before" if known == "nobody" else "after")
         asked = await first.ask(QUESTION)
-        await emu.wait_for(lambda: fault.hits and (known == "nobody" or asked.acked), 20)
+        await emu.wait_for(lambda: fault.hits and (known == "nobody" or asked.acked), 40)
         await first.kill()
     emu.faults.clear()
     emu.clock.advance(30 if known == "nobody" else 1000)
@@ -245,13 +245,13 @@ async def test_what_was_for_the_asker_alone_is_told_directly_where_it_is_too_lat
     async with front(emu, core, heir=False) as first:
         fault = emu.faults.delay(HELD, "POST", "/callback$")
         await first.ask("  ")
-        await emu.wait_for(lambda: fault.hits, 20)
+        await emu.wait_for(lambda: fault.hits, 40)
         await first.kill()
     emu.faults.clear()
     emu.clock.advance(30)
     emu.take_violations()
     async with front(emu, core):
-        await emu.wait_for(lambda: len(emu.messages(emu.dm_channel_id)) == 2, 20)
+        await emu.wait_for(lambda: len(emu.messages(emu.dm_channel_id)) == 2, 40)
         assert "There is no question." in emu.messages(emu.dm_channel_id)[-1].text
 
 
@@ -266,8 +266,8 @@ async def test_an_answer_that_is_drawn_anew_on_two_fronts_at_once_is_drawn_once(
         [answer] = first.answers(thread.id)
         taken.clear()
         taps = [await emu.click(user, answer, "Longer") for user in (emu.alice, emu.bob)]
-        await emu.wait_for(lambda: "Shorter" in str([m.components for m in emu.messages(thread.id)]), 20)
-        await emu.wait_for(lambda: not (first.surface._tasks or second.surface._tasks), 20)
+        await emu.wait_for(lambda: "Shorter" in str([m.components for m in emu.messages(thread.id)]), 40)
+        await emu.wait_for(lambda: not (first.surface._tasks or second.surface._tasks), 40)
         assert all(tap.acked for tap in taps)
         assert sorted(taken) == [0, 1]
         assert len(first.answers(thread.id)) == 1
@@ -285,7 +285,7 @@ async def test_what_cannot_be_kept_is_refused_in_words(emu: DiscordEmulator, cor
             asked = await only.ask(QUESTION)
             await emu.say(emu.alice, emu.channel_id, QUESTION, mention=True)
             assert "Nothing of this has been taken in; please try again" in await only.told(asked)
-            said = await emu.wait_for(lambda: [m for m in emu.messages(emu.channel_id) if m.author == emu.bot], 20)
+            said = await emu.wait_for(lambda: [m for m in emu.messages(emu.channel_id) if m.author == emu.bot], 40)
             assert "Nothing of this has been taken in" in said[0].text
             redis.start()
     assert emu.threads == []
@@ -298,11 +298,11 @@ async def test_a_question_that_meets_an_outage_is_asked_when_that_is_over(
         async with front(emu, core, claims=redis.url, inbox=core.state._link.url) as only:
             redis.stop()
             asked = await only.ask(QUESTION)
-            await emu.wait_for(lambda: asked.acked, 20)
+            await emu.wait_for(lambda: asked.acked, 40)
             await asyncio.sleep(0.3)
             assert emu.threads == []
             redis.start()
-            thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
+            thread = (await emu.wait_for(lambda: emu.threads, 40))[0]
             await only.settled(thread.id)
     assert asked.followups == []
 
@@ -315,7 +315,7 @@ async def test_one_front_holds_the_session_and_another_takes_it_over(emu: Discor
         assert (second.holds, first.holds) == (True, False)
         assert [await each.surface.ready() for each in (second, first)] == [None, None]
         await second.silence()
-        await emu.wait_for(lambda: first.holds and not second.holds, 20)
+        await emu.wait_for(lambda: first.holds and not second.holds, 40)
         assert len(emu.gateway.connections) == 1
         await first.answered(QUESTION)
         assert len(emu.gateway.connections) == 1
@@ -331,9 +331,9 @@ async def test_what_is_asked_while_no_session_stands_is_found(emu: DiscordEmulat
     await emu.say(emu.alice, thread.id, "And at night?")
     async with front(emu, core) as second:
         await second.settled(thread.id, 2)
-        await emu.wait_for(lambda: asked.id in [t.id for t in emu.threads], 20)
+        await emu.wait_for(lambda: asked.id in [t.id for t in emu.threads], 40)
         await second.settled(asked.id)
-        await emu.wait_for(lambda: not second.surface._shows.tasks, 20)
+        await emu.wait_for(lambda: not second.surface._shows.tasks, 40)
     assert len(emu.threads) == 2
     async with front(emu, core) as third:
         await third.answered("Something new?", user=emu.bob)
@@ -346,7 +346,7 @@ async def test_who_asked_while_no_session_stood_has_the_roles_that_they_have(emu
     carol = emu.add_user("carol", roles=[role])
     asked = await emu.say(carol, emu.channel_id, QUESTION, mention=True)
     async with front(emu, core) as only:
-        await emu.wait_for(lambda: emu.threads, 20)
+        await emu.wait_for(lambda: emu.threads, 40)
         await only.settled(asked.id)
         assert [r.path for r in emu.requests if "/members/" in r.path] == [f"/guilds/{emu.guild_id}/members/{carol.id}"]
 
@@ -358,7 +358,7 @@ async def test_who_mentions_the_bot_where_it_may_not_write_is_told_directly(emu:
     mute = emu.add_channel("mute", deny_bot=Permission.SEND_MESSAGES | Permission.CREATE_PUBLIC_THREADS)
     async with front(emu, core):
         await emu.say(emu.alice, mute, QUESTION, mention=True)
-        told = await emu.wait_for(lambda: emu.messages(emu.dm_channel_id), 20)
+        told = await emu.wait_for(lambda: emu.messages(emu.dm_channel_id), 40)
         assert f"About what you wrote in <#{mute}>" in told[0].text
         await emu.wait_for(
             lambda: "lacks the permission Send Messages " in emu.messages(emu.dm_channel_id)[-1].text, 20

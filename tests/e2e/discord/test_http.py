@@ -79,9 +79,9 @@ async def test_a_double_tap_that_reaches_two_fronts_asks_once(emu: DiscordEmulat
         example = next(action for action in shown.replies[0].custom_ids if action.startswith("example:"))
         taken.clear()
         taps = [await emu.click(emu.alice, shown.replies[0], example) for _ in range(2)]
-        thread = (await emu.wait_for(lambda: emu.threads, 20))[0]
+        thread = (await emu.wait_for(lambda: emu.threads, 40))[0]
         await first.settled(thread.id)
-        await emu.wait_for(lambda: sorted(len(tap.replies) for tap in taps) == [0, 1], 20)
+        await emu.wait_for(lambda: sorted(len(tap.replies) for tap in taps) == [0, 1], 40)
         assert sorted(taken) == [0, 1]
     assert len(emu.threads) == 1
 
@@ -99,7 +99,7 @@ async def test_a_server_whose_members_have_roles_is_known_without_a_session(emu:
         emu.install(emu.bob)
         abroad = emu.add_guild("abroad", emu.bob)
         asked = await other.ask(QUESTION, user=emu.bob, channel_id=abroad)
-        await emu.wait_for(lambda: asked.response and "👍" in str(asked.response.components), 20)
+        await emu.wait_for(lambda: asked.response and "👍" in str(asked.response.components), 40)
     assert len(emu.threads) == 1
 
 
@@ -157,7 +157,7 @@ async def test_a_request_that_is_sent_again_is_refused(emu: DiscordEmulator, cor
         body = asked(emu, emu.world.snowflake())
         headers = emu.endpoint.signed(body)
         assert (await emu.endpoint.post(body, headers))[0] == 202
-        await emu.wait_for(lambda: [r for r in emu.requests if r.path.endswith("/callback") and r.status], 20)
+        await emu.wait_for(lambda: [r for r in emu.requests if r.path.endswith("/callback") and r.status], 40)
         said = [await emu.endpoint.post(body, headers) for _ in range(3)]
         assert [status for status, _ in said] == [409] * 3
         assert len([r for r in emu.requests if r.path.endswith("/callback")]) == 1

@@ -57,24 +57,24 @@ def guild_of(emu: DiscordEmulator, shard: int) -> int:
 async def test_one_process_holds_as_many_shards_as_discord_wants(emu: DiscordEmulator, core: Core) -> None:
     paced = replace(TIMING, identify=WINDOW * 1.2)
     async with front(emu, core, timing=paced) as only:
-        await emu.wait_for(lambda: len(sessions(emu)) == 4, 20)
+        await emu.wait_for(lambda: len(sessions(emu)) == 4, 40)
         assert sessions(emu) == [(0, 4), (1, 4), (2, 4), (3, 4)]
         assert emu.gateway.too_soon == 0
         assert emu.gateway.remaining == 996
         place = guild_of(emu, 3)
         message = await emu.say(emu.alice, place, "Should remote work be the default?", mention=True)
-        await only.settled((await emu.wait_for(lambda: emu.threads, 20))[0].id)
+        await only.settled((await emu.wait_for(lambda: emu.threads, 40))[0].id)
         assert emu.threads[0].id == message.id
 
 
 async def test_sessions_that_are_cut_go_on_where_they_were(emu: DiscordEmulator, core: Core) -> None:
     async with front(emu, core, timing=replace(TIMING, identify=WINDOW * 1.2)) as only:
-        await emu.wait_for(lambda: len(only.surface._connection.client()._ready_shards) == 4, 20)
+        await emu.wait_for(lambda: len(only.surface._connection.client()._ready_shards) == 4, 40)
         place = guild_of(emu, 2)
         emu.gateway.cut()
         await emu.say(emu.alice, place, "Should remote work be the default?", mention=True)
-        await emu.wait_for(lambda: [d.event for d in emu.dispatches].count("RESUMED") == 4, 20)
-        await only.settled((await emu.wait_for(lambda: emu.threads, 20))[0].id)
+        await emu.wait_for(lambda: [d.event for d in emu.dispatches].count("RESUMED") == 4, 40)
+        await only.settled((await emu.wait_for(lambda: emu.threads, 40))[0].id)
         assert emu.gateway.remaining == 996
     assert len(emu.threads) == 1
 
@@ -83,13 +83,13 @@ async def test_two_processes_hold_a_range_each(emu: DiscordEmulator, core: Core)
     paced = replace(TIMING, identify=WINDOW * 1.2)
     low, high = Shards.of("0-1/4"), Shards.of("2-3/4")
     async with front(emu, core, shards=low, timing=paced) as first:
-        await emu.wait_for(lambda: sessions(emu) == [(0, 4), (1, 4)], 20)
+        await emu.wait_for(lambda: sessions(emu) == [(0, 4), (1, 4)], 40)
         async with front(emu, core, shards=high, timing=paced):
-            await emu.wait_for(lambda: len(sessions(emu)) == 4, 20)
+            await emu.wait_for(lambda: len(sessions(emu)) == 4, 40)
             for shard in (1, 2):
                 await emu.say(emu.alice, guild_of(emu, shard), "Should it be?", mention=True)
             await emu.say(emu.alice, emu.dm_channel_id, "Should it be?")
-            await emu.wait_for(lambda: len(emu.threads) == 2, 20)
+            await emu.wait_for(lambda: len(emu.threads) == 2, 40)
             for place in (*(thread.id for thread in emu.threads), emu.dm_channel_id):
                 await first.settled(place)
 
@@ -102,7 +102,7 @@ async def test_a_process_with_the_same_shards_stands_by(emu: DiscordEmulator, co
     ):
         assert (first.holds, second.holds) == (True, False)
         await first.surface.close(0)
-        await emu.wait_for(lambda: second.holds, 20)
+        await emu.wait_for(lambda: second.holds, 40)
         assert sessions(emu) == [(0, 4)]
 
 
@@ -111,4 +111,4 @@ async def test_shards_that_discord_does_not_take_end_the_surface(emu: DiscordEmu
     async with front(emu, core, shards=Shards.of("0/4")) as only:
         emu.gateway.close(code)
         with pytest.raises(ConfigError, match=f"DISCORD_SHARDS: .*{code}"):
-            await asyncio.wait_for(only.surface.wait(), 20)
+            await asyncio.wait_for(only.surface.wait(), 40)
