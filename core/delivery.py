@@ -293,7 +293,7 @@ async def _over(run_id: str, history: History) -> Run | None:
     """The run as stored, where it is over."""
     with suppress(Unavailable):
         stored = await history.run(run_id)
-        if stored is not None and stored.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+        if stored is not None and stored.status.over:
             return stored
     return None
 

@@ -66,7 +66,7 @@ class Runner:
         run = await self._stored(ask.id)
         if run is None:
             await self._gone(ask.id)
-        elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+        elif not run.status.over:
             journal = Journal(run, self._history, self._events)
             self._begun(run)
             try:

@@ -384,6 +384,11 @@ class RunStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def over(self) -> bool:
+        """Whether it is final."""
+        return self not in (RunStatus.PENDING, RunStatus.RUNNING)
+
 
 class Run(Value):
     """One ask from start to end. ``panel`` is who was asked; ``notes`` are remarks that the asker should see.

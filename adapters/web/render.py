@@ -14,7 +14,7 @@ from core.present.answers import answer_card, failed_card
 from core.present.figures import FAILED_BECAUSE
 from core.present.progress import progress_card, unanswered_text
 from core.study.palette import seat_colour, text_on
-from core.types import Failure, Member, Outcome, Response, Run, RunStatus, Stance
+from core.types import Failure, Member, Outcome, Response, Run, Stance
 
 Json = dict[str, Any]
 
@@ -37,7 +37,7 @@ def run_json(run: Run, *, long: bool = False, note: str | None = None) -> Json:
     if run.rounds:
         last = run.rounds[-1]
         view.round, view.kind, view.outcomes = last.number, last.kind, {o.member.id: o for o in last.outcomes}
-    if run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+    if not run.status.over:
         return progress_json(run, view)
     card = failed_card(run, run.error or "There is no answer.")
     members = _under_way(run, view) if run.rounds else []
@@ -69,7 +69,7 @@ def _frame(run: Run, card: Card, body: str, members: list[Json], **parts: Any) -
         "asked_at": run.ask.asked_at.isoformat(),
         "attachments": [{"name": a.name, "shortened": a.shortened} for a in run.ask.attachments],
         "status": run.status,
-        "over": run.status not in (RunStatus.PENDING, RunStatus.RUNNING),
+        "over": run.status.over,
         "answered": run.answered_at is not None,
         "tone": card.tone,
         "headline": _headline(card.status),

@@ -51,7 +51,7 @@ def history_text(
 def _outcome(row: RunSummary) -> str:
     if row.status is RunStatus.CANCELLED:  # the answer of a round before is not the one that was waited for
         return "stopped"
-    if row.status in (RunStatus.PENDING, RunStatus.RUNNING) and row.answer is None:
+    if not row.status.over and row.answer is None:
         return "still running"
     if row.status is RunStatus.FAILED or row.answer is None:
         return "no answer"

@@ -18,7 +18,7 @@ from core.errors import Unavailable
 from core.service.office import Office
 from core.stores import Kept
 from core.telemetry import get_logger
-from core.types import Run, RunStatus
+from core.types import Run
 
 log = get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Handover:
 
     async def _queue(self, run: Run) -> None:
         """Have the run queued, as soon as Redis is there; nothing changes where it is known."""
-        while run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+        while not run.status.over:
             try:
                 await self._office.jobs.submit(run.ask)
                 return
@@ -109,7 +109,7 @@ class Handover:
             for run_id in (run_id for run_id in others if showing(run_id) in ours):
                 run = await office.history.run(run_id)
                 if run is not None:
-                    if run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+                    if not run.status.over:
                         await office.jobs.submit(run.ask)
                     adopted.append(run)
         except Unavailable as error:
@@ -123,5 +123,5 @@ class Handover:
         for platform in set(Platform) - {Platform.CLI}:
             for run_id in await office.history.undelivered(platform, office.clock() - UNDELIVERED):
                 run = await office.history.run(run_id)
-                if run is not None and run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+                if run is not None and not run.status.over:
                     await office.jobs.submit(run.ask)

@@ -30,7 +30,7 @@ from core.present.lists import history_text
 from core.service.exports import export_of
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office
-from core.types import TITLES, Chart, Run, RunStatus
+from core.types import TITLES, Chart, Run
 
 PAGE = 10
 """Lines on a page of history."""
@@ -283,7 +283,7 @@ def _answered(run: Run) -> bool:
 
 
 def _over(run: Run) -> bool:
-    return run.status not in (RunStatus.PENDING, RunStatus.RUNNING)
+    return run.status.over
 
 
 def _name(run: Run) -> str:

@@ -44,7 +44,7 @@ class StopDesk:
         if run is None:
             return Reply(text="Nothing of yours is running here.")
         question = f"“{short(run.ask.text, 80)}” (`{run.id}`)"
-        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+        if run.status.over:
             return Reply(text=f"{question} is over already: there is nothing to stop.")
         if run.answered_at is not None:
             return Reply(text=f"{question} has its answer already; only its charts are being drawn.")
@@ -80,7 +80,7 @@ class StopDesk:
         for pause in LOOKS:
             await asyncio.sleep(pause)
             found = await self._office.history.run(run.id)
-            if found is None or found.status not in (RunStatus.PENDING, RunStatus.RUNNING):
+            if found is None or found.status.over:
                 return True
         return False
 
@@ -88,7 +88,7 @@ class StopDesk:
         """Nobody is at work on the run, or nothing is heard of them; who goes on with it all the same finds its end."""
         office = self._office
         run = await office.history.run(run.id) or run
-        if run.status not in (RunStatus.PENDING, RunStatus.RUNNING) or run.answered_at is not None:
+        if run.status.over or run.answered_at is not None:
             await office.jobs.submit(run.ask)  # it has its answer since: its worker was gone when it was to say so
             return
         ended = cancelled(run, Journal(run, office.history, office.events), reason)
@@ -119,7 +119,7 @@ class StopDesk:
         answer stands already gives way to others of the same place."""
         here, history = inbound.where, self._office.history
         rows = await history.page(inbound.asker, here, LATEST, 0)
-        going_on = [row for row in rows if row.status in (RunStatus.PENDING, RunStatus.RUNNING)]
+        going_on = [row for row in rows if not row.status.over]
         if not going_on:
             return None
         nearest = min(
