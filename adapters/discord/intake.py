@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -25,6 +25,7 @@ from adapters.discord.shows import Shows
 from core.asks import Platform
 from core.errors import Unavailable, user_text
 from core.service import Inbound, Service
+from core.service.handover import Attempt
 from core.stores import Kept
 from core.telemetry import get_logger
 
@@ -32,15 +33,6 @@ log = get_logger(__name__)
 
 INTERACTION, MESSAGE = "interaction", "message"
 """Kinds of events that are kept: an interaction as Discord sent it, a message as :class:`Heard`."""
-
-
-class Work(Protocol):
-    """Carries an event out. ``replayed``: it may have been carried out in part. Raises Unavailable where it should be
-    tried again, which it is not after the ``last`` time."""
-
-    async def __call__(self, *, replayed: bool, last: bool) -> None:
-        """Do it."""
-        ...
 
 
 class Intake:
@@ -162,22 +154,11 @@ class Intake:
             self.launch(self._service.done(event))  # it may be stored all the same, but whoever sent it is told
             raise
 
-    async def _see_through(self, event: Kept, work: Work, *, replayed: bool) -> None:
+    async def _see_through(self, event: Kept, work: Attempt, *, replayed: bool) -> None:
         """Carry an event out, again after pauses while something that is needed is away."""
         self._at_work.add(event.id)
         try:
-            for pause in (*self._timing.patience, None):
-                try:
-                    await work(replayed=replayed, last=pause is None)
-                    break
-                except Unavailable as error:
-                    log.warning("event put off", event_id=event.id, error=str(error))
-                except Exception:
-                    log.exception("event not carried out", event_id=event.id)
-                    break
-                replayed = True
-                await asyncio.sleep(pause or 0)
-            await self._service.done(event)
+            await self._service.see_through(event, work, self._timing.patience, replayed=replayed)
         finally:
             self._at_work.discard(event.id)
 

@@ -136,10 +136,23 @@ class Intake:
         self, kept: Kept, kind: Kind, body: Payload, workspace: Workspace, said: Said | None, answer: Answer
     ) -> None:
         """Do what is wanted; again, for a while, where something that we need does not answer."""
+        soothed = said is None
+
+        async def attempt(*, replayed: bool, last: bool) -> None:
+            now = said
+            if said is not None:
+                now = replace(again(said) if replayed else said, again=not last)
+            await workspace.carry_out(kind, body, now, answer)
+
+        def soothe() -> None:
+            nonlocal soothed
+            if said is not None and not soothed:
+                soothed = True
+                self._spawn(workspace.conversation.soothe(replace(again(said), again=True)))
+
         run = None if said is None else Inbound(asker=said.asker, where=said.where, event_ids=said.event_ids).run_id
         with self._beginning(run):
-            await self._try(kind, body, workspace, said, answer)
-        await self._service.done(kept)
+            await self._service.see_through(kept, attempt, self._timing.again, put_off=soothe)
 
     @contextmanager
     def _beginning(self, run: str | None) -> Iterator[None]:
@@ -150,29 +163,6 @@ class Intake:
             yield
         finally:
             self.beginning -= begun
-
-    async def _try(self, kind: Kind, body: Payload, workspace: Workspace, said: Said | None, answer: Answer) -> None:
-        soothed = said is None
-        for pause in (*self._timing.again, None):
-            if said is not None:
-                said = replace(said, again=pause is not None)
-            try:
-                await workspace.carry_out(kind, body, said, answer)
-                break
-            except Unavailable as error:
-                if pause is None:
-                    log.error("event given up", kind=kind, why=str(error))
-                    break
-                log.warning("event not carried out yet", kind=kind, why=str(error))
-            except Exception:
-                log.exception("event not carried out", kind=kind)
-                break
-            if said is not None:
-                said = replace(said, replayed=True, trigger=None)
-                if not soothed:
-                    soothed = True
-                    self._spawn(workspace.conversation.soothe(said))
-            await asyncio.sleep(pause)
 
     async def _replay(self, kept: Kept) -> None:
         """Carry out what another process has kept. By now nobody waits for an answer, and no form can be opened."""
@@ -190,7 +180,7 @@ class Intake:
             return
         log.info("event taken over", kind=kind, id=kept.id, seconds=round(late, 1))
         if said is not None:
-            said = replace(said, replayed=True, trigger=None)
+            said = again(said)
         if late > _STALE:
             if said is not None:
                 await workspace.conversation.late(said)
@@ -209,6 +199,11 @@ class Intake:
                 log.warning("workspace not known yet", why=str(error))
             await asyncio.sleep(pause)
         return None
+
+
+def again(said: Said) -> Said:
+    """The same for another attempt: no form can be opened any more."""
+    return replace(said, replayed=True, trigger=None)
 
 
 def _kind(body: Payload) -> Kind | None:

@@ -8,7 +8,7 @@ here waits for a model.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from core.asks import DIRECT, Ask, Platform
@@ -21,7 +21,7 @@ from core.delivery import Presenter
 from core.errors import BadForm, Duplicate, NotFound
 from core.service.administration import AdminDesk
 from core.service.asks import AskDesk
-from core.service.handover import Handover
+from core.service.handover import Attempt, Handover
 from core.service.inbound import Inbound
 from core.service.office import Handlers, Office
 from core.service.panels import PanelDesk
@@ -130,6 +130,18 @@ class Service:
         if not kept:
             EVENTS.add(platform=event.platform, result="duplicate")
         return kept
+
+    async def see_through(
+        self,
+        event: Kept,
+        attempt: Attempt,
+        pauses: Sequence[float],
+        *,
+        replayed: bool = False,
+        put_off: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Carry an event out, and again; see :meth:`core.service.handover.Handover.see_through`."""
+        await self._handover.see_through(event, attempt, pauses, replayed=replayed, put_off=put_off)
 
     async def done(self, event: Kept) -> None:
         """An event has been dealt with."""

@@ -7,10 +7,11 @@ the next one that looks has it, and goes on with what stands in the thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Protocol
 
 from core.asks import Platform
 from core.delivery import Presenter, deliver
@@ -37,6 +38,15 @@ def showing(run_id: str) -> str:
     return f"show:{run_id}"
 
 
+class Attempt(Protocol):
+    """What an event calls for, done once."""
+
+    async def __call__(self, *, replayed: bool, last: bool) -> None:
+        """Do it; ``replayed``, it may have been done in part; ``last``, it is not tried again. Raises Unavailable when
+        that might help."""
+        ...
+
+
 class Handover:
     """One per process; holds no state of any run."""
 
@@ -55,6 +65,34 @@ class Handover:
             await self._office.inbox.done(event)
         except Unavailable as error:
             log.warning("event not marked as dealt with", kind=event.kind, error=str(error))
+
+    async def see_through(
+        self,
+        event: Kept,
+        attempt: Attempt,
+        pauses: Sequence[float],
+        *,
+        replayed: bool = False,
+        put_off: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Carry out an event that was kept; after each of ``pauses`` (seconds) again while something that is needed is
+        away, and ``put_off`` is called before each. Then it has been dealt with, whatever came of it."""
+        for pause in (*pauses, None):
+            try:
+                await attempt(replayed=replayed, last=pause is None)
+                break
+            except Unavailable as error:
+                if pause is None:
+                    log.error("event given up", kind=event.kind, event_id=event.id, error=str(error))
+                    break
+                log.warning("event put off", kind=event.kind, event_id=event.id, error=str(error))
+            except Exception:
+                log.exception("event not carried out", kind=event.kind, event_id=event.id)
+                break
+            replayed = True
+            put_off()
+            await asyncio.sleep(pause)
+        await self.done(event)
 
     async def orphans(self, platform: Platform) -> list[Kept]:
         """Events that processes left behind; they are ours now. None while Redis is away."""

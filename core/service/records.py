@@ -79,7 +79,7 @@ class RecordDesk:
         if run is None:
             return None
         head = f"> {short(run.ask.text, 500)}"
-        if not _answered(run) and not _over(run):
+        if not _answered(run) and not run.status.over:
             stop = Button(label="Stop", action=encode(StopCommand(run=run.id)), style="danger")
             return Reply(text=f"{head}\n\nThis one is still running.", buttons=((stop,),))
         card = answer_card(run, long=True) if _answered(run) else failed_card(run, run.error or "There is no answer.")
@@ -239,12 +239,12 @@ class RecordDesk:
     async def _end(self, runs: Sequence[Run], reason: str) -> None:
         """Have runs end that still go on, and wait until their threads can be told so, but not for long: a run that is
         deleted while it goes on stays deleted."""
-        going = [run.id for run in runs if not _over(run)]
+        going = [run.id for run in runs if not run.status.over]
         for run_id in going:
             await self._office.stops.request(run_id, reason)
         for _ in range(LOOKS):
             stored = [await self._office.history.run(run_id) for run_id in going]
-            going = [run.id for run in stored if run and not _over(run)]
+            going = [run.id for run in stored if run and not run.status.over]
             if not going:
                 return
             await asyncio.sleep(PAUSE)
@@ -282,16 +282,12 @@ def _answered(run: Run) -> bool:
     return run.answered_at is not None and run.verdict is not None
 
 
-def _over(run: Run) -> bool:
-    return run.status.over
-
-
 def _name(run: Run) -> str:
     return run.ask.asker.name or f"`{run.ask.asker.id}`"
 
 
 def _no_answer(run: Run) -> str:
-    return f"Run `{run.id}` {'has no answer' if _over(run) else 'is still running'}."
+    return f"Run `{run.id}` {'has no answer' if run.status.over else 'is still running'}."
 
 
 def _delete_button(run: Run, *, confirmed: bool = False) -> Button:
