@@ -15,7 +15,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from tests.emulators.serving import shut
+from tests.emulators.serving import listening
 from tests.emulators.slack import SlackEmulator
 
 
@@ -78,12 +78,5 @@ async def served(app: AsyncApp) -> AsyncIterator[str]:
     async def endpoint(request: web.Request) -> web.Response:
         return await to_aiohttp_response(await app.async_dispatch(await to_bolt_request(request)))
 
-    server = web.Application()
-    server.router.add_post("/slack/events", endpoint)
-    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-    finally:
-        await shut(runner)
+    async with listening(web.post("/slack/events", endpoint)) as url:
+        yield f"{url}/slack/events"

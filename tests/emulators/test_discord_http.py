@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.emulators.discord import DiscordEmulator, NotOffered
+from tests.emulators.serving import listening
 
 Answer = Callable[[dict[str, Any]], Awaitable[web.Response]]
 COMMAND = {"name": "ping", "type": 1, "description": "Ping."}
@@ -46,15 +47,8 @@ async def bot(emu: DiscordEmulator, answer: Answer, *, checks: bool = True) -> A
         payload = json.loads(body)
         return await (_pong(payload) if payload["type"] == 1 else answer(payload))
 
-    app = web.Application()
-    app.router.add_post("/", take)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with listening(web.post("/", take)) as url:
+        yield f"{url}/"
 
 
 async def test_a_response_by_http_is_the_acknowledgement(emu: DiscordEmulator) -> None:

@@ -16,6 +16,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond, AsyncSay
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.emulators.serving import listening
 from tests.emulators.slack import SlackEmulator
 from tests.emulators.slack_apps import acknowledge_the_rest, bolt_app, client_of, over_socket, served
 
@@ -225,15 +226,8 @@ async def raw_server(answer: Callable[[web.Request], Any]) -> AsyncIterator[str]
         response: web.Response = await answer(request)
         return response
 
-    server = web.Application()
-    server.router.add_post("/", endpoint)
-    runner = web.AppRunner(server, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with listening(web.post("/", endpoint)) as url:
+        yield f"{url}/"
 
 
 async def test_http_retries_say_which_and_why_until_told_not_to() -> None:

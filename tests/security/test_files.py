@@ -26,6 +26,7 @@ from core.attachments import Upload, read
 from core.catalog import ModelSpec, Provider
 from core.errors import ModelError, Refused
 from core.ports import Message, Prompt
+from tests.emulators.serving import listening
 
 MEGABYTE = 2**20
 
@@ -160,15 +161,8 @@ class Trap:
 @pytest.fixture
 async def trap() -> AsyncIterator[tuple[Trap, str]]:
     inside = Trap()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", inside.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield inside, f"127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with listening(web.get("/{path:.*}", inside.answer)) as url:
+        yield inside, url.removeprefix("http://")
 
 
 FORGED = (
@@ -214,20 +208,14 @@ async def test_a_redirect_of_the_platform_is_not_followed(trap: tuple[Trap, str]
     async def away(request: web.Request) -> web.Response:
         raise web.HTTPFound(f"http://{address}/secret")
 
-    app = web.Application()
-    app.router.add_get("/a.txt", away)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    files = Files(f"{base}/api")
-    option = {"filename": "a.txt", "content_type": "text/plain", "size": 6, "url": f"{base}/a.txt"}
-    try:
-        with pytest.raises(Refused, match=r"does not give .a.txt. away"):
-            await files.of_option(option).fetch()
-    finally:
-        await files.close()
-        await runner.cleanup()
+    async with listening(web.get("/a.txt", away)) as base:
+        files = Files(f"{base}/api")
+        option = {"filename": "a.txt", "content_type": "text/plain", "size": 6, "url": f"{base}/a.txt"}
+        try:
+            with pytest.raises(Refused, match=r"does not give .a.txt. away"):
+                await files.of_option(option).fetch()
+        finally:
+            await files.close()
     assert inside.asked == []
 
 
@@ -238,18 +226,13 @@ async def test_a_redirect_of_a_provider_is_not_followed(trap: tuple[Trap, str]) 
     async def away(request: web.Request) -> web.Response:
         raise web.HTTPTemporaryRedirect(f"http://{address}/v1/chat/completions")
 
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", away)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider = Provider(base_url=f"http://127.0.0.1:{runner.addresses[0][1]}/v1", api_key_env="KEY")
-    connections = Connections()
-    model = OpenAIModel("ada", ModelSpec(provider="p", name="ada"), provider, connections, secret="sk-hidden")
-    try:
-        with pytest.raises(ModelError, match="points to another address"):
-            await model.complete(Prompt(messages=(Message(role="user", content="Why?"),)), timeout=5)
-    finally:
-        await connections.aclose()
-        await runner.cleanup()
+    async with listening(web.post("/v1/chat/completions", away)) as base:
+        provider = Provider(base_url=f"{base}/v1", api_key_env="KEY")
+        connections = Connections()
+        model = OpenAIModel("ada", ModelSpec(provider="p", name="ada"), provider, connections, secret="sk-hidden")
+        try:
+            with pytest.raises(ModelError, match="points to another address"):
+                await model.complete(Prompt(messages=(Message(role="user", content="Why?"),)), timeout=5)
+        finally:
+            await connections.aclose()
     assert inside.asked == []

@@ -20,6 +20,7 @@ from adapters.slack.surface import EVENTS_PATH, SlackSurface
 from adapters.web.server import WebSurface
 from bot.app import Core, open_core
 from tests.e2e.slack.stage import catalog, settings_in, surface_of, workspace
+from tests.emulators.serving import listening
 from tests.emulators.slack import SlackEmulator
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -78,13 +79,8 @@ async def fronts(core: Core) -> AsyncIterator[Fronts]:
             page = WebSurface(core.service, core.history, outside=surface.routes())
             both.urls.append((await page.start("127.0.0.1", 0)).rstrip("/") + EVENTS_PATH)
             stack.push_async_callback(page.close)
-        app = web.Application()
-        app.router.add_post(EVENTS_PATH, both.take)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await slack.deliver_to(f"http://127.0.0.1:{runner.addresses[0][1]}{EVENTS_PATH}")
+        url = await stack.enter_async_context(listening(web.post(EVENTS_PATH, both.take)))
+        await slack.deliver_to(f"{url}{EVENTS_PATH}")
         yield both
         assert slack.violations == []
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from adapters.discord.counting import counted, route
 from core.telemetry import metrics
+from tests.emulators.serving import listening
 
 
 @pytest.mark.parametrize(
@@ -31,18 +32,10 @@ async def test_only_refusals_for_the_rate_are_counted() -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=int(request.query["status"]))
 
-    app = web.Application()
-    app.router.add_route("*", "/api/v10/{path:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(web.route("*", "/api/v10/{path:.*}", answer)) as url:
         line = 'consortium_platform_rate_limited_total{method="PATCH /channels/…/messages/…",platform="discord"} '
         async with aiohttp.ClientSession(url, trace_configs=[counted()]) as session:
             for status in (200, 429, 404, 429, 500):
                 async with session.patch(f"/api/v10/channels/1/messages/{status}", params={"status": status}):
                     pass
-    finally:
-        await runner.cleanup()
     assert f"{line}2.0" in metrics.exposition().decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -23,6 +23,7 @@ from adapters.slack.limits import Timing
 from adapters.slack.rotation import Rotation
 from adapters.slack.sealing import Seal
 from bot.settings import new_key
+from tests.emulators.serving import listening
 from tests.emulators.slack import SlackEmulator
 
 KEY = new_key()
@@ -90,23 +91,9 @@ async def front(
         rotator = AsyncTokenRotator(client_id=oauth.client_id, client_secret=secret, client=client(None))
         rotation = Rotation(store, rotator, oauth.install_url, timing)
         pages = Installing(oauth, slack.api_url, client, store)
-        async with served([web.get(INSTALL_PATH, pages.install), web.get(REDIRECT_PATH, pages.redirect)]) as url:
+        async with listening(web.get(INSTALL_PATH, pages.install), web.get(REDIRECT_PATH, pages.redirect)) as url:
             yield Front(oauth, history, store, rotation, session, url)
             await rotation.close()
-
-
-@asynccontextmanager
-async def served(routes: Sequence[web.RouteDef]) -> AsyncIterator[str]:
-    """These routes on a port of their own."""
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

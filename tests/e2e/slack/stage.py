@@ -24,7 +24,7 @@ from core.commands.values import ChangeSettings
 from core.service import Inbound
 from tests.databases import new_database
 from tests.emulators.provider import ProviderEmulator, status
-from tests.emulators.serving import shut
+from tests.emulators.serving import listening
 from tests.emulators.slack import Ephemeral, Message, SlackEmulator
 from tests.emulators.slack.blocks import texts
 
@@ -229,15 +229,8 @@ async def on_stage(slack: SlackEmulator, core: Core, *, http: bool = False) -> A
 @asynccontextmanager
 async def served(surface: SlackSurface) -> AsyncIterator[str]:
     """The surface's HTTP endpoint on a port of its own."""
-    app = web.Application()
-    app.router.add_post("/slack/events", surface.handle_http)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-    finally:
-        await shut(runner)
+    async with listening(web.post("/slack/events", surface.handle_http)) as url:
+        yield f"{url}/slack/events"
 
 
 @asynccontextmanager

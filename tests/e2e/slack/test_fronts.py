@@ -15,6 +15,7 @@ from bot.app import Core
 from core.asks import Platform
 from tests.e2e.slack.fronts import front, parts
 from tests.e2e.slack.stage import TIMING, Stage, buttons, shown, workspace
+from tests.emulators.serving import listening
 from tests.emulators.slack import Message, SlackEmulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(60)]
@@ -241,15 +242,8 @@ async def balancer(*fronts: Stage, lost: int = 0) -> AsyncIterator[str]:
         response = await fronts[turn % len(fronts)].surface.handle_http(request)
         return web.Response(status=502) if 1 < turn <= lost + 1 else response  # the first is Slack's challenge
 
-    app = web.Application()
-    app.router.add_post("/slack/events", hand)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/slack/events"
-    finally:
-        await runner.cleanup()
+    async with listening(web.post("/slack/events", hand)) as url:
+        yield f"{url}/slack/events"
 
 
 async def test_a_retry_that_reaches_another_front_asks_nothing_twice(core: Core) -> None:

@@ -27,9 +27,9 @@ from core.asks import Person, Platform, ThreadRef
 from core.commands.values import AskCommand
 from core.installed import Installations, Installed
 from core.service import Inbound
-from tests.adapters.slack.tenancy import served
 from tests.e2e.slack.stage import TIMING, Stage, catalog, settings_in
 from tests.emulators.provider import ProviderEmulator
+from tests.emulators.serving import listening
 from tests.emulators.slack import SlackEmulator
 
 KEY = new_key()
@@ -80,7 +80,7 @@ async def front(
     )
     surface = SlackSurface(config, core.service, core.events, core.history, QUICK)
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(served(surface.routes()))
+        url = await stack.enter_async_context(listening(*surface.routes()))
         session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         await stack.enter_async_context(session)
         await surface.start()
